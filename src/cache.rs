@@ -1,0 +1,48 @@
+//! How much the caches of this machine hold.
+
+use std::fs;
+use std::sync::OnceLock;
+
+/// What is assumed where the system does not say.
+const ASSUMED: usize = 32 << 20;
+
+/// Bytes of the last-level cache.
+pub fn last_level() -> usize {
+    static SIZE: OnceLock<usize> = OnceLock::new();
+    *SIZE.get_or_init(|| {
+        let levels = (0..8).map(|i| format!("/sys/devices/system/cpu/cpu0/cache/index{i}/size"));
+        levels
+            .map_while(|path| fs::read_to_string(path).ok())
+            .filter_map(|size| parse(&size))
+            .max()
+            .unwrap_or(ASSUMED)
+    })
+}
+
+/// A size as Linux writes it: `32768K`.
+fn parse(size: &str) -> Option<usize> {
+    let size = size.trim();
+    let (digits, unit) = size.split_at(size.find(|c: char| !c.is_ascii_digit()).unwrap_or(size.len()));
+    let factor = match unit {
+        "" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<usize>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn sizes_are_read_as_linux_writes_them() {
+        assert_eq!(parse("48K\n"), Some(48 << 10));
+        assert_eq!(parse("32M"), Some(32 << 20));
+        assert_eq!(parse("512"), Some(512));
+        assert_eq!(parse("much"), None);
+        assert_eq!(parse(""), None);
+    }
+}

@@ -1,0 +1,310 @@
+//! The sigmoid focal loss over a tile: one logit, one target, one set of results an element.
+
+use std::ptr::copy_nonoverlapping;
+
+use crate::kernel::tile::TILE;
+use crate::loss::focal::{Gamma, Margin, Scales, power};
+use crate::real::Real;
+use crate::simd::{AnyIsa, Isa, Kernel, Vector};
+
+/// What a kernel computes: a sum of these.
+pub mod output {
+    /// The loss.
+    pub const VALUE: u8 = 1;
+    /// Its gradient.
+    pub const GRAD: u8 = 2;
+    /// The exact Hessian.
+    pub const CURVATURE: u8 = 4;
+    /// The Gauss-Newton Hessian.
+    pub const GAUSS_NEWTON: u8 = 8;
+}
+
+/// A weight for each label.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights<R> {
+    negative: R,
+    positive: R,
+}
+
+impl<R: Real> Weights<R> {
+    /// Rounds the weights of negatives and positives, in this order, once each.
+    pub fn new([negative, positive]: [f64; 2]) -> Self {
+        Self { negative: R::from_f64(negative), positive: R::from_f64(positive) }
+    }
+}
+
+impl<R: Real> Weights<R> {
+    #[inline(always)]
+    fn splat<V: Vector<Real = R>>(self, isa: V::Isa) -> Weights<V> {
+        Weights { negative: V::splat(isa, self.negative), positive: V::splat(isa, self.positive) }
+    }
+}
+
+impl<V: Vector> Weights<V> {
+    /// The weight of each lane, by label and sample.
+    #[inline(always)]
+    fn pick<const WEIGHTED: bool>(self, positive: V::Mask, sample: V) -> V {
+        let chosen = V::select(positive, self.positive, self.negative);
+        if WEIGHTED { chosen * sample } else { chosen }
+    }
+}
+
+/// The numbers of a call that are the same for every element.
+#[derive(Clone, Copy, Debug)]
+pub struct Constants<R> {
+    /// The focusing parameter.
+    pub gamma: Gamma<R>,
+    /// What multiplies the loss.
+    pub value: Weights<R>,
+    /// What multiplies -f', with the sign of the label's logit in it.
+    pub grad: Weights<R>,
+    /// What multiplies the Hessian.
+    pub hess: Weights<R>,
+}
+
+/// The operands of a tile. Those that the kernel does not use may be null; an output may be the very
+/// memory of an input.
+#[derive(Clone, Copy, Debug)]
+pub struct Operands<R> {
+    /// Number of elements.
+    pub len: usize,
+    /// Logits.
+    pub logits: *const R,
+    /// Targets, 0 or 1; anything else makes its element NaN.
+    pub targets: *const R,
+    /// Sample weights.
+    pub weights: *const R,
+    /// The loss.
+    pub value: *mut R,
+    /// The gradient.
+    pub grad: *mut R,
+    /// The Hessian.
+    pub hess: *mut R,
+}
+
+/// A kernel for one class of gammas and one set of outputs.
+///
+/// # Safety
+/// The operands that it uses must be valid for `len` elements, aligned to their type; `len` must not
+/// exceed [`TILE`]; an output must either be exactly the memory of an input or share none with it,
+/// and share none with another output.
+pub type TileKernel<R> = unsafe fn(AnyIsa, &Constants<R>, &Operands<R>);
+
+/// The kernel for a gamma, a set of outputs ([`output`]) and the presence of sample weights.
+pub fn kernel<R: Real + Scales>(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<R> {
+    match power::of(gamma) {
+        0 => for_outputs::<R, 0>(outputs, weighted),
+        1 => for_outputs::<R, 1>(outputs, weighted),
+        2 => for_outputs::<R, 2>(outputs, weighted),
+        3 => for_outputs::<R, 3>(outputs, weighted),
+        _ => for_outputs::<R, { power::GENERAL }>(outputs, weighted),
+    }
+}
+
+fn for_outputs<R: Real + Scales, const POWER: u8>(outputs: u8, weighted: bool) -> TileKernel<R> {
+    use output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
+    const BOTH: u8 = VALUE | GRAD;
+    const EXACT: u8 = GRAD | CURVATURE;
+    const SURROGATE: u8 = GRAD | GAUSS_NEWTON;
+    match outputs {
+        VALUE => for_weights::<R, POWER, VALUE>(weighted),
+        GRAD => for_weights::<R, POWER, GRAD>(weighted),
+        BOTH => for_weights::<R, POWER, BOTH>(weighted),
+        EXACT => for_weights::<R, POWER, EXACT>(weighted),
+        SURROGATE => for_weights::<R, POWER, SURROGATE>(weighted),
+        _ => unreachable!("no call asks for the outputs {outputs:#b}"),
+    }
+}
+
+fn for_weights<R: Real + Scales, const POWER: u8, const OUTPUTS: u8>(weighted: bool) -> TileKernel<R> {
+    if weighted { run::<R, POWER, OUTPUTS, true> } else { run::<R, POWER, OUTPUTS, false> }
+}
+
+/// # Safety
+/// As [`TileKernel`].
+unsafe fn run<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>(
+    isa: AnyIsa,
+    constants: &Constants<R>,
+    operands: &Operands<R>,
+) {
+    // Copies: nothing that the kernel writes can be suspected to change them.
+    isa.vectorize(Sigmoid::<R, POWER, OUTPUTS, WEIGHTED> { constants: *constants, operands: *operands });
+}
+
+/// The loop over a tile.
+struct Sigmoid<R, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> {
+    constants: Constants<R>,
+    operands: Operands<R>,
+}
+
+/// No group of lanes is larger.
+const MAX_LANES: usize = 64;
+
+/// A group's worth of every operand, for the elements that do not fill a group.
+#[repr(align(64))]
+struct Padded<R>([[R; MAX_LANES]; 6]);
+
+impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> Kernel
+    for Sigmoid<R, POWER, OUTPUTS, WEIGHTED>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let lanes = <R::Lanes<I>>::LANES;
+        debug_assert!(lanes <= MAX_LANES && self.operands.len <= TILE);
+        let constants = Splat::<R::Lanes<I>>::new(isa, &self.constants);
+        let len = self.operands.len;
+        let mut at = 0;
+        while at + lanes <= len {
+            // SAFETY: `at + lanes <= len`, for which the caller of the kernel vouches.
+            unsafe { Self::group(isa, &constants, &self.operands.from(at)) };
+            at += lanes;
+        }
+        if at < len {
+            // The same code on a padded copy: the tail gets the bits that it would get anywhere.
+            let mut memory = Padded([[R::ZERO; MAX_LANES]; 6]);
+            let inside = Operands::padded(&mut memory);
+            let rest = Operands { len: len - at, ..self.operands.from(at) };
+            // SAFETY: fewer than `lanes <= MAX_LANES` elements are copied in and out; the padded
+            // operands are as long as the largest group.
+            unsafe {
+                rest.copy_inputs::<WEIGHTED>(&inside);
+                Self::group(isa, &constants, &inside);
+                rest.take_outputs::<OUTPUTS>(&inside);
+            }
+        }
+    }
+}
+
+impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
+    Sigmoid<R, POWER, OUTPUTS, WEIGHTED>
+{
+    /// One group of lanes. Everything is read before anything is written.
+    ///
+    /// # Safety
+    /// The operands must be valid for a group of lanes.
+    #[inline(always)]
+    unsafe fn group<I: Isa>(isa: I, constants: &Splat<R::Lanes<I>>, operands: &Operands<R>) {
+        // SAFETY: handed through from the caller.
+        let (x, y) = unsafe {
+            (<R::Lanes<I>>::load(isa, operands.logits), <R::Lanes<I>>::load(isa, operands.targets))
+        };
+        let positive = y.equals(constants.one);
+        let label = <R::Lanes<I>>::either(positive, y.equals(constants.zero));
+        let signed = <R::Lanes<I>>::select(positive, x, -x);
+        let z = <R::Lanes<I>>::select(label, signed, constants.nan);
+        let margin = Margin::<_, POWER>::new(z, &constants.gamma);
+        let sample = if WEIGHTED {
+            // SAFETY: handed through from the caller. The sum makes -0.0 a +0.0.
+            unsafe { <R::Lanes<I>>::load(isa, operands.weights) + constants.zero }
+        } else {
+            constants.one
+        };
+        // SAFETY: handed through from the caller.
+        unsafe {
+            if OUTPUTS & output::VALUE != 0 {
+                let weight = constants.value.pick::<WEIGHTED>(positive, sample);
+                margin.value(weight).store(operands.value);
+            }
+            if OUTPUTS & output::GRAD != 0 {
+                let weight = constants.grad.pick::<WEIGHTED>(positive, sample);
+                margin.descent(weight).store(operands.grad);
+            }
+            if OUTPUTS & output::CURVATURE != 0 {
+                let weight = constants.hess.pick::<WEIGHTED>(positive, sample);
+                margin.curvature(weight).store(operands.hess);
+            }
+            if OUTPUTS & output::GAUSS_NEWTON != 0 {
+                let weight = constants.hess.pick::<WEIGHTED>(positive, sample);
+                margin.gauss_newton(weight).store(operands.hess);
+            }
+        }
+    }
+}
+
+/// The constants in vectors.
+struct Splat<V: Vector> {
+    gamma: Gamma<V>,
+    value: Weights<V>,
+    grad: Weights<V>,
+    hess: Weights<V>,
+    zero: V,
+    one: V,
+    nan: V,
+}
+
+impl<V: Vector> Splat<V> {
+    #[inline(always)]
+    fn new(isa: V::Isa, constants: &Constants<V::Real>) -> Self {
+        let Constants { gamma, value, grad, hess } = *constants;
+        Self {
+            gamma: gamma.splat(isa),
+            value: value.splat(isa),
+            grad: grad.splat(isa),
+            hess: hess.splat(isa),
+            zero: V::splat(isa, V::Real::ZERO),
+            one: V::splat(isa, V::Real::ONE),
+            nan: V::splat(isa, V::Real::NAN),
+        }
+    }
+}
+
+impl<R: Real> Operands<R> {
+    /// The operands from element `at` on. Pointers that are null move to nowhere, unused.
+    #[inline(always)]
+    fn from(&self, at: usize) -> Self {
+        Self {
+            len: self.len,
+            logits: self.logits.wrapping_add(at),
+            targets: self.targets.wrapping_add(at),
+            weights: self.weights.wrapping_add(at),
+            value: self.value.wrapping_add(at),
+            grad: self.grad.wrapping_add(at),
+            hess: self.hess.wrapping_add(at),
+        }
+    }
+
+    /// The operands of one group, in memory of their own.
+    #[inline(always)]
+    fn padded(memory: &mut Padded<R>) -> Self {
+        let [logits, targets, weights, value, grad, hess] = memory.0.each_mut().map(|row| row.as_mut_ptr());
+        Self { len: MAX_LANES, logits, targets, weights, value, grad, hess }
+    }
+
+    /// Copies the inputs to `inside`.
+    ///
+    /// # Safety
+    /// The inputs must be valid for `len` elements, those of `inside` for as many and writable.
+    #[inline(always)]
+    unsafe fn copy_inputs<const WEIGHTED: bool>(&self, inside: &Self) {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            copy_nonoverlapping(self.logits, inside.logits.cast_mut(), self.len);
+            copy_nonoverlapping(self.targets, inside.targets.cast_mut(), self.len);
+            if WEIGHTED {
+                copy_nonoverlapping(self.weights, inside.weights.cast_mut(), self.len);
+            }
+        }
+    }
+
+    /// Copies the outputs from `inside`.
+    ///
+    /// # Safety
+    /// The outputs must be valid for `len` elements, those of `inside` for as many.
+    #[inline(always)]
+    unsafe fn take_outputs<const OUTPUTS: u8>(&self, inside: &Self) {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            if OUTPUTS & output::VALUE != 0 {
+                copy_nonoverlapping(inside.value, self.value, self.len);
+            }
+            if OUTPUTS & output::GRAD != 0 {
+                copy_nonoverlapping(inside.grad, self.grad, self.len);
+            }
+            if OUTPUTS & (output::CURVATURE | output::GAUSS_NEWTON) != 0 {
+                copy_nonoverlapping(inside.hess, self.hess, self.len);
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! How formulas run over memory, a tile at a time.
+//!
+//! A tile is a run of elements that fits the first-level cache several times over. Kernels see
+//! contiguous tiles of the type that they compute in, and nothing else: [`tile`] brings whatever an
+//! array holds into that form, [`elementwise`] computes, [`reduce`] adds up.
+
+pub mod elementwise;
+pub mod reduce;
+pub mod tile;

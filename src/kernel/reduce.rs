@@ -1,0 +1,147 @@
+//! Adding up, in an order that depends on element numbers alone.
+//!
+//! Within a tile, element i goes to partial sum i mod 16, and the sixteen are added as a tree; tiles
+//! are added in order, with what each addition rounds away kept beside. How wide the vectors are and
+//! which thread did which tile changes nothing.
+
+use crate::real::Real;
+use crate::simd::{Isa, Kernel};
+
+const PARTIAL_SUMS: usize = 16;
+
+/// Sixteen sums side by side, then their tree.
+struct PartialSums([f64; PARTIAL_SUMS]);
+
+impl PartialSums {
+    #[inline(always)]
+    fn tree(self) -> f64 {
+        let Self(mut sums) = self;
+        let mut width = PARTIAL_SUMS / 2;
+        while width > 0 {
+            for lane in 0..width {
+                sums[lane] += sums[lane + width];
+            }
+            width /= 2;
+        }
+        sums[0]
+    }
+}
+
+/// The sum of a tile.
+pub struct TileSum<'a, R>(pub &'a [R]);
+
+impl<R: Real> Kernel for TileSum<'_, R> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) -> f64 {
+        let (rows, rest) = self.0.as_chunks::<PARTIAL_SUMS>();
+        let mut sums = PartialSums([0.0; PARTIAL_SUMS]);
+        for row in rows {
+            for (sum, value) in sums.0.iter_mut().zip(row) {
+                *sum += value.to_f64();
+            }
+        }
+        for (sum, value) in sums.0.iter_mut().zip(rest) {
+            *sum += value.to_f64();
+        }
+        sums.tree()
+    }
+}
+
+/// The sum of the weights that labels and samples give a tile: sum_i s_i ((1 - y_i) a_0 + y_i a_1).
+pub struct TileWeights<'a, R> {
+    /// The labels y.
+    pub targets: &'a [R],
+    /// The sample weights s, as many; all 1 if absent.
+    pub samples: Option<&'a [R]>,
+    /// The weights a of negatives and positives.
+    pub classes: [f64; 2],
+}
+
+impl<R: Real> Kernel for TileWeights<'_, R> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) -> f64 {
+        let Self { targets, samples, classes } = self;
+        let ones = [R::ONE; PARTIAL_SUMS];
+        let (rows, rest) = targets.as_chunks::<PARTIAL_SUMS>();
+        let (sample_rows, sample_rest) = samples.unwrap_or_default().as_chunks::<PARTIAL_SUMS>();
+        let mut sums = PartialSums([0.0; PARTIAL_SUMS]);
+        for (i, row) in rows.iter().enumerate() {
+            sums.add_weights(row, sample_rows.get(i).unwrap_or(&ones), classes);
+        }
+        sums.add_weights(rest, if samples.is_some() { sample_rest } else { &ones }, classes);
+        sums.tree()
+    }
+}
+
+impl PartialSums {
+    #[inline(always)]
+    fn add_weights<R: Real>(&mut self, targets: &[R], samples: &[R], [negative, positive]: [f64; 2]) {
+        for ((sum, y), sample) in self.0.iter_mut().zip(targets).zip(samples) {
+            let y = y.to_f64();
+            *sum += sample.to_f64() * ((1.0 - y) * negative + y * positive);
+        }
+    }
+}
+
+/// A running sum that keeps what its additions round away (Neumaier 1974).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Total {
+    sum: f64,
+    lost: f64,
+}
+
+impl Total {
+    /// Adds a number.
+    #[inline]
+    pub fn add(&mut self, x: f64) {
+        let sum = self.sum + x;
+        self.lost += if self.sum.abs() >= x.abs() { (self.sum - sum) + x } else { (x - sum) + self.sum };
+        self.sum = sum;
+    }
+
+    /// Adds another running sum.
+    #[inline]
+    pub fn merge(&mut self, other: Self) {
+        self.add(other.sum);
+        self.lost += other.lost;
+    }
+
+    /// The sum, rounded.
+    pub fn value(self) -> f64 {
+        // Beside an infinite sum, what was lost is NaN.
+        if self.sum.is_finite() { self.sum + self.lost } else { self.sum }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::AnyIsa;
+
+    #[test]
+    fn sums_have_the_same_bits_on_every_instruction_set() {
+        let values: Vec<f32> = (0..500).map(|i| 1.0 / (1.0 + i as f32)).collect();
+        for len in 0..values.len() {
+            let sums: Vec<u64> = AnyIsa::available()
+                .into_iter()
+                .map(|isa| isa.vectorize(TileSum(&values[..len])).to_bits())
+                .collect();
+            assert!(sums.iter().all(|&bits| bits == sums[0]), "{len}: {sums:x?}");
+        }
+    }
+
+    #[test]
+    fn a_total_keeps_what_rounding_loses() {
+        let mut total = Total::default();
+        for x in [1e100, 1.0, -1e100] {
+            total.add(x);
+        }
+        assert_eq!(total.value(), 1.0);
+        total.add(f64::INFINITY);
+        assert_eq!(total.value(), f64::INFINITY);
+    }
+}

@@ -1,0 +1,30 @@
+//! Focal loss, its gradient and its diagonal Hessian over large arrays.
+//!
+//! The crate is the core of the Python package of the same name. Its rooms, from the inside out:
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`real`] | which types do kernels compute in? |
+//! | [`simd`] | what does an instruction set offer, and which one runs? |
+//! | [`math`] | how are exp and log1p computed? |
+//! | [`loss`] | which formula, with which parameters? |
+//! | [`kernel`] | how does a formula run over a tile of memory? |
+//! | [`exec`] | how does a whole array become tiles, and where do sums meet? |
+//! | [`cache`] | how much do the caches hold? |
+//! | [`pool`] | where do threads come from? |
+//! | [`error`] | what is refused, in which words? |
+//!
+//! The binding to Python is a folder of its own, compiled with the feature `python`.
+
+pub mod cache;
+pub mod error;
+pub mod exec;
+pub mod kernel;
+pub mod loss;
+pub mod math;
+pub mod pool;
+pub mod real;
+pub mod simd;
+
+#[cfg(feature = "python")]
+mod python;

@@ -1,0 +1,266 @@
+//! The scalar focal loss: f(z) = q^g L and its two derivatives, from one set of intermediate values.
+//!
+//! Source: Lin et al., "Focal Loss for Dense Object Detection" (2017), equation 4, in terms of the
+//! signed logit z of the true class. With p = sigmoid(z), q = 1 - p, L = -log p = softplus(-z) and
+//! g = gamma:
+//!
+//! ```text
+//! f   = q^g L
+//! f'  = -q^g (q + g p L)
+//! f'' = p q^g [ q ((1 + 2g) - g L) + g^2 p L ]
+//! ```
+//!
+//! The derivatives follow from q' = -p q, p' = p q, L' = -q. No power is negative, so 0 < g < 1 is as
+//! safe as any other gamma.
+//!
+//! # Where the digits go
+//!
+//! Everything comes from e = exp(-|z|), kept in two parts. The smaller of p and q is e / (1 + e),
+//! corrected by its own remainder; the larger is 1 minus that. L = max(-z, 0) + log1p(e). A power q^g
+//! is exp(g log q), where -log q = max(z, 0) + log1p(e) and g are kept in two parts, because the
+//! exponential multiplies an error of its argument by |g log q|. For g = 1, 2, 3 products do.
+//!
+//! p falls below the normal numbers long before p g L does, so the Hessian holds it scaled.
+
+use crate::math::{ExpConstants, exp_neg, log1p};
+use crate::real::Real;
+use crate::simd::Vector;
+
+/// A class of gammas that has a form of its own.
+pub mod power {
+    /// Any gamma.
+    pub const GENERAL: u8 = u8::MAX;
+    /// The largest whole gamma that is computed by products.
+    pub const LARGEST_PRODUCT: u8 = 3;
+
+    /// The class of a gamma: itself for 0, 1, 2, 3, else [`GENERAL`].
+    pub fn of(gamma: f64) -> u8 {
+        (0..=LARGEST_PRODUCT).find(|&whole| f64::from(whole) == gamma).unwrap_or(GENERAL)
+    }
+}
+
+/// Gamma and what the formulas need of it, each rounded once from the exact number.
+#[derive(Clone, Copy, Debug)]
+pub struct Gamma<R> {
+    hi: R,
+    lo: R,
+    one_plus_twice: R,
+}
+
+impl<R: Real> Gamma<R> {
+    /// The constants of a gamma.
+    pub fn new(gamma: f64) -> Self {
+        let gamma = gamma.min(R::GAMMA_MAX);
+        let hi = R::from_f64(gamma);
+        Self { hi, lo: R::from_f64(gamma - hi.to_f64()), one_plus_twice: R::from_f64(1.0 + 2.0 * gamma) }
+    }
+}
+
+impl<R: Real> Gamma<R> {
+    /// The constants in vectors.
+    #[inline(always)]
+    pub fn splat<V: Vector<Real = R>>(self, isa: V::Isa) -> Gamma<V> {
+        let Self { hi, lo, one_plus_twice } = self;
+        Gamma { hi: V::splat(isa, hi), lo: V::splat(isa, lo), one_plus_twice: V::splat(isa, one_plus_twice) }
+    }
+}
+
+impl<V: Vector> Gamma<V>
+where
+    V::Real: Scales,
+{
+    /// q^g over [`Scales::Q_UNSCALE`], where -log q is the sum of a large and a small number, the latter
+    /// in two parts.
+    #[inline(always)]
+    fn power_of_q(self, positive_part: V, softplus: V, softplus_lo: V) -> V {
+        let larger = positive_part.max_or(softplus);
+        let smaller = positive_part.min_or(softplus);
+        let hi = larger + smaller;
+        let lo = ((larger - hi) + smaller) + softplus_lo;
+        let product = self.hi * hi;
+        let error = self.hi.product_error(hi, product);
+        let product_lo = self.lo.mul_add(hi, self.hi.mul_add(lo, error));
+        let (head, _) = exp_neg(product, product_lo, V::Real::Q_SHIFT);
+        let in_range = product.lt(product.constant(V::Real::UNDERFLOW));
+        V::select(in_range, head, product.constant(V::Real::ZERO))
+    }
+}
+
+/// The intermediate values at a margin z, from which the loss and its derivatives are read.
+///
+/// What is not read is not computed: after inlining the compiler drops it.
+#[derive(Clone, Copy)]
+pub struct Margin<V, const POWER: u8> {
+    /// z as it came.
+    z: V,
+    p: V,
+    q: V,
+    /// p * [`Scales::P_SCALE`], 0 where z is saturated.
+    p_scaled: V,
+    /// log1p(exp(-|z|)).
+    softplus: V,
+    /// L, for finite logits: the formulas multiply it by p, which is 0 where L would be infinite.
+    cross_entropy: V,
+    /// What weights are multiplied with to modulate them: q, or for a gamma of no class of its own over [`Scales::Q_UNSCALE`].
+    modulation: V,
+    gamma: Gamma<V>,
+}
+
+/// Scale factors by which small numbers are kept normal.
+pub trait Scales: Real {
+    /// exp(-|z|) and p are held times this power of two.
+    const P_SCALE: Self;
+    /// Its inverse.
+    const P_UNSCALE: Self;
+    /// Its exponent as [`exp_neg`] takes it.
+    const P_SHIFT: Self;
+    /// One over the power of two times which q^g is held.
+    const Q_UNSCALE: Self;
+    /// The exponent of that power as [`exp_neg`] takes it.
+    const Q_SHIFT: Self;
+    /// From here on exp(-x) rounds to 0.
+    const UNDERFLOW: Self;
+}
+
+/// 2^n.
+const fn power_of_two_f32(n: i32) -> f32 {
+    f32::from_bits(((n + 127) as u32) << 23)
+}
+
+/// 2^n.
+const fn power_of_two_f64(n: i64) -> f64 {
+    f64::from_bits(((n + 1023) as u64) << 52)
+}
+
+impl Scales for f32 {
+    const P_SCALE: f32 = power_of_two_f32(64);
+    const P_UNSCALE: f32 = power_of_two_f32(-64);
+    const P_SHIFT: f32 = 64.0 + f32::TO_INTEGER;
+    const Q_UNSCALE: f32 = power_of_two_f32(-32);
+    const Q_SHIFT: f32 = 32.0 + f32::TO_INTEGER;
+    const UNDERFLOW: f32 = 105.0;
+}
+
+impl Scales for f64 {
+    const P_SCALE: f64 = power_of_two_f64(256);
+    const P_UNSCALE: f64 = power_of_two_f64(-256);
+    const P_SHIFT: f64 = 256.0 + f64::TO_INTEGER;
+    const Q_UNSCALE: f64 = power_of_two_f64(-64);
+    const Q_SHIFT: f64 = 64.0 + f64::TO_INTEGER;
+    const UNDERFLOW: f64 = 746.0;
+}
+
+impl<V: Vector, const POWER: u8> Margin<V, POWER>
+where
+    V::Real: Scales,
+{
+    /// The intermediate values at z. A NaN comes through to every result.
+    #[inline(always)]
+    pub fn new(z: V, gamma: &Gamma<V>) -> Self {
+        let zero = z.constant(V::Real::ZERO);
+        let one = z.constant(V::Real::ONE);
+        let limit = z.constant(V::Real::SATURATED);
+        let unscale = z.constant(V::Real::P_UNSCALE);
+
+        let saturated = (-limit).max_or(limit.min_or(z));
+        let magnitude = saturated.abs();
+        let (e_scaled, tail_scaled) = exp_neg(magnitude, zero, V::Real::P_SHIFT);
+        let e = e_scaled * unscale;
+
+        let sum = one + e;
+        let sum_lo = e - (sum - one);
+        let inverse = one / sum;
+        let quotient = e_scaled * inverse;
+        let remainder = sum_lo.neg_mul_add(quotient, quotient.neg_mul_add(sum, e_scaled)) + tail_scaled;
+        let small_scaled = remainder.mul_add(inverse, quotient);
+        let small = small_scaled * unscale;
+        let large = one - small;
+        let (softplus, softplus_lo) = log1p(e, tail_scaled * unscale, inverse);
+
+        let likely = zero.lt(saturated);
+        let p_scaled = V::select(likely, large * z.constant(V::Real::P_SCALE), small_scaled);
+        let q = V::select(likely, small, large);
+        let modulation = if POWER == power::GENERAL {
+            gamma.power_of_q(zero.max_or(saturated), softplus, softplus_lo)
+        } else {
+            q
+        };
+        let softplus = softplus + softplus_lo;
+        Self {
+            z,
+            p: V::select(likely, large, small),
+            q,
+            p_scaled: V::select(magnitude.lt(limit), p_scaled, zero),
+            softplus,
+            cross_entropy: zero.max_or(-saturated) + softplus,
+            modulation,
+            gamma: *gamma,
+        }
+    }
+
+    /// weight * q^g.
+    #[inline(always)]
+    fn modulated(&self, weight: V) -> V {
+        if POWER == power::GENERAL {
+            return (weight * weight.constant(V::Real::Q_UNSCALE)) * self.modulation;
+        }
+        // The weight first: no product on the way is smaller than the last.
+        let mut product = weight;
+        let mut i = 0;
+        while i < POWER {
+            product = product * self.modulation;
+            i += 1;
+        }
+        product
+    }
+
+    /// q + g p L, the part of f' that is not the modulating factor.
+    #[inline(always)]
+    fn slope(&self) -> V {
+        if POWER == 0 { self.q } else { (self.gamma.hi * self.cross_entropy).mul_add(self.p, self.q) }
+    }
+
+    /// weight * f(z). The loss at z = -inf is inf, but a weight of 0 makes it 0.
+    #[inline(always)]
+    pub fn value(&self, weight: V) -> V {
+        let zero = weight.constant(V::Real::ZERO);
+        let lowest = V::select(
+            weight.equals(zero),
+            weight.constant(V::Real::LOWEST),
+            weight.constant(V::Real::NEG_INFINITY),
+        );
+        let negative_part = zero.max_or(-(lowest.max_or(self.z)));
+        self.modulated(weight) * (negative_part + self.softplus)
+    }
+
+    /// -weight * f'(z).
+    #[inline(always)]
+    pub fn descent(&self, weight: V) -> V {
+        self.modulated(weight) * self.slope()
+    }
+
+    /// weight * f''(z).
+    #[inline(always)]
+    pub fn curvature(&self, weight: V) -> V {
+        let bracket = if POWER == 0 {
+            self.q
+        } else {
+            let scaled_loss = self.gamma.hi * self.cross_entropy;
+            self.q.mul_add(self.gamma.one_plus_twice - scaled_loss, (self.gamma.hi * self.p) * scaled_loss)
+        };
+        self.with_p(weight, bracket)
+    }
+
+    /// -weight * p * f'(z): the Gauss-Newton Hessian.
+    #[inline(always)]
+    pub fn gauss_newton(&self, weight: V) -> V {
+        self.with_p(weight, self.slope())
+    }
+
+    /// weight * q^g * p * factor, rounded into the subnormal numbers only once.
+    #[inline(always)]
+    fn with_p(&self, weight: V, factor: V) -> V {
+        let unscale = weight.constant(V::Real::P_UNSCALE);
+        ((self.modulated(weight) * self.p_scaled) * factor) * unscale
+    }
+}

@@ -1,0 +1,6 @@
+//! The losses: one file for each formula, one for each set of parameters.
+
+pub mod focal;
+mod sigmoid;
+
+pub use sigmoid::{Hessian, Normalizer, Reduction, SigmoidFocalLoss};

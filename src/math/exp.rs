@@ -1,0 +1,74 @@
+//! exp(-x) for x >= 0, in two parts and scaled by a power of two.
+
+use crate::real::Real;
+use crate::simd::Vector;
+
+/// What the exponential needs to know of an element type.
+///
+/// The numbers come from `tools/coefficients.py` (Remez exchange, then rounding one coefficient at a
+/// time), which also prints the error of each polynomial.
+pub trait ExpConstants: Sized + 'static {
+    /// Coefficients of P in exp(r) = 1 + r + r^2 P(r) for |r| <= ln(2)/2, the constant term first.
+    const EXP: &'static [Self];
+    /// log2(e).
+    const LOG2E: Self;
+    /// ln(2), rounded to so few bits that its product with any exponent is exact.
+    const LN2_HI: Self;
+    /// ln(2) - `LN2_HI`.
+    const LN2_LO: Self;
+    /// 1.5 * 2^(mantissa bits): a sum with it is rounded to an integer, which stands in the low bits.
+    const TO_INTEGER: Self;
+}
+
+impl ExpConstants for f32 {
+    // Degree 4, relative error of exp(r) 2^-28.25.
+    const EXP: &'static [f32] = &[0.499_999_94, 0.166_665_21, 0.041_668_274, 0.008_368_682, 0.001_382_004_2];
+    const LOG2E: f32 = core::f32::consts::LOG2_E;
+    const LN2_HI: f32 = 0.693_145_75;
+    const LN2_LO: f32 = 1.428_606_8e-6;
+    const TO_INTEGER: f32 = 12_582_912.0;
+}
+
+impl ExpConstants for f64 {
+    // Degree 9, relative error of exp(r) 2^-57.90.
+    const EXP: &'static [f64] = &[
+        0.500_000_000_000_001_1,
+        0.166_666_666_666_664_52,
+        0.041_666_666_666_528_06,
+        0.008_333_333_333_476_61,
+        0.001_388_888_894_399_464_4,
+        0.000_198_412_695_359_560_9,
+        2.480_149_280_033_069_2e-5,
+        2.755_756_530_538_926e-6,
+        2.763_034_406_956_303_5e-7,
+        2.500_565_613_937_939e-8,
+    ];
+    const LOG2E: f64 = core::f64::consts::LOG2_E;
+    const LN2_HI: f64 = 0.693_147_180_560_117_7;
+    const LN2_LO: f64 = -1.723_944_452_561_483_5e-13;
+    const TO_INTEGER: f64 = 6_755_399_441_055_744.0;
+}
+
+/// exp(-(hi + lo)) * 2^bias as a sum of two parts, the second no more than the rounding error of the
+/// first.
+///
+/// Method (Cody and Waite 1980; Muller, Elementary Functions, 2016, ch. 11): n = round(-hi log2(e)),
+/// r = -(hi + lo) - n ln(2) with ln(2) in two parts, exp(r) = 1 + r + r^2 P(r), and the sum with 1
+/// keeps what its rounding loses. The bias lets the caller hold results that would be subnormal
+/// without loss, as long as n + bias stays a normal exponent.
+///
+/// `bias_and_shift` is the bias, a whole number, plus [`ExpConstants::TO_INTEGER`].
+#[inline(always)]
+pub fn exp_neg<V: Vector>(hi: V, lo: V, bias_and_shift: V::Real) -> (V, V) {
+    let shift = hi.constant(bias_and_shift);
+    let shifted = hi.neg_mul_add(hi.constant(V::Real::LOG2E), shift);
+    let minus_n = shift - shifted;
+    let r = minus_n.mul_add(hi.constant(V::Real::LN2_HI), -hi);
+    let r = minus_n.mul_add(hi.constant(V::Real::LN2_LO), r) - lo;
+    let excess = (r * r).mul_add(r.horner(V::Real::EXP), r);
+    let one = hi.constant(V::Real::ONE);
+    let head = one + excess;
+    let tail = excess - (head - one);
+    let scale = one.add_exponent(shifted);
+    (head * scale, tail * scale)
+}

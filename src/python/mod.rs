@@ -1,0 +1,35 @@
+//! The binding to Python: the only place that knows pyo3 and NumPy.
+//!
+//! A call comes in once: [`array`] admits what it brings, [`call`] turns it into a job for the core, and
+//! the results go out. [`number`] reads parameters, [`sigmoid`] is the public class, [`runtime`] the
+//! state of the process (instruction set, threads), [`error`] how refusals look in Python.
+
+mod array;
+mod call;
+mod error;
+mod number;
+mod runtime;
+mod sigmoid;
+
+use pyo3::prelude::*;
+
+/// The compiled part of focalgrad.
+#[pymodule]
+mod _core {
+    use pyo3::exceptions::PyImportError;
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::runtime::{get_num_threads, set_num_threads};
+    #[pymodule_export]
+    use super::sigmoid::{SigmoidFocalLoss, sigmoid_focal_loss};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::runtime::from_environment().map_err(PyImportError::new_err)?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("ISA", super::runtime::isa().name())?;
+        module.add("ISAS_AVAILABLE", super::runtime::isas_available())?;
+        Ok(())
+    }
+}

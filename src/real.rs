@@ -1,0 +1,83 @@
+//! The types that kernels compute in.
+
+use crate::kernel::tile::DType;
+use crate::math::{ExpConstants, Log1pConstants};
+use crate::simd::{Isa, Vector};
+
+/// A floating-point type with kernels of its own.
+pub trait Real:
+    Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + ExpConstants + Log1pConstants + 'static
+{
+    /// The group of lanes of this type in an instruction set.
+    type Lanes<I: Isa>: Vector<Isa = I, Real = Self>;
+
+    /// The type as arrays hold it.
+    const DTYPE: DType;
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+    /// The lowest finite number.
+    const LOWEST: Self;
+    /// Minus infinity.
+    const NEG_INFINITY: Self;
+    /// A quiet NaN.
+    const NAN: Self;
+    /// A magnitude from which on exp(-x) is 0: logits beyond it saturate.
+    const SATURATED: Self;
+    /// The largest gamma that formulas may multiply with: its square times `SATURATED` is finite.
+    const GAMMA_MAX: f64;
+
+    /// The nearest number of this type.
+    fn from_f64(x: f64) -> Self;
+
+    /// The same number in float64.
+    fn to_f64(self) -> f64;
+}
+
+impl Real for f32 {
+    type Lanes<I: Isa> = I::F32;
+
+    const DTYPE: DType = DType::Float32;
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+    const LOWEST: Self = f32::MIN;
+    const NEG_INFINITY: Self = f32::NEG_INFINITY;
+    const NAN: Self = f32::NAN;
+    const SATURATED: Self = 128.0;
+    const GAMMA_MAX: f64 = (1_u64 << 59) as f64;
+
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x as f32
+    }
+
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Real for f64 {
+    type Lanes<I: Isa> = I::F64;
+
+    const DTYPE: DType = DType::Float64;
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+    const LOWEST: Self = f64::MIN;
+    const NEG_INFINITY: Self = f64::NEG_INFINITY;
+    const NAN: Self = f64::NAN;
+    const SATURATED: Self = 800.0;
+    // 2^500
+    const GAMMA_MAX: f64 = f64::from_bits((1023 + 500) << 52);
+
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x
+    }
+
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+}

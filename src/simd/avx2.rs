@@ -1,0 +1,91 @@
+//! AVX2 with fused multiply-add: 8 lanes of float32, 4 of float64.
+
+use core::arch::x86_64::*;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use super::x86::x86_vector;
+use super::{Isa, Kernel, Pair, Vector};
+
+/// Proof that the processor has AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub struct Avx2(());
+
+impl Isa for Avx2 {
+    // Sixteen registers: two vectors side by side are as many as stay out of memory.
+    type F32 = Pair<F32x8>;
+    type F64 = Pair<F64x4>;
+
+    const NAME: &'static str = "avx2";
+
+    fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+
+    #[inline]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn inner<K: Kernel>(isa: Avx2, kernel: K) -> K::Output {
+            kernel.run(isa)
+        }
+        // SAFETY: `self` proves that the processor has these features.
+        unsafe { inner(self, kernel) }
+    }
+}
+
+x86_vector! {
+    /// 8 lanes of float32.
+    F32x8 of Avx2: f32 x 8 in __m256, mask __m256,
+    _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
+    _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_fmsub_ps _mm256_max_ps _mm256_min_ps abs_f32 _mm256_xor_ps
+    _mm256_castps_si256 _mm256_castsi256_ps _mm256_add_epi32 _mm256_slli_epi32 by 23
+    _mm256_cmp_ps _mm256_or_ps select_f32
+}
+
+x86_vector! {
+    /// 4 lanes of float64.
+    F64x4 of Avx2: f64 x 4 in __m256d, mask __m256d,
+    _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd
+    _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_fmsub_pd _mm256_max_pd _mm256_min_pd abs_f64 _mm256_xor_pd
+    _mm256_castpd_si256 _mm256_castsi256_pd _mm256_add_epi64 _mm256_slli_epi64 by 52
+    _mm256_cmp_pd _mm256_or_pd select_f64
+}
+
+/// The magnitude.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn abs_f32(x: __m256) -> __m256 {
+    // SAFETY: handed through from the caller.
+    unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), x) }
+}
+
+/// The magnitude.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn abs_f64(x: __m256d) -> __m256d {
+    // SAFETY: handed through from the caller.
+    unsafe { _mm256_andnot_pd(_mm256_set1_pd(-0.0), x) }
+}
+
+/// `yes` where the mask holds.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn select_f32(mask: __m256, yes: __m256, no: __m256) -> __m256 {
+    // SAFETY: handed through from the caller.
+    unsafe { _mm256_blendv_ps(no, yes, mask) }
+}
+
+/// `yes` where the mask holds.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn select_f64(mask: __m256d, yes: __m256d, no: __m256d) -> __m256d {
+    // SAFETY: handed through from the caller.
+    unsafe { _mm256_blendv_pd(no, yes, mask) }
+}

@@ -1,0 +1,75 @@
+//! AVX-512 (F, DQ, VL, BW): 16 lanes of float32, 8 of float64.
+
+use core::arch::x86_64::*;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use super::x86::x86_vector;
+use super::{Isa, Kernel, Pair, Vector};
+
+/// Proof that the processor has AVX-512 F, DQ, VL and BW.
+#[derive(Clone, Copy)]
+pub struct Avx512(());
+
+impl Isa for Avx512 {
+    type F32 = Pair<Pair<F32x16>>;
+    type F64 = Pair<Pair<F64x8>>;
+
+    const NAME: &'static str = "avx512";
+
+    fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("fma");
+        found.then_some(Self(()))
+    }
+
+    #[inline]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,fma")]
+        fn inner<K: Kernel>(isa: Avx512, kernel: K) -> K::Output {
+            kernel.run(isa)
+        }
+        // SAFETY: `self` proves that the processor has these features.
+        unsafe { inner(self, kernel) }
+    }
+}
+
+x86_vector! {
+    /// 16 lanes of float32.
+    F32x16 of Avx512: f32 x 16 in __m512, mask __mmask16,
+    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
+    _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_fmsub_ps _mm512_max_ps _mm512_min_ps _mm512_abs_ps _mm512_xor_ps
+    _mm512_castps_si512 _mm512_castsi512_ps _mm512_add_epi32 _mm512_slli_epi32 by 23
+    _mm512_cmp_ps_mask _kor_mask16 select_f32
+}
+
+x86_vector! {
+    /// 8 lanes of float64.
+    F64x8 of Avx512: f64 x 8 in __m512d, mask __mmask8,
+    _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd
+    _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_fmsub_pd _mm512_max_pd _mm512_min_pd _mm512_abs_pd _mm512_xor_pd
+    _mm512_castpd_si512 _mm512_castsi512_pd _mm512_add_epi64 _mm512_slli_epi64 by 52
+    _mm512_cmp_pd_mask _kor_mask8 select_f64
+}
+
+/// `yes` where the mask holds.
+///
+/// # Safety
+/// The processor must have AVX-512.
+#[inline(always)]
+unsafe fn select_f32(mask: __mmask16, yes: __m512, no: __m512) -> __m512 {
+    // SAFETY: handed through from the caller.
+    unsafe { _mm512_mask_blend_ps(mask, no, yes) }
+}
+
+/// `yes` where the mask holds.
+///
+/// # Safety
+/// The processor must have AVX-512.
+#[inline(always)]
+unsafe fn select_f64(mask: __mmask8, yes: __m512d, no: __m512d) -> __m512d {
+    // SAFETY: handed through from the caller.
+    unsafe { _mm512_mask_blend_pd(mask, no, yes) }
+}
