@@ -1,0 +1,38 @@
+"""Focal loss, its gradient and its diagonal Hessian over NumPy arrays, from a Rust core.
+
+A loss is a small immutable object:
+
+>>> import numpy as np
+>>> import focalgrad as fg
+>>> loss = fg.SigmoidFocalLoss(alpha=0.25, gamma=2.0, reduction="mean")
+>>> value, grad = loss.value_and_grad(np.zeros(4), np.array([1.0, 0.0, 0.0, 0.0]))
+>>> round(value, 6)
+0.108304
+"""
+
+from focalgrad._core import (
+    SigmoidFocalLoss,
+    __version__,
+    get_num_threads,
+    set_num_threads,
+    sigmoid_focal_loss,
+)
+from focalgrad._runtime import num_threads, show_config
+from focalgrad._signature import CallSignature
+
+__all__ = [
+    "SigmoidFocalLoss",
+    "__version__",
+    "get_num_threads",
+    "num_threads",
+    "set_num_threads",
+    "show_config",
+    "sigmoid_focal_loss",
+]
+
+# What the package shows is the package's, wherever it is made.
+for _function in (get_num_threads, num_threads, set_num_threads, show_config, sigmoid_focal_loss):
+    _function.__module__ = __name__
+del _function
+
+SigmoidFocalLoss.__signature__ = CallSignature()  # type: ignore[attr-defined]
