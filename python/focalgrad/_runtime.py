@@ -74,7 +74,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     >>> sorted(fg.show_config(mode="dicts"))
     ['cuda', 'isa', 'isas_available', 'threads', 'version']
     """
-    config = {
+    config: dict[str, Any] = {
         "version": _core.__version__,
         "isa": _core.ISA,
         "isas_available": list(_core.ISAS_AVAILABLE),
