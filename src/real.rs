@@ -1,6 +1,6 @@
-//! The types that kernels compute in.
+//! The types that kernels compute in. What arrays hold is more: see [`crate::element`].
 
-use crate::kernel::tile::DType;
+use crate::element::{DType, Element};
 use crate::math::{ExpConstants, Log1pConstants};
 use crate::simd::{Isa, Vector};
 
@@ -33,6 +33,9 @@ pub trait Real:
 
     /// The same number in float64.
     fn to_f64(self) -> f64;
+
+    /// The nearest number of this type to what an array holds.
+    fn from_element<E: Element>(x: E) -> Self;
 }
 
 impl Real for f32 {
@@ -55,6 +58,11 @@ impl Real for f32 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         f64::from(self)
+    }
+
+    #[inline(always)]
+    fn from_element<E: Element>(x: E) -> Self {
+        x.to_f32()
     }
 }
 
@@ -79,5 +87,10 @@ impl Real for f64 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         self
+    }
+
+    #[inline(always)]
+    fn from_element<E: Element>(x: E) -> Self {
+        x.to_f64()
     }
 }

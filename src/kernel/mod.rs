@@ -2,8 +2,10 @@
 //!
 //! A tile is a run of elements that fits the first-level cache several times over. Kernels see
 //! contiguous tiles of the type that they compute in, and nothing else: [`tile`] brings whatever an
-//! array holds into that form, [`elementwise`] computes, [`reduce`] adds up.
+//! array holds into that form and results out of it, copying grids of elements where memory is strided;
+//! [`elementwise`] computes, [`reduce`] adds up.
 
 pub mod elementwise;
+mod grid;
 pub mod reduce;
 pub mod tile;

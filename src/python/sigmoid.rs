@@ -128,12 +128,12 @@ impl SigmoidFocalLoss {
     ///
     /// Parameters
     /// ----------
-    /// logits : ndarray of float32 or float64
-    ///     Raw scores, C-contiguous, of any shape.
-    /// targets : ndarray of bool, uint8, float32 or float64
+    /// logits : array_like of real numbers
+    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    /// targets : array_like of real numbers or bools
     ///     0 or 1, of the logits' shape.
-    /// sample_weight : float or ndarray of float32 or float64, optional
-    ///     Multiplies the losses; an array has the logits' shape.
+    /// sample_weight : float or array_like, optional
+    ///     Multiplies the losses; broadcasts to the logits' shape.
     /// out : ndarray, optional
     ///     With ``reduction="none"``: an array of the logits' shape and dtype to fill and return. It may be
     ///     the very same array as an input.
@@ -146,9 +146,9 @@ impl SigmoidFocalLoss {
     /// Raises
     /// ------
     /// TypeError
-    ///     If an argument is no array or of a dtype that is not taken.
+    ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     If shapes differ, an array is not contiguous, or an output is read-only, overlaps another array,
+    ///     If shapes differ, values are missing, or an output is read-only, overlaps another array,
     ///     or has no use.
     ///
     /// Examples
@@ -183,12 +183,12 @@ impl SigmoidFocalLoss {
     ///
     /// Parameters
     /// ----------
-    /// logits : ndarray of float32 or float64
-    ///     Raw scores, C-contiguous, of any shape.
-    /// targets : ndarray of bool, uint8, float32 or float64
+    /// logits : array_like of real numbers
+    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    /// targets : array_like of real numbers or bools
     ///     0 or 1, of the logits' shape.
-    /// sample_weight : float or ndarray of float32 or float64, optional
-    ///     Multiplies the losses; an array has the logits' shape.
+    /// sample_weight : float or array_like, optional
+    ///     Multiplies the losses; broadcasts to the logits' shape.
     /// out : ndarray, optional
     ///     An array of the logits' shape and dtype to fill and return. It may be the very same array as an
     ///     input.
@@ -201,9 +201,9 @@ impl SigmoidFocalLoss {
     /// Raises
     /// ------
     /// TypeError
-    ///     If an argument is no array or of a dtype that is not taken.
+    ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     If shapes differ, an array is not contiguous, or an output is read-only or overlaps another array.
+    ///     If shapes differ, values are missing, or an output is read-only or overlaps another array.
     ///
     /// Examples
     /// --------
@@ -232,12 +232,12 @@ impl SigmoidFocalLoss {
     ///
     /// Parameters
     /// ----------
-    /// logits : ndarray of float32 or float64
-    ///     Raw scores, C-contiguous, of any shape.
-    /// targets : ndarray of bool, uint8, float32 or float64
+    /// logits : array_like of real numbers
+    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    /// targets : array_like of real numbers or bools
     ///     0 or 1, of the logits' shape.
-    /// sample_weight : float or ndarray of float32 or float64, optional
-    ///     Multiplies the losses; an array has the logits' shape.
+    /// sample_weight : float or array_like, optional
+    ///     Multiplies the losses; broadcasts to the logits' shape.
     /// out : ndarray, optional
     ///     With ``reduction="none"``: an array of the logits' shape and dtype to fill with the losses.
     /// grad_out : ndarray, optional
@@ -254,9 +254,9 @@ impl SigmoidFocalLoss {
     /// Raises
     /// ------
     /// TypeError
-    ///     If an argument is no array or of a dtype that is not taken.
+    ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     If shapes differ, an array is not contiguous, or an output is read-only, overlaps another array,
+    ///     If shapes differ, values are missing, or an output is read-only, overlaps another array,
     ///     or has no use.
     ///
     /// Examples
@@ -301,12 +301,12 @@ impl SigmoidFocalLoss {
     ///
     /// Parameters
     /// ----------
-    /// logits : ndarray of float32 or float64
-    ///     Raw scores, C-contiguous, of any shape.
-    /// targets : ndarray of bool, uint8, float32 or float64
+    /// logits : array_like of real numbers
+    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    /// targets : array_like of real numbers or bools
     ///     0 or 1, of the logits' shape.
-    /// sample_weight : float or ndarray of float32 or float64, optional
-    ///     Multiplies the losses; an array has the logits' shape.
+    /// sample_weight : float or array_like, optional
+    ///     Multiplies the losses; broadcasts to the logits' shape.
     /// hessian : {"exact", "gauss_newton", "upper"}, default "exact"
     ///     Which Hessian.
     /// grad_out, hess_out : ndarray, optional
@@ -321,9 +321,9 @@ impl SigmoidFocalLoss {
     /// Raises
     /// ------
     /// TypeError
-    ///     If an argument is no array or of a dtype that is not taken.
+    ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     If `hessian` is unknown, shapes differ, an array is not contiguous, or an output is read-only or
+    ///     If `hessian` is unknown, shapes differ, values are missing, or an output is read-only or
     ///     overlaps another array.
     ///
     /// Examples
@@ -459,9 +459,9 @@ impl SigmoidFocalLoss {
 ///
 /// Parameters
 /// ----------
-/// inputs : ndarray of float32 or float64
-///     Logits, C-contiguous, of any shape.
-/// targets : ndarray of bool, uint8, float32 or float64
+/// inputs : array_like of real numbers
+///     Logits, of any shape and memory layout. Integers and bools count as float64.
+/// targets : array_like of real numbers or bools
 ///     0 or 1, of the inputs' shape.
 /// alpha : float or None, default 0.25
 ///     Weight of positives, in [0, 1]; ``None`` or a negative number for no weighting.
@@ -471,8 +471,8 @@ impl SigmoidFocalLoss {
 ///     What is returned: the losses, their sum, or their sum divided by the normaliser.
 /// normalizer : None, "weights", "positives" or float, default None
 ///     What "mean" divides by.
-/// sample_weight : float or ndarray of float32 or float64, optional
-///     Multiplies the losses; an array has the inputs' shape.
+/// sample_weight : float or array_like, optional
+///     Multiplies the losses; broadcasts to the inputs' shape.
 /// out : ndarray, optional
 ///     With ``reduction="none"``: an array of the inputs' shape and dtype to fill and return.
 ///
