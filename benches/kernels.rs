@@ -41,7 +41,7 @@ fn kernels_of<R: Real + Scales>(criterion: &mut Criterion, name: &str) {
                     len: TILE,
                     logits: logits.as_ptr(),
                     targets: targets.as_ptr(),
-                    weights: std::ptr::null(),
+                    weights: [std::ptr::null(); 3],
                     value,
                     grad,
                     hess,

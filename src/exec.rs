@@ -2,12 +2,13 @@
 
 use crate::error::Error;
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
+use crate::kernel::factors::Factors;
 use crate::kernel::reduce::{TileSum, TileWeights, Total};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
 use crate::layout::{Plan, Tile};
 use crate::pool;
 use crate::real::Real;
-use crate::simd::AnyIsa;
+use crate::simd::{AnyIsa, fence};
 
 /// Tiles in a block, the unit of work of a thread. Up to one block runs on the calling thread: to wake another
 /// would take longer.
@@ -55,8 +56,10 @@ pub struct Job<R> {
     pub logits: Source<R>,
     /// Targets.
     pub targets: Source<R>,
-    /// Sample weights.
-    pub weights: Option<Source<R>>,
+    /// Sample weights. They go with a kernel that takes weights of each element's own.
+    pub weights: Option<Source<f64>>,
+    /// What multiplies losses, gradient and Hessian of negatives and of positives.
+    pub classes: [[f64; 2]; 3],
     /// What to do with a tile.
     pub kernel: TileKernel<R>,
     /// Its constants.
@@ -111,6 +114,7 @@ pub unsafe fn zero<R: Real>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bo
                 unsafe { target.put(isa, place, zeros.as_ptr(), &mut raw) };
             }
         }
+        fence();
         Total::default()
     })?;
     Ok(())
@@ -192,6 +196,25 @@ fn over_blocks(
 }
 
 impl<R: Real> Job<R> {
+    /// What multiplies each element of a tile in those of losses, gradient and Hessian that are computed.
+    #[inline]
+    fn factors(
+        &self,
+        isa: AnyIsa,
+        targets: &[R],
+        samples: &[f64],
+        tiles: &mut [Buffer<R>; 3],
+    ) -> [*const R; 3] {
+        let computed = [self.value.is_some() || self.sum, self.grad.is_some(), self.hess.is_some()];
+        let mut pointers = [std::ptr::null(); 3];
+        for (i, tile) in tiles.iter_mut().enumerate().filter(|&(i, _)| computed[i]) {
+            let factors = tile.as_mut_ptr();
+            isa.vectorize(Factors { targets, samples, classes: self.classes[i], factors });
+            pointers[i] = factors.cast_const();
+        }
+        pointers
+    }
+
     /// The outputs that there are, with their numbers.
     fn targets_to_fill(&self) -> impl Iterator<Item = (&Target<R>, usize)> {
         let all = [(&self.value, operand::VALUE), (&self.grad, operand::GRAD), (&self.hess, operand::HESS)];
@@ -202,10 +225,11 @@ impl<R: Real> Job<R> {
 /// # Safety
 /// As [`run`], for the elements of the block.
 unsafe fn run_block<R: Real>(isa: AnyIsa, job: &Job<R>, block: Block) -> Total {
-    let mut inputs = [const { Buffer::new() }; 3];
+    let mut inputs = [const { Buffer::new() }; 2];
+    let mut factors = [const { Buffer::new() }; 3];
     let mut outputs = [const { Buffer::new() }; 3];
-    let mut raw = Raw::new();
-    let [logits, targets, weights] = &mut inputs;
+    let (mut samples, mut raw) = (Buffer::new(), Raw::new());
+    let [logits, targets] = &mut inputs;
     let plan = &job.plan;
     let mut total = Total::default();
     for tile in block.tiles(plan) {
@@ -219,13 +243,17 @@ unsafe fn run_block<R: Real>(isa: AnyIsa, job: &Job<R>, block: Block) -> Total {
         // SAFETY: the caller vouches for the arrays wherever the plan has elements; buffers are private. All
         // inputs of a tile are read before an output is written.
         unsafe {
+            let targets = job.targets.tile(isa, place(operand::TARGETS), targets, &mut raw);
+            let weights = job.weights.map_or([std::ptr::null(); 3], |source| {
+                let samples = source.tile(isa, place(operand::WEIGHTS), &mut samples, &mut raw);
+                let samples = std::slice::from_raw_parts(samples, tile.len);
+                job.factors(isa, std::slice::from_raw_parts(targets, tile.len), samples, &mut factors)
+            });
             let operands = Operands {
                 len: tile.len,
                 logits: job.logits.tile(isa, place(operand::LOGITS), logits, &mut raw),
-                targets: job.targets.tile(isa, place(operand::TARGETS), targets, &mut raw),
-                weights: job.weights.map_or(std::ptr::null(), |source| {
-                    source.tile(isa, place(operand::WEIGHTS), weights, &mut raw)
-                }),
+                targets,
+                weights,
                 value: written(&job.value, operand::VALUE, value),
                 grad: written(&job.grad, operand::GRAD, grad),
                 hess: written(&job.hess, operand::HESS, hess),
@@ -243,5 +271,6 @@ unsafe fn run_block<R: Real>(isa: AnyIsa, job: &Job<R>, block: Block) -> Total {
             }
         }
     }
+    fence();
     total
 }

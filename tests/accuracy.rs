@@ -40,7 +40,7 @@ fn worst(isa: AnyIsa, gamma: f64, logits: &[f32]) -> [(f64, f32); 3] {
             len: x.len(),
             logits: x.as_ptr(),
             targets: targets.as_ptr(),
-            weights: std::ptr::null(),
+            weights: [std::ptr::null(); 3],
             value,
             grad,
             hess,

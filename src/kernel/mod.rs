@@ -6,6 +6,7 @@
 //! [`elementwise`] computes, [`reduce`] adds up.
 
 pub mod elementwise;
+pub mod factors;
 mod grid;
 pub mod reduce;
 pub mod tile;

@@ -15,5 +15,5 @@
 mod exp;
 mod log1p;
 
-pub use exp::{ExpConstants, exp_neg};
+pub use exp::{ExpConstants, Exponential, exp_neg};
 pub use log1p::{Log1pConstants, log1p};

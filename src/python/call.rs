@@ -135,10 +135,10 @@ impl<'b, 'py> SampleWeight<'b, 'py> {
         }
     }
 
-    fn source<R: Real>(&self) -> Option<Source<R>> {
+    fn source(&self) -> Option<Source<f64>> {
         match self {
             Self::None => None,
-            Self::Number(number) => Some(Source::Constant(R::from_f64(*number))),
+            Self::Number(number) => Some(Source::Constant(*number)),
             Self::Array(array, _) => Some(Source::numbers(array.data, array.dtype)),
         }
     }
@@ -187,12 +187,14 @@ impl<'py> Call<'_, 'py> {
             detached(py, len, |go_on| unsafe { exec::zero(isa(), &job, go_on) })?;
             0.0
         } else {
-            job.constants = constants(loss, wanted, denominator);
+            let scale = scale_of(denominator / len as f64);
+            job.classes = classes(loss, wanted, denominator, scale);
+            job.constants = constants(loss, &job.classes);
             // SAFETY: all arrays were admitted or made. They are valid wherever the plan, made of their
             // shapes and strides, has elements, and overlap only where they are the same. They live as long
             // as the references that this call holds. Other threads must not write to them meanwhile: the
             // documentation asks that of callers.
-            detached(py, len, |go_on| unsafe { exec::run(isa(), &job, go_on) })? / denominator
+            detached(py, len, |go_on| unsafe { exec::run(isa(), &job, go_on) })? / (denominator / scale)
         };
         let [value, grad, hess] = results;
         let float = || sum.into_pyobject(py).map(Bound::into_any);
@@ -216,13 +218,17 @@ impl<'py> Call<'_, 'py> {
             let streamed = large && plan.is_run(operand::VALUE + output, array.dtype.size());
             Some(Target::new(array.data, array.dtype, streamed))
         };
-        let weights = weight.source();
+        // A class without weight needs the kernel that knows what 0 times an infinite loss is.
+        let weightless = loss.class_weights().contains(&0.0).then_some(Source::Constant(1.0));
+        let weights = weight.source().or(weightless);
+        let classes = classes(loss, wanted, 1.0, 1.0);
         Job {
             logits: Source::numbers(logits.data, logits.dtype),
             targets: Source::labels(targets.data, targets.dtype),
             weights,
             kernel: kernel(loss.gamma(), wanted.outputs(), weights.is_some()),
-            constants: constants(loss, wanted, 1.0),
+            constants: constants(loss, &classes),
+            classes,
             value: target(0),
             grad: target(1),
             hess: target(2),
@@ -293,18 +299,27 @@ impl Wanted {
     }
 }
 
-/// The kernel's constants. The losses are divided after they are added up, derivatives at once.
-fn constants<R: Real>(loss: &SigmoidFocalLoss, wanted: Wanted, denominator: f64) -> Constants<R> {
+/// What multiplies losses, gradient and Hessian of negatives and of positives. Derivatives are divided at once; losses
+/// after they are added up, but for `scale`, a power of two that keeps what the losses are multiplied with in range.
+fn classes(loss: &SigmoidFocalLoss, wanted: Wanted, denominator: f64, scale: f64) -> [[f64; 2]; 3] {
     let classes = loss.class_weights();
     let [negative, positive] = classes.map(|weight| weight / denominator);
     let bound = if wanted.hess == Some(Hessian::Upper) { 1.0 + loss.gamma() } else { 1.0 };
-    Constants {
-        gamma: Gamma::new(loss.gamma()),
-        value: Weights::new(classes),
-        // The margin of a positive grows with its logit, that of a negative falls.
-        grad: Weights::new([negative, 0.0 - positive]),
-        hess: Weights::new([negative * bound, positive * bound]),
-    }
+    // The margin of a positive grows with its logit, that of a negative falls.
+    [classes.map(|weight| weight / scale), [negative, 0.0 - positive], [negative * bound, positive * bound]]
+}
+
+fn constants<R: Real>(loss: &SigmoidFocalLoss, classes: &[[f64; 2]; 3]) -> Constants<R> {
+    let [value, grad, hess] = classes.map(Weights::new);
+    Constants { gamma: Gamma::new(loss.gamma()), value, grad, hess }
+}
+
+/// A power of two near the size of typical weights, if that is far from 1; else 1.
+fn scale_of(weight: f64) -> f64 {
+    // 2^-40 to 2^40
+    const ORDINARY: std::ops::Range<f64> = 1.0 / (1_u64 << 40) as f64..(1_u64 << 40) as f64;
+    let power = f64::from_bits(weight.to_bits() & f64::INFINITY.to_bits());
+    if power.is_normal() && !ORDINARY.contains(&power) { power } else { 1.0 }
 }
 
 /// Every output against every input and against the other outputs.

@@ -157,7 +157,7 @@ impl SigmoidFocalLoss {
     /// >>> import focalgrad as fg
     /// >>> loss = fg.SigmoidFocalLoss(gamma=2.0, reduction="none")
     /// >>> loss(np.array([0.0, 1.0]), np.array([True, True])).round(6)
-    /// array([0.043322, 0.005664])
+    /// array([0.043322, 0.005665])
     #[pyo3(signature = (logits, targets, *, sample_weight=None, out=None))]
     fn __call__<'py>(
         &self,
@@ -497,7 +497,7 @@ impl SigmoidFocalLoss {
 /// >>> import numpy as np
 /// >>> import focalgrad as fg
 /// >>> fg.sigmoid_focal_loss(np.array([0.0, 1.0]), np.array([1.0, 1.0])).round(6)
-/// array([0.043322, 0.005664])
+/// array([0.043322, 0.005665])
 #[pyfunction]
 #[pyo3(
     signature = (inputs, targets, alpha=Given::NOT, gamma=Given::NOT, reduction=Given::NOT, *,

@@ -31,7 +31,7 @@ mod stream;
 mod x86;
 
 pub use pair::Pair;
-pub use stream::stream;
+pub use stream::{fence, stream};
 
 /// A proof that the processor at hand runs an instruction set.
 pub trait Isa: Copy + Send + Sync + 'static {
