@@ -192,6 +192,20 @@ fn over_blocks(
 }
 
 impl<R: Real> Job<R> {
+    /// Asks for the memory of a tile that comes next.
+    fn prefetch(&self, tile: Tile) {
+        let inputs = [
+            (Some(&self.logits), operand::LOGITS),
+            (Some(&self.targets), operand::TARGETS),
+            (self.weights.as_ref(), operand::WEIGHTS),
+        ];
+        for (source, operand) in inputs {
+            if let Some(source) = source {
+                source.prefetch(Place { plan: &self.plan, operand, tile });
+            }
+        }
+    }
+
     /// The outputs that there are, with their numbers.
     fn targets_to_fill(&self) -> impl Iterator<Item = (&Target<R>, usize)> {
         let all = [(&self.value, operand::VALUE), (&self.grad, operand::GRAD), (&self.hess, operand::HESS)];
@@ -230,6 +244,9 @@ unsafe fn run_block<R: Real>(isa: AnyIsa, job: &Job<R>, block: Block) -> Total {
                 grad: written(&job.grad, operand::GRAD, grad),
                 hess: written(&job.hess, operand::HESS, hess),
             };
+            if plan.has_rectangles() && tile.number + 1 < block.last {
+                job.prefetch(plan.tile(tile.number + 1));
+            }
             (job.kernel)(isa, &job.constants, &operands);
             if job.sum {
                 total.add(isa.vectorize(TileSum(std::slice::from_raw_parts(operands.value, tile.len))));
