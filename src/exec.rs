@@ -215,6 +215,16 @@ impl<R: Real> Job<R> {
         pointers
     }
 
+    /// Asks for the memory of a tile that comes next.
+    fn prefetch(&self, tile: Tile) {
+        let place = |operand| Place { plan: &self.plan, operand, tile };
+        self.logits.prefetch(place(operand::LOGITS));
+        self.targets.prefetch(place(operand::TARGETS));
+        if let Some(weights) = &self.weights {
+            weights.prefetch(place(operand::WEIGHTS));
+        }
+    }
+
     /// The outputs that there are, with their numbers.
     fn targets_to_fill(&self) -> impl Iterator<Item = (&Target<R>, usize)> {
         let all = [(&self.value, operand::VALUE), (&self.grad, operand::GRAD), (&self.hess, operand::HESS)];
@@ -258,6 +268,9 @@ unsafe fn run_block<R: Real>(isa: AnyIsa, job: &Job<R>, block: Block) -> Total {
                 grad: written(&job.grad, operand::GRAD, grad),
                 hess: written(&job.hess, operand::HESS, hess),
             };
+            if plan.has_rectangles() && tile.number + 1 < block.last {
+                job.prefetch(plan.tile(tile.number + 1));
+            }
             (job.kernel)(isa, &job.constants, &operands);
             if job.sum {
                 total.add(isa.vectorize(TileSum(std::slice::from_raw_parts(operands.value, tile.len))));

@@ -118,7 +118,7 @@ def test_alpha_is_the_positive_share(dtype: type) -> None:
     for target, weight in ((1, 0.3), (0, 0.7)):
         targets = np.full(logits.shape, target, np.uint8)
         plain = fg.sigmoid_focal_loss(logits, targets, None).astype(np.float64)
-        # Two roundings on one side, four on the other, of half an ulp each, which can be a whole one of the result.
+        # Two roundings here, four there, of half an ulp each; that can be a whole one of the result.
         assert_within(fg.sigmoid_focal_loss(logits, targets, 0.3), weight * plain, 6)
 
 

@@ -5,6 +5,12 @@ use crate::simd::{AnyIsa, Isa, Kernel};
 /// Rows shorter than this are copied column by column, if the columns are longer.
 const SHORT: usize = 8;
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Runs longer than this are foreseen.
+const FAR: usize = 4096;
+
 /// Where a grid lies: strides in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid<P> {
@@ -174,6 +180,40 @@ unsafe fn strip<T: std::marker::Copy>(from: *const u8, step: isize, to: *mut u8,
             (a, b) => (0..len).for_each(|i| write(i, b, read(i, a))),
         }
     }
+}
+
+/// Asks for the cache lines of a grid ahead of its copy. Short runs far apart are what the processor does not
+/// foresee by itself.
+pub fn prefetch(size: usize, [rows, cols]: [usize; 2], grid: Grid<*const u8>) {
+    let ((runs, far), (len, near)) = if grid.row.unsigned_abs() < grid.col.unsigned_abs() {
+        ((cols, grid.col), (rows, grid.row))
+    } else {
+        ((rows, grid.row), (cols, grid.col))
+    };
+    let bytes = (len - 1) * near.unsigned_abs() + size;
+    let back = if near < 0 { (len - 1) as isize * near } else { 0 };
+    if bytes > FAR {
+        return;
+    }
+    for run in 0..runs as isize {
+        let start = grid.start.wrapping_offset(run * far + back);
+        for at in (0..bytes - 1).step_by(LINE).chain([bytes - 1]) {
+            prefetch_line(start.wrapping_add(at));
+        }
+    }
+}
+
+/// Asks for a cache line.
+#[inline(always)]
+fn prefetch_line(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which never faults; SSE is part of x86-64.
+    unsafe {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 #[cfg(test)]

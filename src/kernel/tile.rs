@@ -132,6 +132,20 @@ impl<R: Real> Source<R> {
     }
 }
 
+impl<R> Source<R> {
+    /// Asks for a tile's memory ahead of its use, where the processor would not foresee it.
+    #[inline]
+    pub fn prefetch<const N: usize>(&self, place: Place<'_, N>) {
+        if let (Self::Array { data, size, .. }, Some(piece)) = (self, place.piece())
+            && !piece.is_run(*size)
+        {
+            let start = data.wrapping_offset(piece.offset);
+            let grid = Grid { start, row: piece.row_stride, col: piece.col_stride };
+            grid::prefetch(*size, [piece.rows, piece.cols], grid);
+        }
+    }
+}
+
 /// Where results go.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<R> {

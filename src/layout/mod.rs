@@ -164,6 +164,12 @@ impl<const N: usize> Plan<N> {
         self.rectangles.is_none() && lay.outer.is_empty() && lay.inner.1 == size as isize
     }
 
+    /// Whether tiles are rectangles: short runs of memory, far apart.
+    #[inline]
+    pub fn has_rectangles(&self) -> bool {
+        self.rectangles.is_some()
+    }
+
     /// The tile of that number, which must be below [`Plan::tiles`].
     #[inline]
     pub fn tile(&self, number: usize) -> Tile {
@@ -182,16 +188,15 @@ impl<const N: usize> Plan<N> {
             return Some(rectangles.piece(operand, tile.number, first));
         }
         let lay = &self.lays[operand];
-        let (start, stride) = (tile.number * self.tile, lay.inner.1);
-        let piece = Piece {
-            offset: first + start as isize * stride,
-            at: 0,
-            rows: 1,
-            cols: tile.len,
-            row_stride: 0,
-            col_stride: stride,
+        let (start, (cols, stride)) = (tile.number * self.tile, lay.inner);
+        let offset = if lay.outer.is_empty() {
+            first + start as isize * stride
+        } else if start % cols + tile.len <= cols {
+            first + lay.offset(start)
+        } else {
+            return None;
         };
-        lay.outer.is_empty().then_some(piece)
+        Some(Piece { offset, at: 0, rows: 1, cols: tile.len, row_stride: 0, col_stride: stride })
     }
 
     /// Visits the pieces that an operand's elements of a tile consist of, in order.
@@ -251,19 +256,27 @@ impl Lay {
         Self { inner: own.next().unwrap_or((1, 0)), outer: own.collect() }
     }
 
+    /// Bytes from the first element to that of number `at`.
+    #[inline]
+    fn offset(&self, at: usize) -> isize {
+        let (cols, stride) = self.inner;
+        let mut offset = (at % cols) as isize * stride;
+        let mut row = at / cols;
+        for &(len, stride) in &self.outer {
+            offset += (row % len) as isize * stride;
+            row /= len;
+        }
+        offset
+    }
+
     /// The pieces of `len` elements from element `at` on: full rows together, what is left of a row alone.
     fn pieces(&self, first: isize, mut at: usize, len: usize, mut visit: impl FnMut(Piece)) {
         let (cols, col_stride) = self.inner;
-        let Some((&(rows, row_stride), outer)) = self.outer.split_first() else { return };
+        let Some(&(rows, row_stride)) = self.outer.first() else { return };
         let (start, end) = (at, at + len);
         while at < end {
-            let (row, col) = (at / cols, at % cols);
-            let (mut sheet, row) = (row / rows, row % rows);
-            let mut offset = first + row as isize * row_stride + col as isize * col_stride;
-            for &(len, stride) in outer {
-                offset += (sheet % len) as isize * stride;
-                sheet /= len;
-            }
+            let (row, col) = (at / cols % rows, at % cols);
+            let offset = first + self.offset(at);
             let left = end - at;
             let (rows, cols) = if col == 0 && left >= cols {
                 ((left / cols).min(rows - row), cols)

@@ -63,11 +63,14 @@ struct Term {
 }
 
 /// Whether two arrays may share a byte: false only if it is proven that they do not.
+#[inline]
 pub fn meet(a: &Extent<'_>, b: &Extent<'_>) -> bool {
     let ((low_a, high_a), (low_b, high_b)) = (a.bounds(), b.bounds());
-    if low_a.max(low_b) >= high_a.min(high_b) {
-        return false;
-    }
+    low_a.max(low_b) < high_a.min(high_b) && share_an_address(a, low_a, b, high_b)
+}
+
+/// The same for arrays whose ranges of addresses meet.
+fn share_an_address(a: &Extent<'_>, low_a: i128, b: &Extent<'_>, high_b: i128) -> bool {
     // low_a + sum |s| x + u = low_b + sum |t| y + v. Turning y and v round makes all coefficients positive.
     let mut terms: Vec<Term> = Vec::new();
     for (len, stride) in a.axes().chain(b.axes()) {

@@ -86,8 +86,8 @@ pub fn evaluate<'py>(
     check_overlaps(&outputs, &[Some(&logits), Some(&targets), weight.array()])?;
     let call = Call { loss, wanted, logits, targets, weight };
     match call.logits.dtype.of_results() {
-        DType::Float64 => call.run::<f64>(py, outputs),
-        _ => call.run::<f32>(py, outputs),
+        DType::Float64 => call.run::<f64>(py, &outputs),
+        _ => call.run::<f32>(py, &outputs),
     }
 }
 
@@ -158,12 +158,12 @@ type Outputs<'b, 'py> = [Option<Array<'b, 'py>>; 3];
 
 impl<'py> Call<'_, 'py> {
     /// Computes in `R`.
-    fn run<R: Real + Scales>(&self, py: Python<'py>, given: Outputs<'_, 'py>) -> PyResult<Results<'py>> {
+    fn run<R: Real + Scales>(&self, py: Python<'py>, given: &Outputs<'_, 'py>) -> PyResult<Results<'py>> {
         let &Self { loss, wanted, .. } = self;
         let len = self.logits.len();
         // What there is to fill, made where it was not given.
         let mut results: [Option<Bound<'py, PyAny>>; 3] = [const { None }; 3];
-        for ((slot, wanted), given) in results.iter_mut().zip(wanted.arrays(loss.reduction())).zip(&given) {
+        for ((slot, wanted), given) in results.iter_mut().zip(wanted.arrays(loss.reduction())).zip(given) {
             if wanted {
                 let array = given.as_ref().map(|array| Ok(array.object.clone()));
                 *slot = Some(array.unwrap_or_else(|| self.logits.allocate_like())?);
