@@ -1,6 +1,6 @@
 """The compiled part of focalgrad. Documentation is with the objects themselves."""
 
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, ClassVar, Final, Literal, TypeAlias, final
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -28,6 +28,7 @@ ISAS_AVAILABLE: Final[list[str]]
 
 @final
 class SigmoidFocalLoss:
+    __signature__: ClassVar[Any]
     def __new__(
         cls,
         alpha: float | None = 0.25,
