@@ -106,6 +106,21 @@ format: $(VENV)/.tools ## rewrite Rust and Python in the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+##### Numbers
+
+# What the release profile adds to the kernels' own speed would be spent on linking.
+FAST_BUILD := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+ISA ?=
+STRIDE ?= 1
+
+.PHONY: walk
+walk: ## every float32 logit against the oracle, on ISA=... (STRIDE=97: each 97th)
+	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example walk -- "$(ISA)" $(STRIDE)
+
+.PHONY: truth
+truth: $(VENV)/.tools ## compute the values that the oracles are measured against
+	$(BIN)/python tools/truth.py > tests/oracle/truth.txt
+
 ##### Polynomials
 
 COEFFICIENTS := src/math/exp.rs src/math/log1p.rs

@@ -4,6 +4,7 @@
 //! contiguous tiles of the type that they compute in, and nothing else: [`tile`] brings whatever an
 //! array holds into that form, [`elementwise`] computes, [`reduce`] adds up.
 
+pub mod compiled;
 pub mod elementwise;
 pub mod reduce;
 pub mod tile;
