@@ -5,6 +5,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::compiled::Compiled;
 use focalgrad::kernel::elementwise::{Constants, Operands, Weights, output};
+use focalgrad::kernel::exact_tile::{ExactTileSum, Summable};
 use focalgrad::kernel::reduce::TileSum;
 use focalgrad::kernel::tile::TILE;
 use focalgrad::loss::focal::Gamma;
@@ -18,7 +19,7 @@ const OUTPUTS: [(&str, u8); 5] = [
     ("grad+gauss_newton", output::GRAD | output::GAUSS_NEWTON),
 ];
 
-fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
+fn kernels_of<R: Compiled + Summable>(criterion: &mut Criterion, name: &str) {
     // A golden-ratio sequence over [-8, 8): every regime, no pattern for the branch predictor.
     let logits: Vec<R> =
         (0..TILE).map(|i| R::from_f64((i as f64 * 0.618_034).fract() * 16.0 - 8.0)).collect();
@@ -53,6 +54,7 @@ fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
             }
         }
         group.bench_function("sum", |bencher| bencher.iter(|| isa.vectorize(TileSum(&logits))));
+        group.bench_function("exact sum", |bencher| bencher.iter(|| isa.vectorize(ExactTileSum(&logits))));
         group.finish();
     }
 }

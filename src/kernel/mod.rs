@@ -6,5 +6,7 @@
 
 pub mod compiled;
 pub mod elementwise;
+pub mod exact;
+pub mod exact_tile;
 pub mod reduce;
 pub mod tile;

@@ -62,11 +62,12 @@ pub fn worst_f32(isa: AnyIsa, oracle: AnyIsa, function: Function, patterns: [u32
     let batches = (last - first) / span + 1;
     let batch = |i: u32| {
         let mut x: Parts<f32> = [[0.0; BATCH]; 2];
-        for k in 0..BATCH {
-            let bits = (first + i * span).saturating_add(k as u32 * stride).min(last);
+        let [x_hi, x_lo] = &mut x;
+        for ((hi, lo), k) in x_hi.iter_mut().zip(x_lo).zip(0..) {
+            let bits = (first + i * span).saturating_add(k * stride).min(last);
             let fraction = f64::from(bits.wrapping_mul(0x9e37_79b9) as i32) * 2.0_f64.powi(-31);
-            let hi = f32::from_bits(bits);
-            (x[0][k], x[1][k]) = (hi, (f64::from(hi) * fraction * 2.0_f64.powi(-24)) as f32);
+            *hi = f32::from_bits(bits);
+            *lo = (f64::from(*hi) * fraction * 2.0_f64.powi(-24)) as f32;
         }
         let mut y: Parts<f32> = [[0.0; BATCH]; 2];
         isa.vectorize(Evaluate(function, &x, &mut y));
