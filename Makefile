@@ -117,6 +117,18 @@ STRIDE ?= 1
 walk: ## every float32 logit against the oracle, on ISA=... (STRIDE=97: each 97th)
 	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example walk -- "$(ISA)" $(STRIDE)
 
+.PHONY: hashes
+hashes: ## regenerate tests/hashes.txt, and say what changed its bits
+	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example hashes
+
+.PHONY: neon
+neon: ## Rust tests for 64-bit Arm under emulation (Debian; ARGS goes to cargo test)
+	$(FAST_BUILD) tools/neon.sh test $(ARGS)
+
+.PHONY: neon-python
+neon-python: $(VENV)/.tools ## Python tests for 64-bit Arm under emulation (Debian; ARGS goes to pytest)
+	$(FAST_BUILD) MATURIN="$(abspath $(BIN)/maturin)" tools/neon.sh python $(ARGS)
+
 .PHONY: truth
 truth: $(VENV)/.tools ## compute the values that the oracles are measured against
 	$(BIN)/python tools/truth.py > tests/oracle/truth.txt

@@ -207,7 +207,7 @@ mod tests {
         fn two_numbers_are_rounded_as_the_processor_does(a in any::<u64>(), b in any::<u64>(), shift in -60_i32..60) {
             let a = f64::from_bits(a);
             // Near enough to meet.
-            let b = f64::from_bits(b % (1 << 52) | 1.0_f64.to_bits()) * a * 2.0_f64.powi(shift);
+            let b = f64::from_bits((b % (1 << 52)) | 1.0_f64.to_bits()) * a * 2.0_f64.powi(shift);
             for b in [b, -b] {
                 let (exact, expected) = (total(&[a, b]).value(), a + b);
                 prop_assert!(exact == expected || exact.is_nan() && expected.is_nan(), "{a:e} {b:e}: {exact:e}");

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each program uses its part.
 
 pub mod dd;
+pub mod hashes;
 pub mod math;
 pub mod run;
 pub mod truth;
