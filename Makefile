@@ -111,11 +111,12 @@ format: $(VENV)/.tools ## rewrite Rust and Python in the house's format
 # What the release profile adds to the kernels' own speed would be spent on linking.
 FAST_BUILD := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 ISA ?=
+ALSO ?=
 STRIDE ?= 1
 
 .PHONY: walk
-walk: ## every float32 logit against the oracle, on ISA=... (STRIDE=97: each 97th)
-	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example walk -- "$(ISA)" $(STRIDE)
+walk: ## every float32 logit against the oracle, on ISA=... (STRIDE=97: each 97th; ALSO="...": other sets' bits)
+	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example walk -- "$(ISA)" $(STRIDE) $(ALSO)
 
 .PHONY: hashes
 hashes: ## regenerate tests/hashes.txt, and say what changed its bits

@@ -7,7 +7,7 @@ use focalgrad::kernel::tile::TILE;
 use focalgrad::simd::AnyIsa;
 use oracle::run::{Results, plain};
 use oracle::truth::{AtLogit, KNOWN, Truth};
-use oracle::walk::{DOMAINS, Found, Walk};
+use oracle::walk::{DOMAINS, Found, OTHERS, Walk};
 use oracle::{GAMMAS, PROMISE, setting};
 use rayon::prelude::*;
 
@@ -52,7 +52,7 @@ fn float32_keeps_the_promise() {
     let oracle = AnyIsa::available()[0];
     for isa in AnyIsa::available() {
         for gamma in GAMMAS {
-            let walk = Walk { isa, oracle, gamma, stride };
+            let walk = Walk { isa, others: [None; OTHERS], oracle, gamma, stride };
             let mut found = [Found::default(); 3];
             for domain in 0..DOMAINS.len() {
                 let here = walk.domain(domain);

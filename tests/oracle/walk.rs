@@ -34,7 +34,12 @@ pub struct Found {
     pub fingerprint: u64,
     /// Results for the target 0 that are not the mirror image of those for the target 1.
     pub asymmetric: u64,
+    /// Results of each other instruction set that have other bits.
+    pub differing: [u64; OTHERS],
 }
+
+/// Instruction sets that one walk can compare beside its own.
+pub const OTHERS: usize = 3;
 
 impl Found {
     pub fn merge(self, other: Self) -> Self {
@@ -46,6 +51,7 @@ impl Found {
             count: self.count + other.count,
             fingerprint: self.fingerprint.wrapping_add(other.fingerprint),
             asymmetric: self.asymmetric + other.asymmetric,
+            differing: std::array::from_fn(|i| self.differing[i] + other.differing[i]),
         }
     }
 
@@ -54,10 +60,12 @@ impl Found {
     }
 }
 
-/// A walk: on which instruction set, with which oracle, and how many patterns each step skips.
+/// A walk: on which instruction set, which others to compare bit by bit, with which oracle, and how many
+/// patterns each step skips.
 #[derive(Clone, Copy)]
 pub struct Walk {
     pub isa: AnyIsa,
+    pub others: [Option<AnyIsa>; OTHERS],
     pub oracle: AnyIsa,
     pub gamma: f64,
     pub stride: u32,
@@ -98,7 +106,7 @@ impl Walk {
         plain(self.oracle, self.gamma, &wide[..len], 1.0, &mut truth);
         gauss_newton(self.oracle, self.gamma, &wide[..len], &mut surrogate);
         let half_upper = 0.5 * (1.0 + self.gamma);
-        std::array::from_fn(|which| {
+        let mut found = std::array::from_fn(|which| {
             self.oracle.vectorize(Measure {
                 logits: &logits[..len],
                 got: &got[which],
@@ -108,7 +116,15 @@ impl Walk {
                 surrogate: &surrogate[2],
                 half_upper: if which == 2 { half_upper } else { 0.0 },
             })
-        })
+        });
+        for (i, &other) in self.others.iter().flatten().enumerate() {
+            plain(other, self.gamma, &logits[..len], 1.0, &mut mirrored);
+            for (found, (a, b)) in found.iter_mut().zip(got.iter().zip(&mirrored)) {
+                found.differing[i] =
+                    a.iter().zip(b).filter(|(a, b)| a.to_bits() != b.to_bits()).count() as u64;
+            }
+        }
+        found
     }
 }
 
