@@ -5,7 +5,10 @@
 //! array holds into that form and results out of it, copying grids of elements where memory is strided;
 //! [`elementwise`] computes, [`reduce`] adds up.
 
+pub mod compiled;
 pub mod elementwise;
+pub mod exact;
+pub mod exact_tile;
 pub mod factors;
 mod grid;
 pub mod reduce;

@@ -24,6 +24,8 @@ use crate::real::Real;
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
 mod pair;
 pub mod portable;
 mod stream;
@@ -120,6 +122,9 @@ pub trait Vector:
     /// (float32) or 1.5 * 2^52 (float64).
     fn add_exponent(self, shifted: Self) -> Self;
 
+    /// The sum of the bits as integers, modulo 2^32 (float32) or 2^64 (float64).
+    fn add_bits(self, other: Self) -> Self;
+
     /// Where `self < other`.
     fn lt(self, other: Self) -> Self::Mask;
 
@@ -202,6 +207,8 @@ instruction_sets! {
     Avx512 => avx512,
     #[cfg(target_arch = "x86_64")]
     Avx2 => avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon => neon,
     Portable => portable,
 }
 
