@@ -199,6 +199,8 @@ def test_interrupt(tmp_path):
 import signal, sys
 from focalgrad import _cli, _evaluate
 
+# Shells start jobs in the background with this signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _evaluate.NpyFile.piece = lambda *_: signal.raise_signal(signal.SIGINT)
 sys.exit(_cli.main())
 """
