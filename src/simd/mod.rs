@@ -120,6 +120,10 @@ pub trait Vector:
     /// (float32) or 1.5 * 2^52 (float64).
     fn add_exponent(self, shifted: Self) -> Self;
 
+    /// The exponent field of positive numbers as a whole number: the binary exponent plus its bias,
+    /// 0 for subnormals.
+    fn biased_exponent(self) -> Self;
+
     /// Where `self < other`.
     fn lt(self, other: Self) -> Self::Mask;
 

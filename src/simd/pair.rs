@@ -102,6 +102,11 @@ impl<V: Vector> Vector for Pair<V> {
     }
 
     #[inline(always)]
+    fn biased_exponent(self) -> Self {
+        Self(self.0.biased_exponent(), self.1.biased_exponent())
+    }
+
+    #[inline(always)]
     fn lt(self, other: Self) -> Self::Mask {
         (self.0.lt(other.0), self.1.lt(other.1))
     }

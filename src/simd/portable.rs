@@ -144,6 +144,10 @@ macro_rules! vector {
                 })
             }
             #[inline(always)]
+            fn biased_exponent(self) -> Self {
+                zip!($name: self => |a| (a.to_bits() >> $mantissa) as $real)
+            }
+            #[inline(always)]
             fn lt(self, other: Self) -> Self::Mask {
                 let mut mask = [false; $lanes];
                 for ((m, a), b) in mask.iter_mut().zip(self.0).zip(other.0) {
