@@ -6,4 +6,5 @@
 
 pub mod elementwise;
 pub mod reduce;
+pub mod rows;
 pub mod tile;

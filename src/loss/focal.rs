@@ -63,6 +63,26 @@ impl<R: Real> Gamma<R> {
         let Self { hi, lo, one_plus_twice } = self;
         Gamma { hi: V::splat(isa, hi), lo: V::splat(isa, lo), one_plus_twice: V::splat(isa, one_plus_twice) }
     }
+
+    /// The constants one by one, to be laid out as [`Gamma::load`] reads them.
+    #[inline(always)]
+    pub fn parts(self) -> [R; 3] {
+        [self.hi, self.lo, self.one_plus_twice]
+    }
+}
+
+impl<V: Vector> Gamma<V> {
+    /// A gamma for each lane, from arrays of the [`Gamma::parts`].
+    ///
+    /// # Safety
+    /// The arrays must be valid for reading `LANES` elements.
+    #[inline(always)]
+    pub unsafe fn load(isa: V::Isa, [hi, lo, one_plus_twice]: [*const V::Real; 3]) -> Self {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            Self { hi: V::load(isa, hi), lo: V::load(isa, lo), one_plus_twice: V::load(isa, one_plus_twice) }
+        }
+    }
 }
 
 impl<V: Vector> Gamma<V>
@@ -157,6 +177,13 @@ where
     /// The intermediate values at z. A NaN comes through to every result.
     #[inline(always)]
     pub fn new(z: V, gamma: &Gamma<V>) -> Self {
+        Self::at::<false>(z, z.constant(V::Real::ZERO), gamma)
+    }
+
+    /// The intermediate values at z + `z_lo`, where `z_lo` is no more than the rounding error of z, and
+    /// 0 where z is saturated. Without `LOW` it is not looked at.
+    #[inline(always)]
+    pub fn at<const LOW: bool>(z: V, z_lo: V, gamma: &Gamma<V>) -> Self {
         let zero = z.constant(V::Real::ZERO);
         let one = z.constant(V::Real::ONE);
         let limit = z.constant(V::Real::SATURATED);
@@ -164,7 +191,19 @@ where
 
         let saturated = (-limit).max_or(limit.min_or(z));
         let magnitude = saturated.abs();
-        let (e_scaled, tail_scaled) = exp_neg(magnitude, zero, V::Real::P_SHIFT);
+        let likely = zero.lt(saturated);
+        // What z_lo adds to |z|, to max(z, 0) and to max(-z, 0).
+        let (magnitude_lo, likely_lo, unlikely_lo) = if LOW {
+            let opposite = -z_lo;
+            (
+                V::select(likely, z_lo, opposite),
+                V::select(likely, z_lo, zero),
+                V::select(likely, zero, opposite),
+            )
+        } else {
+            (zero, zero, zero)
+        };
+        let (e_scaled, tail_scaled) = exp_neg(magnitude, magnitude_lo, V::Real::P_SHIFT);
         let e = e_scaled * unscale;
 
         let sum = one + e;
@@ -177,15 +216,15 @@ where
         let large = one - small;
         let (softplus, softplus_lo) = log1p(e, tail_scaled * unscale, inverse);
 
-        let likely = zero.lt(saturated);
         let p_scaled = V::select(likely, large * z.constant(V::Real::P_SCALE), small_scaled);
         let q = V::select(likely, small, large);
         let modulation = if POWER == power::GENERAL {
-            gamma.power_of_q(zero.max_or(saturated), softplus, softplus_lo)
+            let lo = if LOW { softplus_lo + likely_lo } else { softplus_lo };
+            gamma.power_of_q(zero.max_or(saturated), softplus, lo)
         } else {
             q
         };
-        let softplus = softplus + softplus_lo;
+        let softplus = softplus + if LOW { softplus_lo + unlikely_lo } else { softplus_lo };
         Self {
             z,
             p: V::select(likely, large, small),

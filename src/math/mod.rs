@@ -9,11 +9,14 @@
 //! |---|---|---|---|
 //! | [`exp_neg`], both parts | \[0, 150\], \[0, 800\] | 0.30 ulp | 0.30 ulp |
 //! | [`log1p`], both parts | (0, 1\] | 0.60 ulp | 0.60 ulp |
+//! | [`log`], both parts | \[1, 2^24\] | 0.60 ulp | 0.60 ulp |
 //!
 //! The errors are asserted by the tests of each file.
 
 mod exp;
+mod log;
 mod log1p;
 
 pub use exp::{ExpConstants, exp_neg};
+pub use log::log;
 pub use log1p::{Log1pConstants, log1p};

@@ -15,6 +15,8 @@ impl Isa for Avx2 {
     // Sixteen registers: two vectors side by side are as many as stay out of memory.
     type F32 = Pair<F32x8>;
     type F64 = Pair<F64x4>;
+    type RowF32 = Pair<F32x8>;
+    type RowF64 = Pair<F64x4>;
 
     const NAME: &'static str = "avx2";
 

@@ -14,6 +14,8 @@ pub struct Avx512(());
 impl Isa for Avx512 {
     type F32 = Pair<Pair<F32x16>>;
     type F64 = Pair<Pair<F64x8>>;
+    type RowF32 = Pair<F32x16>;
+    type RowF64 = Pair<F64x8>;
 
     const NAME: &'static str = "avx512";
 

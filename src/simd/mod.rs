@@ -27,11 +27,13 @@ pub mod avx512;
 mod pair;
 pub mod portable;
 mod stream;
+mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use pair::Pair;
 pub use stream::stream;
+pub use transpose::transpose;
 
 /// A proof that the processor at hand runs an instruction set.
 pub trait Isa: Copy + Send + Sync + 'static {
@@ -39,6 +41,10 @@ pub trait Isa: Copy + Send + Sync + 'static {
     type F32: Vector<Isa = Self, Real = f32>;
     /// The group of float64 lanes that kernels work on.
     type F64: Vector<Isa = Self, Real = f64>;
+    /// A shorter group of float32 lanes, for work along rows: their number divides 32.
+    type RowF32: Vector<Isa = Self, Real = f32>;
+    /// A shorter group of float64 lanes, for work along rows: their number divides 16.
+    type RowF64: Vector<Isa = Self, Real = f64>;
 
     /// The name that users see and that `FOCALGRAD_ISA` takes.
     const NAME: &'static str;

@@ -16,6 +16,8 @@ pub struct Portable(());
 impl Isa for Portable {
     type F32 = F32x4;
     type F64 = F64x2;
+    type RowF32 = F32x4;
+    type RowF64 = F64x2;
 
     const NAME: &'static str = "portable";
 
