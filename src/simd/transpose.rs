@@ -14,6 +14,16 @@ pub unsafe fn transpose<T: Copy>(
     rows: usize,
     columns: usize,
 ) {
+    // SAFETY: handed through from the caller.
+    unsafe {
+        match (columns, source_pitch, rows, target_pitch) {
+            (2, 2, ..) => return apart::<T, 2>(source, target, target_pitch, rows),
+            (3, 3, ..) => return apart::<T, 3>(source, target, target_pitch, rows),
+            (.., 2, 2) => return together::<T, 2>(source, source_pitch, target, columns),
+            (.., 3, 3) => return together::<T, 3>(source, source_pitch, target, columns),
+            _ => {}
+        }
+    }
     #[cfg(target_arch = "x86_64")]
     {
         let edge = 16 / size_of::<T>().max(1);
@@ -27,6 +37,39 @@ pub unsafe fn transpose<T: Copy>(
         for r in 0..rows as isize {
             // SAFETY: handed through from the caller.
             unsafe { *target.offset(c * target_pitch + r) = *source.offset(r * source_pitch + c) };
+        }
+    }
+}
+
+/// Rows of N elements, one after the other. A loop that the compiler knows how to vectorise.
+///
+/// # Safety
+/// As [`transpose`].
+#[inline(always)]
+unsafe fn apart<T: Copy, const N: usize>(source: *const T, target: *mut T, target_pitch: isize, rows: usize) {
+    for r in 0..rows {
+        for c in 0..N {
+            // SAFETY: handed through from the caller.
+            unsafe { *target.offset(c as isize * target_pitch).add(r) = *source.add(r * N + c) };
+        }
+    }
+}
+
+/// The reverse of [`apart`].
+///
+/// # Safety
+/// As [`transpose`].
+#[inline(always)]
+unsafe fn together<T: Copy, const N: usize>(
+    source: *const T,
+    source_pitch: isize,
+    target: *mut T,
+    columns: usize,
+) {
+    for c in 0..columns {
+        for r in 0..N {
+            // SAFETY: handed through from the caller.
+            unsafe { *target.add(c * N + r) = *source.offset(r as isize * source_pitch).add(c) };
         }
     }
 }
@@ -115,24 +158,27 @@ mod tests {
         let source: Vec<T> = (0..3000).map(from).collect();
         for rows in 0..14 {
             for columns in 0..14 {
-                let (source_pitch, target_pitch) = (columns + 3, rows + 2);
-                let mut target = vec![T::default(); 3000];
-                // SAFETY: less than 14 times 17 elements of 3000.
-                unsafe {
-                    transpose(
-                        source.as_ptr().add(1),
-                        source_pitch as isize,
-                        target.as_mut_ptr().add(1),
-                        target_pitch as isize,
-                        rows,
-                        columns,
-                    );
-                }
-                for (i, got) in target.iter().enumerate() {
-                    let (c, r) = (i.wrapping_sub(1) / target_pitch, i.wrapping_sub(1) % target_pitch);
-                    let inside = i > 0 && c < columns && r < rows;
-                    let expected = if inside { source[1 + r * source_pitch + c] } else { T::default() };
-                    assert_eq!(*got, expected, "{rows} x {columns}, element {i}");
+                for gap in [0, 3] {
+                    let (source_pitch, target_pitch) = (columns + gap, rows + gap);
+                    let mut target = vec![T::default(); 3000];
+                    // SAFETY: less than 14 times 17 elements of 3000.
+                    unsafe {
+                        transpose(
+                            source.as_ptr().add(1),
+                            source_pitch as isize,
+                            target.as_mut_ptr().add(1),
+                            target_pitch as isize,
+                            rows,
+                            columns,
+                        );
+                    }
+                    for (i, got) in target.iter().enumerate() {
+                        let place = i.wrapping_sub(1);
+                        let (c, r) = (place / target_pitch.max(1), place % target_pitch.max(1));
+                        let inside = i > 0 && c < columns && r < rows;
+                        let expected = if inside { source[1 + r * source_pitch + c] } else { T::default() };
+                        assert_eq!(*got, expected, "{rows} x {columns}, element {i}");
+                    }
                 }
             }
         }
