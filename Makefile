@@ -9,6 +9,8 @@ ARGS ?=
 BIN := $(VENV)/bin
 LOCKED := $(if $(CI),--locked)
 CORE := --no-default-features
+# What the release profile adds to the kernels' own speed would be spent on linking.
+FAST_BUILD := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 
 # What the installed package is made of. Folders are listed too, so that a removed file counts as a change.
 SOURCES := Cargo.toml $(wildcard Cargo.lock) pyproject.toml README.md LICENSE \
@@ -62,7 +64,7 @@ test: lint test-rust types stubs doctest test-python ## everything: checks, Rust
 
 .PHONY: test-rust
 test-rust: ## Rust tests of the core, without Python
-	$(CARGO) test $(LOCKED) $(CORE) --release $(ARGS)
+	$(FAST_BUILD) $(CARGO) test $(LOCKED) $(CORE) --release $(ARGS)
 
 .PHONY: test-python
 test-python: develop ## Python tests, once per instruction set of this machine (ARGS goes to pytest)
@@ -105,6 +107,32 @@ format: $(VENV)/.tools ## rewrite Rust and Python in the house's format
 	$(CARGO) fmt
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+##### Numbers
+
+ISA ?=
+ALSO ?=
+STRIDE ?= 1
+
+.PHONY: walk
+walk: ## every float32 logit against the oracle, on ISA=... (STRIDE=97: each 97th; ALSO="...": other sets' bits)
+	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example walk -- "$(ISA)" $(STRIDE) $(ALSO)
+
+.PHONY: hashes
+hashes: ## regenerate tests/hashes.txt, and say what changed its bits
+	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example hashes
+
+.PHONY: neon
+neon: ## Rust tests for 64-bit Arm under emulation (Debian; ARGS goes to cargo test)
+	$(FAST_BUILD) tools/neon.sh test $(ARGS)
+
+.PHONY: neon-python
+neon-python: $(VENV)/.tools ## Python tests for 64-bit Arm under emulation (Debian; ARGS goes to pytest)
+	$(FAST_BUILD) MATURIN="$(abspath $(BIN)/maturin)" tools/neon.sh python $(ARGS)
+
+.PHONY: truth
+truth: $(VENV)/.tools ## compute the values that the oracles are measured against
+	$(BIN)/python tools/truth.py > tests/oracle/truth.txt
 
 ##### Polynomials
 

@@ -3,11 +3,12 @@
 //! `cargo bench --no-default-features -- avx512/f32` picks some.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use focalgrad::kernel::elementwise::{Constants, Operands, Weights, kernel, output};
+use focalgrad::kernel::compiled::Compiled;
+use focalgrad::kernel::elementwise::{Constants, Operands, Weights, output};
+use focalgrad::kernel::exact_tile::{ExactTileSum, Summable};
 use focalgrad::kernel::reduce::TileSum;
 use focalgrad::kernel::tile::TILE;
-use focalgrad::loss::focal::{Gamma, Scales};
-use focalgrad::real::Real;
+use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;
 
 const OUTPUTS: [(&str, u8); 5] = [
@@ -18,7 +19,7 @@ const OUTPUTS: [(&str, u8); 5] = [
     ("grad+gauss_newton", output::GRAD | output::GAUSS_NEWTON),
 ];
 
-fn kernels_of<R: Real + Scales>(criterion: &mut Criterion, name: &str) {
+fn kernels_of<R: Compiled + Summable>(criterion: &mut Criterion, name: &str) {
     // A golden-ratio sequence over [-8, 8): every regime, no pattern for the branch predictor.
     let logits: Vec<R> =
         (0..TILE).map(|i| R::from_f64((i as f64 * 0.618_034).fract() * 16.0 - 8.0)).collect();
@@ -28,7 +29,7 @@ fn kernels_of<R: Real + Scales>(criterion: &mut Criterion, name: &str) {
         group.throughput(Throughput::Elements(TILE as u64));
         for gamma in [0.0, 1.0, 2.0, 3.0, 1.7] {
             for (label, outputs) in OUTPUTS {
-                let run = kernel::<R>(gamma, outputs, false);
+                let run = R::kernel(gamma, outputs, false);
                 let constants = Constants {
                     gamma: Gamma::new(gamma),
                     value: Weights::new([0.75, 0.25]),
@@ -41,7 +42,7 @@ fn kernels_of<R: Real + Scales>(criterion: &mut Criterion, name: &str) {
                     len: TILE,
                     logits: logits.as_ptr(),
                     targets: targets.as_ptr(),
-                    weights: std::ptr::null(),
+                    weights: [std::ptr::null(); 3],
                     value,
                     grad,
                     hess,
@@ -53,6 +54,7 @@ fn kernels_of<R: Real + Scales>(criterion: &mut Criterion, name: &str) {
             }
         }
         group.bench_function("sum", |bencher| bencher.iter(|| isa.vectorize(TileSum(&logits))));
+        group.bench_function("exact sum", |bencher| bencher.iter(|| isa.vectorize(ExactTileSum(&logits))));
         group.finish();
     }
 }

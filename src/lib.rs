@@ -5,10 +5,12 @@
 //! | module | question it answers |
 //! |---|---|
 //! | [`real`] | which types do kernels compute in? |
+//! | [`element`] | which types do arrays hold, and how do they become those? |
 //! | [`simd`] | what does an instruction set offer, and which one runs? |
 //! | [`math`] | how are exp and log1p computed? |
 //! | [`loss`] | which formula, with which parameters? |
 //! | [`kernel`] | how does a formula run over a tile of memory? |
+//! | [`layout`] | in which order are elements visited, and where are they? |
 //! | [`exec`] | how does a whole array become tiles, and where do sums meet? |
 //! | [`cache`] | how much do the caches hold? |
 //! | [`pool`] | where do threads come from? |
@@ -17,9 +19,11 @@
 //! The binding to Python is a folder of its own, compiled with the feature `python`.
 
 pub mod cache;
+pub mod element;
 pub mod error;
 pub mod exec;
 pub mod kernel;
+pub mod layout;
 pub mod loss;
 pub mod math;
 pub mod pool;

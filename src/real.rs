@@ -1,6 +1,6 @@
-//! The types that kernels compute in.
+//! The types that kernels compute in. What arrays hold is more: see [`crate::element`].
 
-use crate::kernel::tile::DType;
+use crate::element::{DType, Element};
 use crate::math::{ExpConstants, Log1pConstants};
 use crate::simd::{Isa, Vector};
 
@@ -31,9 +31,21 @@ pub trait Real:
     /// The nearest number of this type.
     fn from_f64(x: f64) -> Self;
 
+    /// The nearest number of this type to a weight, but what is finite stays finite and what is not 0 stays so: an
+    /// infinite loss has an infinite product with every weight but 0, a loss of 0 the product 0 with every
+    /// finite one.
+    fn from_weight(x: f64) -> Self;
+
     /// The same number in float64.
     fn to_f64(self) -> f64;
+
+    /// The nearest number of this type to what an array holds.
+    fn from_element<E: Element>(x: E) -> Self;
 }
+
+/// The smallest and the largest finite float32.
+const SMALLEST: f64 = f32::from_bits(1) as f64;
+const LARGEST: f64 = f32::MAX as f64;
 
 impl Real for f32 {
     type Lanes<I: Isa> = I::F32;
@@ -53,8 +65,21 @@ impl Real for f32 {
     }
 
     #[inline(always)]
+    fn from_weight(x: f64) -> Self {
+        let size = x.abs();
+        let size = if size < SMALLEST && size > 0.0 { SMALLEST } else { size };
+        let size = if size > LARGEST && size < f64::INFINITY { LARGEST } else { size };
+        size.copysign(x) as f32
+    }
+
+    #[inline(always)]
     fn to_f64(self) -> f64 {
         f64::from(self)
+    }
+
+    #[inline(always)]
+    fn from_element<E: Element>(x: E) -> Self {
+        x.to_f32()
     }
 }
 
@@ -77,7 +102,17 @@ impl Real for f64 {
     }
 
     #[inline(always)]
+    fn from_weight(x: f64) -> Self {
+        x
+    }
+
+    #[inline(always)]
     fn to_f64(self) -> f64 {
         self
+    }
+
+    #[inline(always)]
+    fn from_element<E: Element>(x: E) -> Self {
+        x.to_f64()
     }
 }

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli import GROUP_KEYS, GROUPS, KEYS, LOSS_KEYS, TIMING_KEYS, data, parsed, report, run, save, table
 
 import focalgrad as fg
+from cli import GROUP_KEYS, GROUPS, KEYS, LOSS_KEYS, TIMING_KEYS, data, parsed, report, run, save, table
 from focalgrad import _cli
 
 FLIGHTS = Path(__file__).resolve().parent.parent / "examples" / "flights"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli import KEYS, complaint, data, parsed, report, run, save
 
+from cli import KEYS, complaint, data, parsed, report, run, save
 from focalgrad import _evaluate
 
 # Exit code 1

@@ -35,4 +35,4 @@ for _function in (get_num_threads, num_threads, set_num_threads, show_config, si
     _function.__module__ = __name__
 del _function
 
-SigmoidFocalLoss.__signature__ = CallSignature()  # type: ignore[attr-defined]
+SigmoidFocalLoss.__signature__ = CallSignature()

@@ -1,14 +1,13 @@
 """The compiled part of focalgrad. Documentation is with the objects themselves."""
 
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, ClassVar, Final, Literal, TypeAlias, final
 
-import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-_Float: TypeAlias = np.float32 | np.float64
-_Logits: TypeAlias = NDArray[_Float]
-_Targets: TypeAlias = NDArray[np.bool_] | NDArray[np.uint8] | NDArray[_Float]
-_Weight: TypeAlias = float | NDArray[_Float] | None
+# Whatever hands over an array: NumPy's, lists, buffers, columns of data frames, tensors by DLPack.
+_Array: TypeAlias = ArrayLike | Any
+# float16, float32, float64, or ml_dtypes' bfloat16.
+_Result: TypeAlias = NDArray[Any]
 _Reduction: TypeAlias = Literal["none", "sum", "mean"]
 _Normalizer: TypeAlias = Literal["weights", "positives"] | float | None
 _Hessian: TypeAlias = Literal["exact", "gauss_newton", "upper"]
@@ -29,6 +28,7 @@ ISAS_AVAILABLE: Final[list[str]]
 
 @final
 class SigmoidFocalLoss:
+    __signature__: ClassVar[Any]
     def __new__(
         cls,
         alpha: float | None = 0.25,
@@ -47,56 +47,56 @@ class SigmoidFocalLoss:
     def normalizer(self) -> _Normalizer: ...
     def __call__(
         self,
-        logits: _Logits,
-        targets: _Targets,
+        logits: _Array,
+        targets: _Array,
         *,
-        sample_weight: _Weight = None,
-        out: _Logits | None = None,
+        sample_weight: _Array | None = None,
+        out: _Result | None = None,
     ) -> Any: ...
     def grad(
         self,
-        logits: _Logits,
-        targets: _Targets,
+        logits: _Array,
+        targets: _Array,
         *,
-        sample_weight: _Weight = None,
-        out: _Logits | None = None,
-    ) -> _Logits: ...
+        sample_weight: _Array | None = None,
+        out: _Result | None = None,
+    ) -> _Result: ...
     def value_and_grad(
         self,
-        logits: _Logits,
-        targets: _Targets,
+        logits: _Array,
+        targets: _Array,
         *,
-        sample_weight: _Weight = None,
-        out: _Logits | None = None,
-        grad_out: _Logits | None = None,
-    ) -> tuple[Any, _Logits]: ...
+        sample_weight: _Array | None = None,
+        out: _Result | None = None,
+        grad_out: _Result | None = None,
+    ) -> tuple[Any, _Result]: ...
     def grad_and_hess(
         self,
-        logits: _Logits,
-        targets: _Targets,
+        logits: _Array,
+        targets: _Array,
         *,
-        sample_weight: _Weight = None,
+        sample_weight: _Array | None = None,
         hessian: _Hessian = "exact",
-        grad_out: _Logits | None = None,
-        hess_out: _Logits | None = None,
-    ) -> tuple[_Logits, _Logits]: ...
+        grad_out: _Result | None = None,
+        hess_out: _Result | None = None,
+    ) -> tuple[_Result, _Result]: ...
     def replace(self, **changes: Any) -> SigmoidFocalLoss: ...
     def __replace__(self, **changes: Any) -> SigmoidFocalLoss: ...
-    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
     def __hash__(self) -> int: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
 
 def sigmoid_focal_loss(
-    inputs: _Logits,
-    targets: _Targets,
+    inputs: _Array,
+    targets: _Array,
     alpha: float | None = 0.25,
     gamma: float = 2.0,
     reduction: _Reduction = "none",
     *,
     normalizer: _Normalizer = None,
-    sample_weight: _Weight = None,
-    out: _Logits | None = None,
+    sample_weight: _Array | None = None,
+    out: _Result | None = None,
 ) -> Any: ...
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...

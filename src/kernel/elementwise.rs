@@ -28,8 +28,9 @@ pub struct Weights<R> {
 
 impl<R: Real> Weights<R> {
     /// Rounds the weights of negatives and positives, in this order, once each.
-    pub fn new([negative, positive]: [f64; 2]) -> Self {
-        Self { negative: R::from_f64(negative), positive: R::from_f64(positive) }
+    pub fn new(weights: [f64; 2]) -> Self {
+        let [negative, positive] = weights.map(R::from_weight);
+        Self { negative, positive }
     }
 }
 
@@ -41,11 +42,18 @@ impl<R: Real> Weights<R> {
 }
 
 impl<V: Vector> Weights<V> {
-    /// The weight of each lane, by label and sample.
+    /// The weight of each lane: that of its label, or the one that stands at `weights`.
+    ///
+    /// # Safety
+    /// If `WEIGHTED`, `weights` must be valid for a group of lanes.
     #[inline(always)]
-    fn pick<const WEIGHTED: bool>(self, positive: V::Mask, sample: V) -> V {
-        let chosen = V::select(positive, self.positive, self.negative);
-        if WEIGHTED { chosen * sample } else { chosen }
+    unsafe fn pick<const WEIGHTED: bool>(self, isa: V::Isa, positive: V::Mask, weights: *const V::Real) -> V {
+        if WEIGHTED {
+            // SAFETY: handed through from the caller.
+            unsafe { V::load(isa, weights) }
+        } else {
+            V::select(positive, self.positive, self.negative)
+        }
     }
 }
 
@@ -54,7 +62,7 @@ impl<V: Vector> Weights<V> {
 pub struct Constants<R> {
     /// The focusing parameter.
     pub gamma: Gamma<R>,
-    /// What multiplies the loss.
+    /// What multiplies the loss. Not 0: that needs weights of each element's own.
     pub value: Weights<R>,
     /// What multiplies -f', with the sign of the label's logit in it.
     pub grad: Weights<R>,
@@ -72,8 +80,8 @@ pub struct Operands<R> {
     pub logits: *const R,
     /// Targets, 0 or 1; anything else makes its element NaN.
     pub targets: *const R,
-    /// Sample weights.
-    pub weights: *const R,
+    /// What multiplies loss, gradient and Hessian of each element, instead of the constants.
+    pub weights: [*const R; 3],
     /// The loss.
     pub value: *mut R,
     /// The gradient.
@@ -142,7 +150,7 @@ const MAX_LANES: usize = 64;
 
 /// A group's worth of every operand, for the elements that do not fill a group.
 #[repr(align(64))]
-struct Padded<R>([[R; MAX_LANES]; 6]);
+struct Padded<R>([[R; MAX_LANES]; 8]);
 
 impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> Kernel
     for Sigmoid<R, POWER, OUTPUTS, WEIGHTED>
@@ -163,13 +171,13 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         }
         if at < len {
             // The same code on a padded copy: the tail gets the bits that it would get anywhere.
-            let mut memory = Padded([[R::ZERO; MAX_LANES]; 6]);
+            let mut memory = Padded([[R::ZERO; MAX_LANES]; 8]);
             let inside = Operands::padded(&mut memory);
             let rest = Operands { len: len - at, ..self.operands.from(at) };
             // SAFETY: fewer than `lanes <= MAX_LANES` elements are copied in and out; the padded
             // operands are as long as the largest group.
             unsafe {
-                rest.copy_inputs::<WEIGHTED>(&inside);
+                rest.copy_inputs::<OUTPUTS, WEIGHTED>(&inside);
                 Self::group(isa, &constants, &inside);
                 rest.take_outputs::<OUTPUTS>(&inside);
             }
@@ -195,28 +203,24 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         let signed = <R::Lanes<I>>::select(positive, x, -x);
         let z = <R::Lanes<I>>::select(label, signed, constants.nan);
         let margin = Margin::<_, POWER>::new(z, &constants.gamma);
-        let sample = if WEIGHTED {
-            // SAFETY: handed through from the caller. The sum makes -0.0 a +0.0.
-            unsafe { <R::Lanes<I>>::load(isa, operands.weights) + constants.zero }
-        } else {
-            constants.one
-        };
         // SAFETY: handed through from the caller.
         unsafe {
+            let [value, grad, hess] = operands.weights;
             if OUTPUTS & output::VALUE != 0 {
-                let weight = constants.value.pick::<WEIGHTED>(positive, sample);
-                margin.value(weight).store(operands.value);
+                let weight = constants.value.pick::<WEIGHTED>(isa, positive, value);
+                let loss = if WEIGHTED { margin.value_or_zero(weight) } else { margin.value(weight) };
+                loss.store(operands.value);
             }
             if OUTPUTS & output::GRAD != 0 {
-                let weight = constants.grad.pick::<WEIGHTED>(positive, sample);
+                let weight = constants.grad.pick::<WEIGHTED>(isa, positive, grad);
                 margin.descent(weight).store(operands.grad);
             }
             if OUTPUTS & output::CURVATURE != 0 {
-                let weight = constants.hess.pick::<WEIGHTED>(positive, sample);
+                let weight = constants.hess.pick::<WEIGHTED>(isa, positive, hess);
                 margin.curvature(weight).store(operands.hess);
             }
             if OUTPUTS & output::GAUSS_NEWTON != 0 {
-                let weight = constants.hess.pick::<WEIGHTED>(positive, sample);
+                let weight = constants.hess.pick::<WEIGHTED>(isa, positive, hess);
                 margin.gauss_newton(weight).store(operands.hess);
             }
         }
@@ -250,6 +254,13 @@ impl<V: Vector> Splat<V> {
     }
 }
 
+/// Whether a set of outputs has losses, gradient, a Hessian.
+#[inline(always)]
+const fn writes(outputs: u8) -> [bool; 3] {
+    let hess = output::CURVATURE | output::GAUSS_NEWTON;
+    [outputs & output::VALUE != 0, outputs & output::GRAD != 0, outputs & hess != 0]
+}
+
 impl<R: Real> Operands<R> {
     /// The operands from element `at` on. Pointers that are null move to nowhere, unused.
     #[inline(always)]
@@ -258,7 +269,7 @@ impl<R: Real> Operands<R> {
             len: self.len,
             logits: self.logits.wrapping_add(at),
             targets: self.targets.wrapping_add(at),
-            weights: self.weights.wrapping_add(at),
+            weights: self.weights.map(|weights| weights.wrapping_add(at)),
             value: self.value.wrapping_add(at),
             grad: self.grad.wrapping_add(at),
             hess: self.hess.wrapping_add(at),
@@ -268,7 +279,9 @@ impl<R: Real> Operands<R> {
     /// The operands of one group, in memory of their own.
     #[inline(always)]
     fn padded(memory: &mut Padded<R>) -> Self {
-        let [logits, targets, weights, value, grad, hess] = memory.0.each_mut().map(|row| row.as_mut_ptr());
+        let [logits, targets, value, grad, hess, weights @ ..] =
+            memory.0.each_mut().map(|row| row.as_mut_ptr());
+        let weights = weights.map(<*mut R>::cast_const);
         Self { len: MAX_LANES, logits, targets, weights, value, grad, hess }
     }
 
@@ -277,13 +290,15 @@ impl<R: Real> Operands<R> {
     /// # Safety
     /// The inputs must be valid for `len` elements, those of `inside` for as many and writable.
     #[inline(always)]
-    unsafe fn copy_inputs<const WEIGHTED: bool>(&self, inside: &Self) {
+    unsafe fn copy_inputs<const OUTPUTS: u8, const WEIGHTED: bool>(&self, inside: &Self) {
         // SAFETY: handed through from the caller.
         unsafe {
             copy_nonoverlapping(self.logits, inside.logits.cast_mut(), self.len);
             copy_nonoverlapping(self.targets, inside.targets.cast_mut(), self.len);
-            if WEIGHTED {
-                copy_nonoverlapping(self.weights, inside.weights.cast_mut(), self.len);
+            for (i, inside) in inside.weights.into_iter().enumerate() {
+                if WEIGHTED && writes(OUTPUTS)[i] {
+                    copy_nonoverlapping(self.weights[i], inside.cast_mut(), self.len);
+                }
             }
         }
     }
@@ -296,13 +311,14 @@ impl<R: Real> Operands<R> {
     unsafe fn take_outputs<const OUTPUTS: u8>(&self, inside: &Self) {
         // SAFETY: handed through from the caller.
         unsafe {
-            if OUTPUTS & output::VALUE != 0 {
+            let [value, grad, hess] = writes(OUTPUTS);
+            if value {
                 copy_nonoverlapping(inside.value, self.value, self.len);
             }
-            if OUTPUTS & output::GRAD != 0 {
+            if grad {
                 copy_nonoverlapping(inside.grad, self.grad, self.len);
             }
-            if OUTPUTS & (output::CURVATURE | output::GAUSS_NEWTON) != 0 {
+            if hess {
                 copy_nonoverlapping(inside.hess, self.hess, self.len);
             }
         }

@@ -54,7 +54,7 @@ pub struct TileWeights<'a, R> {
     /// The labels y.
     pub targets: &'a [R],
     /// The sample weights s, as many; all 1 if absent.
-    pub samples: Option<&'a [R]>,
+    pub samples: Option<&'a [f64]>,
     /// The weights a of negatives and positives.
     pub classes: [f64; 2],
 }
@@ -65,7 +65,7 @@ impl<R: Real> Kernel for TileWeights<'_, R> {
     #[inline(always)]
     fn run<I: Isa>(self, _: I) -> f64 {
         let Self { targets, samples, classes } = self;
-        let ones = [R::ONE; PARTIAL_SUMS];
+        let ones = [1.0; PARTIAL_SUMS];
         let (rows, rest) = targets.as_chunks::<PARTIAL_SUMS>();
         let (sample_rows, sample_rest) = samples.unwrap_or_default().as_chunks::<PARTIAL_SUMS>();
         let mut sums = PartialSums([0.0; PARTIAL_SUMS]);
@@ -79,10 +79,10 @@ impl<R: Real> Kernel for TileWeights<'_, R> {
 
 impl PartialSums {
     #[inline(always)]
-    fn add_weights<R: Real>(&mut self, targets: &[R], samples: &[R], [negative, positive]: [f64; 2]) {
+    fn add_weights<R: Real>(&mut self, targets: &[R], samples: &[f64], [negative, positive]: [f64; 2]) {
         for ((sum, y), sample) in self.0.iter_mut().zip(targets).zip(samples) {
             let y = y.to_f64();
-            *sum += sample.to_f64() * ((1.0 - y) * negative + y * positive);
+            *sum += sample * ((1.0 - y) * negative + y * positive);
         }
     }
 }

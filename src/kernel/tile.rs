@@ -1,9 +1,15 @@
-//! Bringing elements of any type into a contiguous tile of the type that a kernel computes in.
+//! Between arrays as they lie in memory and contiguous tiles of the type that a kernel computes in.
+//!
+//! What is in that form already is used where it is. Everything else is gathered, and converted, through a tile in
+//! the first-level cache; results go the other way.
 
 use std::mem::MaybeUninit;
 
+use super::grid::{self, Grid};
+use crate::element::{DType, Narrow, Widen};
+use crate::layout::{Piece, Plan, Tile};
 use crate::real::Real;
-use crate::simd::{AnyIsa, Isa, Kernel};
+use crate::simd::{AnyIsa, stream};
 
 /// Elements in a tile. A handful of tiles of the largest type fit the first-level cache.
 pub const TILE: usize = 512;
@@ -32,37 +38,28 @@ impl<R> Default for Buffer<R> {
     }
 }
 
-/// The element types that arrays may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DType {
-    /// One byte, true unless 0.
-    Bool,
-    /// Unsigned 8-bit integer.
-    UInt8,
-    /// IEEE single precision.
-    Float32,
-    /// IEEE double precision.
-    Float64,
+/// Memory for a tile of any type, before it is converted or after.
+pub type Raw = Buffer<u64>;
+
+/// Where a tile lies: the operand's place in the plan, and the tile's number.
+#[derive(Clone, Copy)]
+pub struct Place<'a, const N: usize> {
+    /// The plan.
+    pub plan: &'a Plan<N>,
+    /// The operand's number.
+    pub operand: usize,
+    /// The tile.
+    pub tile: Tile,
 }
 
-impl DType {
-    /// NumPy's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bool => "bool",
-            Self::UInt8 => "uint8",
-            Self::Float32 => "float32",
-            Self::Float64 => "float64",
-        }
+impl<const N: usize> Place<'_, N> {
+    #[inline]
+    fn piece(&self) -> Option<Piece> {
+        self.plan.piece(self.operand, self.tile)
     }
 
-    /// Bytes of an element.
-    pub fn size(self) -> usize {
-        match self {
-            Self::Bool | Self::UInt8 => 1,
-            Self::Float32 => 4,
-            Self::Float64 => 8,
-        }
+    fn pieces(&self, visit: impl FnMut(Piece)) {
+        self.plan.pieces(self.operand, self.tile, visit);
     }
 }
 
@@ -71,49 +68,63 @@ impl DType {
 pub enum Source<R> {
     /// One number for every element.
     Constant(R),
-    /// An array of the type that the kernel computes in.
-    Direct(*const R),
-    /// A contiguous array of another type, rounded to the type that the kernel computes in.
-    Convert(*const u8, DType),
-    /// Labels in a contiguous array of another type: 0 and 1 are kept, and what is neither stays
-    /// neither, also where rounding would make it 0 or 1.
-    Labels(*const u8, DType),
+    /// An array.
+    Array {
+        /// The first element.
+        data: *const u8,
+        /// Bytes of an element.
+        size: usize,
+        /// How elements become what the kernel computes in; nothing if that is what they are.
+        widen: Option<Widen<R>>,
+    },
 }
 
 impl<R: Real> Source<R> {
-    /// The elements from `start` on as a contiguous tile: the array itself, or `buffer` filled.
+    /// Numbers of any type, rounded to the type that the kernel computes in.
+    pub fn numbers(data: *const u8, dtype: DType) -> Self {
+        Self::Array { data, size: dtype.size(), widen: (dtype != R::DTYPE).then(|| dtype.widen()) }
+    }
+
+    /// Labels of any type: 0 and 1 are kept, and what is neither stays neither, also where rounding would make it
+    /// 0 or 1.
+    pub fn labels(data: *const u8, dtype: DType) -> Self {
+        Self::Array { data, size: dtype.size(), widen: (dtype != R::DTYPE).then(|| dtype.label()) }
+    }
+
+    /// A tile, contiguous: the array's own memory, or `buffer` filled.
     ///
     /// # Safety
-    /// `start + len` must not exceed the array, whose memory must be readable and aligned to its
-    /// type; `len` must not exceed [`TILE`].
+    /// The array must be readable wherever the plan says that the operand has elements.
     #[inline]
-    pub unsafe fn tile(&self, isa: AnyIsa, start: usize, len: usize, buffer: &mut Buffer<R>) -> *const R {
+    pub unsafe fn tile<const N: usize>(
+        &self,
+        isa: AnyIsa,
+        place: Place<'_, N>,
+        buffer: &mut Buffer<R>,
+        raw: &mut Raw,
+    ) -> *const R {
         let target = buffer.as_mut_ptr();
-        // SAFETY: the caller promises `start + len` elements and `len <= TILE`.
-        unsafe {
-            match *self {
-                Self::Direct(array) => return array.add(start),
-                Self::Constant(number) => {
-                    std::slice::from_raw_parts_mut(target.cast(), len).fill(MaybeUninit::new(number))
-                }
-                Self::Convert(array, DType::Bool) | Self::Labels(array, DType::Bool) => {
-                    convert(isa, array.add(start), target, len, |x: u8| {
-                        R::from_f64(f64::from(u8::from(x != 0)))
-                    })
-                }
-                Self::Convert(array, DType::UInt8) | Self::Labels(array, DType::UInt8) => {
-                    convert(isa, array.add(start), target, len, |x: u8| R::from_f64(f64::from(x)))
-                }
-                Self::Convert(array, DType::Float32) | Self::Labels(array, DType::Float32) => {
-                    convert(isa, array.cast::<f32>().add(start), target, len, |x| R::from_f64(f64::from(x)))
-                }
-                Self::Convert(array, DType::Float64) => {
-                    convert(isa, array.cast::<f64>().add(start), target, len, R::from_f64)
-                }
-                Self::Labels(array, DType::Float64) => {
-                    convert(isa, array.cast::<f64>().add(start), target, len, |x| {
-                        if x == 0.0 || x == 1.0 { R::from_f64(x) } else { R::NAN }
-                    })
+        let len = place.tile.len;
+        match *self {
+            Self::Constant(number) => {
+                // SAFETY: a tile has at most as many elements as a buffer.
+                unsafe { std::slice::from_raw_parts_mut(target.cast(), len).fill(MaybeUninit::new(number)) };
+            }
+            Self::Array { data, size, widen } => {
+                let run = place.piece().filter(|piece| piece.is_run(size));
+                let run = run.map(|piece| data.wrapping_offset(piece.offset));
+                // SAFETY: the caller vouches for the elements, and buffers hold a tile of the largest type.
+                unsafe {
+                    match (run, widen) {
+                        (Some(run), None) if run.cast::<R>().is_aligned() => return run.cast(),
+                        (Some(run), Some(widen)) => widen(isa, run, target, len),
+                        (_, None) => gather(isa, size, data, place, target.cast()),
+                        (None, Some(widen)) => {
+                            let raw = raw.as_mut_ptr().cast();
+                            gather(isa, size, data, place, raw);
+                            widen(isa, raw, target, len);
+                        }
+                    }
                 }
             }
         }
@@ -121,29 +132,107 @@ impl<R: Real> Source<R> {
     }
 }
 
-/// Converts a run of elements.
-///
-/// # Safety
-/// `source` must be valid for reading and `target` for writing `len` elements.
-#[inline]
-unsafe fn convert<T: Copy, R>(
-    isa: AnyIsa,
-    source: *const T,
-    target: *mut R,
-    len: usize,
-    cast: impl Fn(T) -> R,
-) {
-    struct Convert<T, R, F>(*const T, *mut R, usize, F);
-    impl<T: Copy, R, F: Fn(T) -> R> Kernel for Convert<T, R, F> {
-        type Output = ();
-        #[inline(always)]
-        fn run<I: Isa>(self, _: I) {
-            let Self(source, target, len, cast) = self;
-            for i in 0..len {
-                // SAFETY: `i < len`, and the caller of `convert` promises `len` elements of both.
-                unsafe { target.add(i).write(cast(source.add(i).read())) }
-            }
+impl<R> Source<R> {
+    /// Asks for a tile's memory ahead of its use, where the processor would not foresee it.
+    #[inline]
+    pub fn prefetch<const N: usize>(&self, place: Place<'_, N>) {
+        if let (Self::Array { data, size, .. }, Some(piece)) = (self, place.piece())
+            && !piece.is_run(*size)
+        {
+            let start = data.wrapping_offset(piece.offset);
+            let grid = Grid { start, row: piece.row_stride, col: piece.col_stride };
+            grid::prefetch(*size, [piece.rows, piece.cols], grid);
         }
     }
-    isa.vectorize(Convert(source, target, len, cast));
+}
+
+/// Where results go.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<R> {
+    data: *mut u8,
+    size: usize,
+    narrow: Option<Narrow<R>>,
+    streamed: bool,
+}
+
+impl<R: Real> Target<R> {
+    /// An array of the type that the kernel computes in, or of a half type. `streamed`: it is too large for the
+    /// caches and in one piece, so that it is written past them.
+    pub fn new(data: *mut u8, dtype: DType, streamed: bool) -> Self {
+        Self { data, size: dtype.size(), narrow: dtype.narrow(), streamed }
+    }
+
+    /// Where the kernel writes a tile: the array's own memory, or nowhere if it must write to a buffer.
+    #[inline]
+    pub fn direct<const N: usize>(&self, place: Place<'_, N>) -> Option<*mut R> {
+        if self.streamed || self.narrow.is_some() {
+            return None;
+        }
+        let piece = place.piece().filter(|piece| piece.is_run(self.size))?;
+        Some(self.data.wrapping_offset(piece.offset).cast::<R>()).filter(|run| run.is_aligned())
+    }
+
+    /// Brings a tile that the kernel wrote to a buffer to where it belongs.
+    ///
+    /// # Safety
+    /// `tile` must be valid for the tile's elements, the array writeable wherever the plan says that the operand
+    /// has elements.
+    pub unsafe fn put<const N: usize>(
+        &self,
+        isa: AnyIsa,
+        place: Place<'_, N>,
+        tile: *const R,
+        raw: &mut Raw,
+    ) {
+        let &Self { data, size, narrow, streamed } = self;
+        let len = place.tile.len;
+        let mut source = tile.cast::<u8>();
+        if let Some(narrow) = narrow {
+            let raw = raw.as_mut_ptr().cast::<u8>();
+            // SAFETY: the caller vouches for the tile; the buffer holds one of the largest type.
+            unsafe { narrow(isa, tile, raw, len) };
+            source = raw;
+        }
+        place.pieces(|piece| {
+            // SAFETY: the caller vouches for the array; the pieces of a tile have `len` elements in all.
+            unsafe {
+                let to = data.offset(piece.offset);
+                let from = source.add(piece.at * size);
+                if streamed && piece.is_run(size) {
+                    return stream(from, to, piece.cols * size);
+                }
+                let source = tile_grid(from, size, piece);
+                let target = Grid { start: to, row: piece.row_stride, col: piece.col_stride };
+                grid::copy(isa, size, [piece.rows, piece.cols], source, target);
+            }
+        });
+    }
+}
+
+/// A piece's place in a tile.
+#[inline]
+fn tile_grid<P>(start: P, size: usize, piece: Piece) -> Grid<P> {
+    Grid { start, row: (piece.cols * size) as isize, col: size as isize }
+}
+
+/// Fills a tile with an operand's elements as they are.
+///
+/// # Safety
+/// As [`Source::tile`]; `tile` must be valid for writing the tile.
+unsafe fn gather<const N: usize>(
+    isa: AnyIsa,
+    size: usize,
+    data: *const u8,
+    place: Place<'_, N>,
+    tile: *mut u8,
+) {
+    place.pieces(|piece| {
+        // SAFETY: the caller vouches for the array and the tile.
+        unsafe {
+            let start = data.offset(piece.offset);
+            let source = Grid { start, row: piece.row_stride, col: piece.col_stride };
+            let target = tile_grid(tile.add(piece.at * size), size, piece);
+            grid::copy(isa, size, [piece.rows, piece.cols], source, target);
+        }
+    });
 }

@@ -100,9 +100,9 @@ where
         let product = self.hi * hi;
         let error = self.hi.product_error(hi, product);
         let product_lo = self.lo.mul_add(hi, self.hi.mul_add(lo, error));
-        let (head, _) = exp_neg(product, product_lo, V::Real::Q_SHIFT);
+        let power = exp_neg(product, product_lo, V::Real::Q_SHIFT).scaled();
         let in_range = product.lt(product.constant(V::Real::UNDERFLOW));
-        V::select(in_range, head, product.constant(V::Real::ZERO))
+        V::select(in_range, power, product.constant(V::Real::ZERO))
     }
 }
 
@@ -134,6 +134,8 @@ pub trait Scales: Real {
     const P_UNSCALE: Self;
     /// Its exponent as [`exp_neg`] takes it.
     const P_SHIFT: Self;
+    /// Below this logit p is exp(z) to the last digit, and may be too small for a normal number.
+    const P_SMALL: Self;
     /// One over the power of two times which q^g is held.
     const Q_UNSCALE: Self;
     /// The exponent of that power as [`exp_neg`] takes it.
@@ -156,6 +158,7 @@ impl Scales for f32 {
     const P_SCALE: f32 = power_of_two_f32(64);
     const P_UNSCALE: f32 = power_of_two_f32(-64);
     const P_SHIFT: f32 = 64.0 + f32::TO_INTEGER;
+    const P_SMALL: f32 = -80.0;
     const Q_UNSCALE: f32 = power_of_two_f32(-32);
     const Q_SHIFT: f32 = 32.0 + f32::TO_INTEGER;
     const UNDERFLOW: f32 = 105.0;
@@ -165,6 +168,7 @@ impl Scales for f64 {
     const P_SCALE: f64 = power_of_two_f64(256);
     const P_UNSCALE: f64 = power_of_two_f64(-256);
     const P_SHIFT: f64 = 256.0 + f64::TO_INTEGER;
+    const P_SMALL: f64 = -700.0;
     const Q_UNSCALE: f64 = power_of_two_f64(-64);
     const Q_SHIFT: f64 = 64.0 + f64::TO_INTEGER;
     const UNDERFLOW: f64 = 746.0;
@@ -187,11 +191,8 @@ where
         let zero = z.constant(V::Real::ZERO);
         let one = z.constant(V::Real::ONE);
         let limit = z.constant(V::Real::SATURATED);
-        let unscale = z.constant(V::Real::P_UNSCALE);
 
-        let saturated = (-limit).max_or(limit.min_or(z));
-        let magnitude = saturated.abs();
-        let likely = zero.lt(saturated);
+        let likely = zero.lt(z);
         // What z_lo adds to |z|, to max(z, 0) and to max(-z, 0).
         let (magnitude_lo, likely_lo, unlikely_lo) = if LOW {
             let opposite = -z_lo;
@@ -203,35 +204,45 @@ where
         } else {
             (zero, zero, zero)
         };
-        let (e_scaled, tail_scaled) = exp_neg(magnitude, magnitude_lo, V::Real::P_SHIFT);
-        let e = e_scaled * unscale;
-
+        let magnitude = limit.min_or(z.abs());
+        let exponential = exp_neg(magnitude, magnitude_lo, V::Real::P_SHIFT);
+        let (e, e_lo) = exponential.scaled_by(V::Real::P_UNSCALE);
         let sum = one + e;
         let sum_lo = e - (sum - one);
         let inverse = one / sum;
-        let quotient = e_scaled * inverse;
-        let remainder = sum_lo.neg_mul_add(quotient, quotient.neg_mul_add(sum, e_scaled)) + tail_scaled;
-        let small_scaled = remainder.mul_add(inverse, quotient);
-        let small = small_scaled * unscale;
+        let quotient = e * inverse;
+        let remainder = sum_lo.neg_mul_add(quotient, quotient.neg_mul_add(sum, e)) + e_lo;
+        let small = remainder.mul_add(inverse, quotient);
         let large = one - small;
-        let (softplus, softplus_lo) = log1p(e, tail_scaled * unscale, inverse);
+        let (softplus, softplus_lo) = log1p(e, e_lo, inverse);
 
-        let p_scaled = V::select(likely, large * z.constant(V::Real::P_SCALE), small_scaled);
+        let p = V::select(likely, large, small);
         let q = V::select(likely, small, large);
         let modulation = if POWER == power::GENERAL {
             let lo = if LOW { softplus_lo + likely_lo } else { softplus_lo };
-            gamma.power_of_q(zero.max_or(saturated), softplus, lo)
+            gamma.power_of_q(V::select(likely, magnitude, zero), softplus, lo)
         } else {
             q
         };
-        let softplus = softplus + if LOW { softplus_lo + unlikely_lo } else { softplus_lo };
+        // Where the power costs an ulp or two less, this one need not be spent on.
+        let softplus = if LOW {
+            softplus + (softplus_lo + unlikely_lo)
+        } else if POWER <= 2 {
+            softplus
+        } else {
+            softplus + softplus_lo
+        };
+
+        let scale = z.constant(V::Real::P_SCALE);
+        let vanishing = V::select(magnitude.lt(limit), exponential.scaled(), zero);
+        let p_scaled = V::select(z.lt(z.constant(V::Real::P_SMALL)), vanishing, p * scale);
         Self {
             z,
-            p: V::select(likely, large, small),
+            p,
             q,
-            p_scaled: V::select(magnitude.lt(limit), p_scaled, zero),
+            p_scaled,
             softplus,
-            cross_entropy: zero.max_or(-saturated) + softplus,
+            cross_entropy: V::select(likely, zero, magnitude) + softplus,
             modulation,
             gamma: *gamma,
         }
@@ -259,17 +270,23 @@ where
         if POWER == 0 { self.q } else { (self.gamma.hi * self.cross_entropy).mul_add(self.p, self.q) }
     }
 
-    /// weight * f(z). The loss at z = -inf is inf, but a weight of 0 makes it 0.
+    /// weight * f(z) for a weight other than 0: the loss at z = -inf is inf.
     #[inline(always)]
     pub fn value(&self, weight: V) -> V {
         let zero = weight.constant(V::Real::ZERO);
+        self.modulated(weight) * (zero.max_or(-self.z) + self.softplus)
+    }
+
+    /// weight * f(z), 0 for a weight of 0 even where the loss is infinite.
+    #[inline(always)]
+    pub fn value_or_zero(&self, weight: V) -> V {
+        let infinite = weight.constant(V::Real::NEG_INFINITY);
         let lowest = V::select(
-            weight.equals(zero),
+            weight.equals(weight.constant(V::Real::ZERO)),
             weight.constant(V::Real::LOWEST),
-            weight.constant(V::Real::NEG_INFINITY),
+            infinite,
         );
-        let negative_part = zero.max_or(-(lowest.max_or(self.z)));
-        self.modulated(weight) * (negative_part + self.softplus)
+        Self { z: lowest.max_or(self.z), ..*self }.value(weight)
     }
 
     /// -weight * f'(z).

@@ -43,7 +43,7 @@ where
     let larger = z.min_or(-max);
     let smaller = z.max_or(-max);
     let distance_lo = -((distance + larger) + smaller);
-    let (head, tail) = exp_neg(distance, distance_lo, V::Real::P_SHIFT);
+    let (head, tail) = exp_neg(distance, distance_lo, V::Real::P_SHIFT).parts();
     // A NaN is not beyond.
     let beyond = z.constant(V::Real::SATURATED).lt(distance);
     (V::select(beyond, zero, head), V::select(beyond, zero, tail))

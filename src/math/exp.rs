@@ -57,8 +57,15 @@ impl ExpConstants for f64 {
     const EXPONENT_OF_ONE: f64 = 1023.0;
 }
 
-/// exp(-(hi + lo)) * 2^bias as a sum of two parts, the second no more than the rounding error of the
-/// first.
+/// exp of something, scale * (head + tail), the tail no more than the rounding error of the head.
+#[derive(Clone, Copy)]
+pub struct Exponential<V> {
+    scale: V,
+    head: V,
+    tail: V,
+}
+
+/// exp(-(hi + lo)) * 2^bias.
 ///
 /// Method (Cody and Waite 1980; Muller, Elementary Functions, 2016, ch. 11): n = round(-hi log2(e)),
 /// r = -(hi + lo) - n ln(2) with ln(2) in two parts, exp(r) = 1 + r + r^2 P(r), and the sum with 1
@@ -67,7 +74,7 @@ impl ExpConstants for f64 {
 ///
 /// `bias_and_shift` is the bias, a whole number, plus [`ExpConstants::TO_INTEGER`].
 #[inline(always)]
-pub fn exp_neg<V: Vector>(hi: V, lo: V, bias_and_shift: V::Real) -> (V, V) {
+pub fn exp_neg<V: Vector>(hi: V, lo: V, bias_and_shift: V::Real) -> Exponential<V> {
     let shift = hi.constant(bias_and_shift);
     let shifted = hi.neg_mul_add(hi.constant(V::Real::LOG2E), shift);
     let minus_n = shift - shifted;
@@ -76,7 +83,27 @@ pub fn exp_neg<V: Vector>(hi: V, lo: V, bias_and_shift: V::Real) -> (V, V) {
     let excess = (r * r).mul_add(r.horner(V::Real::EXP), r);
     let one = hi.constant(V::Real::ONE);
     let head = one + excess;
-    let tail = excess - (head - one);
-    let scale = one.add_exponent(shifted);
-    (head * scale, tail * scale)
+    Exponential { scale: one.add_exponent(shifted), head, tail: excess - (head - one) }
+}
+
+impl<V: Vector> Exponential<V> {
+    /// The larger part, with the bias.
+    #[inline(always)]
+    pub fn scaled(self) -> V {
+        self.head * self.scale
+    }
+
+    /// Both parts, with the bias.
+    #[inline(always)]
+    pub fn parts(self) -> (V, V) {
+        (self.head * self.scale, self.tail * self.scale)
+    }
+
+    /// Both parts times `unscale`, the power of two that takes the bias out: each is rounded into the
+    /// subnormal numbers once, if it falls there.
+    #[inline(always)]
+    pub fn scaled_by(self, unscale: V::Real) -> (V, V) {
+        let scale = self.scale * self.scale.constant(unscale);
+        (self.head * scale, self.tail * scale)
+    }
 }

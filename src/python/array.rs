@@ -1,16 +1,27 @@
-//! Admission of arrays: from Python objects to pointers, shapes and types that can be trusted.
+//! Admission of arrays: from Python objects to pointers, shapes, strides and types that can be trusted.
+//!
+//! It has two steps. [`Held::new`] finds the NumPy array in or behind an object, which may run any Python code;
+//! [`Array`] then reads its fields, which runs none. All arguments of a call take the first step before one takes
+//! the second, so that no object can change what has been read of another.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_long};
 use std::ptr;
 use std::slice;
+use std::sync::atomic::{AtomicI32, Ordering};
 
-use numpy::npyffi::{NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, NPY_TYPES};
-use numpy::npyffi::{NpyTypes, PY_ARRAY_API, PyArray_Check, PyArrayObject, get_type_object, npy_intp};
+use numpy::npyffi::{
+    NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_F_CONTIGUOUS, NPY_ARRAY_WRITEABLE, NPY_ORDER, NPY_TYPES,
+};
+use numpy::npyffi::{NpyTypes, PY_ARRAY_API, PyArrayObject, get_type_object, npy_intp};
+use numpy::npyffi::{PyArray_Check, PyArray_CheckExact};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use super::foreign;
+use crate::element::DType;
 use crate::error::Error;
-use crate::kernel::tile::DType;
+use crate::layout::{Extent, meet, meets_itself};
 
 /// How the type of an object is called in messages.
 pub fn type_name(object: &Bound<'_, PyAny>) -> String {
@@ -18,82 +29,187 @@ pub fn type_name(object: &Bound<'_, PyAny>) -> String {
     ty.fully_qualified_name().map_or_else(|_| "an object".to_owned(), |name| name.to_string())
 }
 
-/// A NumPy array whose elements the core can read: contiguous, aligned, in native byte order.
-pub struct Array<'a, 'py> {
+/// A NumPy array of any kind: an argument itself, or made from one.
+pub enum Held<'a, 'py> {
+    /// The argument.
+    Given(&'a Bound<'py, PyAny>),
+    /// An array that shares the argument's memory or, for lists and their like, has its numbers.
+    Made {
+        /// The array.
+        array: Bound<'py, PyAny>,
+        /// The argument's type, for messages.
+        from: String,
+    },
+}
+
+impl<'a, 'py> Held<'a, 'py> {
+    /// Finds the array.
+    ///
+    /// # Errors
+    /// `TypeError` or `ValueError` if there is none, or one that must not be read as it is; what the object itself
+    /// raises.
+    #[inline]
+    pub fn new(name: &'static str, object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+        if is_exact(object) {
+            return Ok(Self::Given(object));
+        }
+        match is_array(object) {
+            true => foreign::refuse_masked(name, object).map(|()| Self::Given(object)),
+            false => Ok(Self::Made { array: foreign::ndarray(name, object)?, from: type_name(object) }),
+        }
+    }
+
+    /// The array.
+    #[inline]
+    pub fn array(&self) -> &Bound<'py, PyAny> {
+        match self {
+            Self::Given(array) => array,
+            Self::Made { array, .. } => array,
+        }
+    }
+}
+
+/// Whether an object is a NumPy array of no subclass.
+#[inline]
+fn is_exact(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the interpreter is attached and the object alive.
+    unsafe { PyArray_CheckExact(object.py(), object.as_ptr()) != 0 }
+}
+
+/// Whether an object is a NumPy array, also of a subclass.
+fn is_array(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the interpreter is attached and the object alive.
+    unsafe { PyArray_Check(object.py(), object.as_ptr()) != 0 }
+}
+
+/// Whether an object is one of NumPy's scalars.
+pub fn is_scalar(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the interpreter is attached and the object alive.
+    unsafe {
+        let generic = get_type_object(object.py(), NpyTypes::PyGenericArrType_Type);
+        ffi::PyObject_TypeCheck(object.as_ptr(), generic) != 0
+    }
+}
+
+/// A NumPy array whose elements the core can read.
+pub struct Array<'b, 'py> {
     /// What the caller calls it.
     pub name: &'static str,
     /// The array.
-    pub object: &'a Bound<'py, PyAny>,
+    pub object: &'b Bound<'py, PyAny>,
     /// The type of its elements.
     pub dtype: DType,
     /// Its shape.
-    pub shape: &'a [npy_intp],
+    pub shape: &'b [npy_intp],
+    /// Bytes from an element to the next, along each axis.
+    pub strides: &'b [npy_intp],
     /// Its first element.
     pub data: *mut u8,
-    writeable: bool,
+    flags: c_int,
 }
 
-impl<'a, 'py> Array<'a, 'py> {
-    /// Admits an array whose type is one of `types`.
+impl<'b, 'py> Array<'b, 'py> {
+    /// Reads an array's fields. Between this and the end of the call nothing may change them.
     ///
     /// # Errors
-    /// `TypeError` if it is no array or of another type, `ValueError` for another layout.
-    pub fn admit(name: &'static str, types: &[DType], object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
-        let takes = || {
-            let names: Vec<_> = types.iter().map(|dtype| dtype.name()).collect();
-            format!("a C-contiguous NumPy array of dtype {}", names.join(", "))
-        };
-        // SAFETY: the interpreter is attached and the object alive.
-        if unsafe { PyArray_Check(object.py(), object.as_ptr()) } == 0 {
-            return Err(Error::wrong_type(name, type_name(object), takes()).into());
+    /// `TypeError` for a type that is not taken.
+    #[inline]
+    pub fn read(name: &'static str, held: &'b Held<'_, 'py>) -> PyResult<Self> {
+        let object = held.array();
+        match Self::fields(name, object) {
+            Some(array) => Ok(array),
+            None => {
+                let from = match held {
+                    Held::Given(_) => None,
+                    Held::Made { from, .. } => Some(from.as_str()),
+                };
+                Err(foreign::refuse_dtype(name, object, from))
+            }
         }
+    }
+
+    /// The fields of an object that is known to be an array; none if its type is not taken.
+    #[inline]
+    fn fields(name: &'static str, object: &'b Bound<'py, PyAny>) -> Option<Self> {
         let array: *const PyArrayObject = object.as_ptr().cast();
-        // SAFETY: the object is an array, and neither its shape nor its type can change while this call
-        // holds the interpreter; `shape` lives as long as the borrow of the object.
-        let (type_num, byte_order, flags, shape, data) = unsafe {
+        // SAFETY: the object is an array; shape and strides live as long as it does and is not changed, for which
+        // the order of admission and the interpreter's lock see.
+        let (type_num, swapped, flags, shape, strides, data) = unsafe {
             let fields = &(*array).fields;
             let descr = &(*fields.descr).fields;
-            let shape: &'a [npy_intp] = match fields.nd {
-                0 => &[],
-                nd => slice::from_raw_parts(fields.dimensions, nd as usize),
+            let (shape, strides): (&'b [npy_intp], &'b [npy_intp]) = match fields.nd as usize {
+                0 => (&[], &[]),
+                nd => {
+                    (slice::from_raw_parts(fields.dimensions, nd), slice::from_raw_parts(fields.strides, nd))
+                }
             };
-            (descr.type_num, descr.byteorder as u8, fields.flags, shape, fields.data.cast::<u8>())
+            let swapped = descr.byteorder as u8 == SWAPPED;
+            (descr.type_num, swapped, fields.flags, shape, strides, fields.data.cast::<u8>())
         };
-        let dtype = dtype_of(type_num).filter(|dtype| types.contains(dtype) && byte_order != SWAPPED);
-        let Some(dtype) = dtype else {
-            let got = format!("an array of dtype {}", object.getattr("dtype")?.str()?);
-            return Err(Error::wrong_type(name, got, takes()).into());
-        };
-        if flags & NPY_ARRAY_C_CONTIGUOUS == 0 || flags & NPY_ARRAY_ALIGNED == 0 {
-            let strides = object.getattr("strides")?;
-            let got = format!("an array of shape {} with strides {strides}", shape_text(shape));
-            return Err(Error::value(name, got, "C-contiguous and aligned").into());
-        }
-        Ok(Self { name, object, dtype, shape, data, writeable: flags & NPY_ARRAY_WRITEABLE != 0 })
+        let dtype = dtype_of(type_num).or_else(|| bfloat16(object, type_num)).filter(|_| !swapped)?;
+        Some(Self { name, object, dtype, shape, strides, data, flags })
     }
 
     /// Admits an output of that type and shape.
     ///
     /// # Errors
-    /// `TypeError` for another type, `ValueError` for another shape or an array that is read-only.
-    pub fn admit_output(
-        name: &'static str,
-        dtype: DType,
-        shape: &[npy_intp],
-        object: &'a Bound<'py, PyAny>,
-    ) -> PyResult<Self> {
-        let array = Self::admit(name, &[dtype], object)?;
-        if array.shape != shape {
-            let takes = format!("of the result's shape {}", shape_text(shape));
+    /// `TypeError` for what is no array or of another type, `ValueError` for another shape, an array that is
+    /// read-only, or one whose elements meet.
+    pub fn output(name: &'static str, like: &Array<'_, '_>, object: &'b Bound<'py, PyAny>) -> PyResult<Self> {
+        let dtype = like.dtype.of_results();
+        if !is_exact(object) {
+            if !is_array(object) {
+                let takes = format!("a NumPy array of dtype {}", dtype.name());
+                return Err(Error::wrong_type(name, type_name(object), takes).into());
+            }
+            foreign::refuse_masked(name, object)?;
+        }
+        let Some(array) = Self::fields(name, object).filter(|array| array.dtype == dtype) else {
+            let takes = format!("an array of the result's dtype {}", dtype.name());
+            let got = format!("an array of dtype {}", object.getattr("dtype")?.str()?);
+            return Err(Error::wrong_type(name, got, takes).into());
+        };
+        if array.shape != like.shape {
+            let takes = format!("of the result's shape {}", shape_text(like.shape));
             return Err(Error::value(name, shape_text(array.shape), takes).into());
         }
-        if !array.writeable {
+        if array.flags & NPY_ARRAY_WRITEABLE == 0 {
             return Err(Error::value(name, "a read-only array", "writeable").into());
+        }
+        if !array.is_contiguous() && meets_itself(&array.extent()) {
+            let got = format!("shape {} with strides {:?}", shape_text(array.shape), array.strides);
+            return Err(Error::value(name, got, "an array whose elements do not share memory").into());
         }
         Ok(array)
     }
 
+    /// An array that was just made.
+    ///
+    /// # Errors
+    /// If it is none; that would be a defect.
+    pub fn made(name: &'static str, object: &'b Bound<'py, PyAny>) -> PyResult<Self> {
+        let array = if is_array(object) { Self::fields(name, object) } else { None };
+        array.ok_or_else(|| Error::wrong_type(name, type_name(object), "an array").into())
+    }
+
+    /// Whether the elements follow each other in C order.
+    #[inline]
+    pub fn is_c(&self) -> bool {
+        self.flags & NPY_ARRAY_C_CONTIGUOUS != 0
+    }
+
+    /// Whether the elements follow each other in Fortran order.
+    #[inline]
+    pub fn is_fortran(&self) -> bool {
+        self.flags & NPY_ARRAY_F_CONTIGUOUS != 0
+    }
+
+    fn is_contiguous(&self) -> bool {
+        self.is_c() || self.is_fortran()
+    }
+
     /// Number of elements.
+    #[inline]
     pub fn len(&self) -> usize {
         // NumPy has checked that the product fits.
         self.shape.iter().map(|&n| n as usize).product()
@@ -103,7 +219,8 @@ impl<'a, 'py> Array<'a, 'py> {
     ///
     /// # Errors
     /// `ValueError` showing both.
-    pub fn check_shape(&self, other: &Self) -> PyResult<()> {
+    #[inline]
+    pub fn check_shape(&self, other: &Array<'_, '_>) -> PyResult<()> {
         if self.shape == other.shape {
             return Ok(());
         }
@@ -111,12 +228,38 @@ impl<'a, 'py> Array<'a, 'py> {
         Err(Error::value(self.name, format!("shape {}", shape_text(self.shape)), takes).into())
     }
 
+    /// The strides with which the array broadcasts to another's shape: 0 where it does not vary.
+    ///
+    /// # Errors
+    /// `ValueError` showing both shapes if it does not, or would make the result larger.
+    pub fn broadcast_to(&self, other: &Array<'_, '_>) -> PyResult<Vec<isize>> {
+        let refuse = || {
+            let takes = format!(
+                "a number or an array that broadcasts to the shape of {}, {}",
+                other.name,
+                shape_text(other.shape)
+            );
+            Error::value(self.name, format!("shape {}", shape_text(self.shape)), takes)
+        };
+        let missing = other.shape.len().checked_sub(self.shape.len()).ok_or_else(refuse)?;
+        let mut strides = vec![0; missing];
+        for ((&len, &stride), &wanted) in self.shape.iter().zip(self.strides).zip(&other.shape[missing..]) {
+            strides.push(match len {
+                1 => 0,
+                _ if len == wanted => stride,
+                _ => return Err(refuse().into()),
+            });
+        }
+        Ok(strides)
+    }
+
     /// Refuses an output that shares memory with an input, unless they are the very same array.
     ///
     /// # Errors
     /// `ValueError` naming both.
-    pub fn check_overlap(&self, input: &Self) -> PyResult<()> {
-        let same = self.data == input.data && self.dtype == input.dtype && self.shape == input.shape;
+    #[inline]
+    pub fn check_overlap(&self, input: &Array<'_, '_>) -> PyResult<()> {
+        let same = self.dtype == input.dtype && self.extent().is(&input.extent());
         if same { Ok(()) } else { self.check_disjoint(input) }
     }
 
@@ -124,42 +267,102 @@ impl<'a, 'py> Array<'a, 'py> {
     ///
     /// # Errors
     /// `ValueError` naming both.
-    pub fn check_disjoint(&self, other: &Self) -> PyResult<()> {
-        let (start, end) = self.addresses();
-        let (other_start, other_end) = other.addresses();
-        if start.max(other_start) < end.min(other_end) {
+    #[inline]
+    pub fn check_disjoint(&self, other: &Array<'_, '_>) -> PyResult<()> {
+        if meet(&self.extent(), &other.extent()) {
             return Err(Error::Overlap { output: self.name, other: other.name }.into());
         }
         Ok(())
     }
 
-    fn addresses(&self) -> (usize, usize) {
-        let start = self.data.addr();
-        (start, start + self.len() * self.dtype.size())
+    #[inline]
+    fn extent(&self) -> Extent<'_> {
+        let (start, size) = (self.data.addr(), self.dtype.size());
+        Extent { start, size, shape: self.shape, strides: self.strides }
+    }
+
+    /// A new array for results: of this one's shape and, as far as may be, memory order; its elements
+    /// uninitialised.
+    ///
+    /// # Errors
+    /// What NumPy raises, `MemoryError` above all.
+    pub fn allocate_like(&self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.object.py();
+        let array: *mut PyArrayObject = self.object.as_ptr().cast();
+        // SAFETY: the interpreter is attached and the object an array. NumPy takes the reference to the
+        // descriptor, copies the shape, and returns a new reference or null with an exception set.
+        unsafe {
+            let descr = if self.dtype == self.dtype.of_results() {
+                let descr = (*array).fields.descr;
+                ffi::Py_INCREF(descr.cast());
+                descr
+            } else {
+                PY_ARRAY_API.PyArray_DescrFromType(py, NPY_TYPES::NPY_DOUBLE as c_int)
+            };
+            let made = if self.is_c() {
+                let null = ptr::null_mut();
+                let shape = self.shape.as_ptr().cast_mut();
+                let ty = get_type_object(py, NpyTypes::PyArray_Type);
+                let nd = self.shape.len() as c_int;
+                PY_ARRAY_API.PyArray_NewFromDescr(py, ty, descr, nd, shape, null, null.cast(), 0, null.cast())
+            } else {
+                PY_ARRAY_API.PyArray_NewLikeArray(py, array, NPY_ORDER::NPY_KEEPORDER, descr, 0)
+            };
+            Bound::from_owned_ptr_or_err(py, made)
+        }
     }
 }
 
 /// The byte order that is not this machine's, as NumPy writes it.
 const SWAPPED: u8 = if cfg!(target_endian = "little") { b'>' } else { b'<' };
 
-/// The type of that number, if the core reads it.
+/// The type of that number among NumPy's own, if the core reads it.
+#[inline]
 fn dtype_of(type_num: c_int) -> Option<DType> {
-    const TYPES: [(NPY_TYPES, DType); 4] = [
-        (NPY_TYPES::NPY_FLOAT, DType::Float32),
-        (NPY_TYPES::NPY_DOUBLE, DType::Float64),
-        (NPY_TYPES::NPY_UBYTE, DType::UInt8),
-        (NPY_TYPES::NPY_BOOL, DType::Bool),
+    // In the order of NumPy's numbers. C's long is as wide as an int or as a long long.
+    const WIDE: bool = size_of::<c_long>() == 8;
+    const LONG: DType = if WIDE { DType::Int64 } else { DType::Int32 };
+    const ULONG: DType = if WIDE { DType::UInt64 } else { DType::UInt32 };
+    const TYPES: [DType; 13] = [
+        DType::Bool,
+        DType::Int8,
+        DType::UInt8,
+        DType::Int16,
+        DType::UInt16,
+        DType::Int32,
+        DType::UInt32,
+        LONG,
+        ULONG,
+        DType::Int64,
+        DType::UInt64,
+        DType::Float32,
+        DType::Float64,
     ];
-    TYPES.iter().find(|(number, _)| *number as c_int == type_num).map(|&(_, dtype)| dtype)
+    const HALF: c_int = NPY_TYPES::NPY_HALF as c_int;
+    match type_num {
+        HALF => Some(DType::Float16),
+        _ => TYPES.get(usize::try_from(type_num).ok()?).copied(),
+    }
 }
 
-fn type_num(dtype: DType) -> c_int {
-    (match dtype {
-        DType::Bool => NPY_TYPES::NPY_BOOL,
-        DType::UInt8 => NPY_TYPES::NPY_UBYTE,
-        DType::Float32 => NPY_TYPES::NPY_FLOAT,
-        DType::Float64 => NPY_TYPES::NPY_DOUBLE,
-    }) as c_int
+/// bfloat16, if that is what the type of that number is. NumPy has none: packages (ml_dtypes) register one, which
+/// gets a number then.
+#[cold]
+fn bfloat16(object: &Bound<'_, PyAny>, type_num: c_int) -> Option<DType> {
+    static NUMBER: AtomicI32 = AtomicI32::new(-1);
+    if type_num < NPY_TYPES::NPY_USERDEF as c_int {
+        return None;
+    }
+    if NUMBER.load(Ordering::Relaxed) != type_num {
+        let dtype = object.getattr("dtype").ok()?;
+        let name: String = dtype.getattr("name").ok()?.extract().ok()?;
+        let size: usize = dtype.getattr("itemsize").ok()?.extract().ok()?;
+        if name != "bfloat16" || size != DType::BFloat16.size() {
+            return None;
+        }
+        NUMBER.store(type_num, Ordering::Relaxed);
+    }
+    Some(DType::BFloat16)
 }
 
 /// A shape as Python writes it.
@@ -167,34 +370,5 @@ pub fn shape_text(shape: &[npy_intp]) -> String {
     match shape {
         [n] => format!("({n},)"),
         _ => format!("({})", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
-    }
-}
-
-/// A new array, its elements uninitialised, and where they are.
-///
-/// # Errors
-/// What NumPy raises, `MemoryError` above all.
-pub fn allocate<'py>(
-    py: Python<'py>,
-    dtype: DType,
-    shape: &[npy_intp],
-) -> PyResult<(Bound<'py, PyAny>, *mut u8)> {
-    // SAFETY: the interpreter is attached; NumPy takes the reference to the descriptor, copies the shape,
-    // and returns a new reference or null with an exception set.
-    unsafe {
-        let array = PY_ARRAY_API.PyArray_NewFromDescr(
-            py,
-            get_type_object(py, NpyTypes::PyArray_Type),
-            PY_ARRAY_API.PyArray_DescrFromType(py, type_num(dtype)),
-            shape.len() as c_int,
-            shape.as_ptr().cast_mut(),
-            ptr::null_mut(),
-            ptr::null_mut(),
-            0,
-            ptr::null_mut(),
-        );
-        let array = Bound::from_owned_ptr_or_err(py, array)?;
-        let data = (*array.as_ptr().cast::<PyArrayObject>()).fields.data.cast();
-        Ok((array, data))
     }
 }

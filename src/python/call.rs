@@ -3,21 +3,23 @@
 //! Everything is checked before anything is written. Long jobs run without the interpreter.
 
 use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyInt};
 
-use super::array::{Array, allocate};
+use super::array::{Array, Held, is_scalar};
 use super::number::number;
 use super::runtime::isa;
 use crate::cache;
+use crate::element::DType;
 use crate::error::Error;
-use crate::exec::{self, Job, Stop, Target};
+use crate::exec::{self, Job, JobPlan, Stop, operand};
 use crate::kernel::elementwise::{Constants, Weights, kernel, output};
-use crate::kernel::tile::{DType, Source};
+use crate::kernel::tile::{Source, TILE, Target};
+use crate::layout::Plan;
 use crate::loss::focal::{Gamma, Scales};
 use crate::loss::{Hessian, Normalizer, Reduction, SigmoidFocalLoss};
 use crate::real::Real;
 
-const LOGITS: [DType; 2] = [DType::Float32, DType::Float64];
-const TARGETS: [DType; 4] = [DType::Bool, DType::UInt8, DType::Float32, DType::Float64];
+const WEIGHT: &str = "sample_weight";
 
 /// From this many elements on the interpreter is released: less takes no longer than the release.
 const RELEASE: usize = 4096;
@@ -72,131 +74,129 @@ pub fn evaluate<'py>(
     wanted: Wanted,
     arguments: &Arguments<'_, 'py>,
 ) -> PyResult<Results<'py>> {
-    let logits = Array::admit(arguments.logits_name, &LOGITS, arguments.logits)?;
-    match logits.dtype {
-        DType::Float64 => Call::<f64>::admit(loss, wanted, arguments, logits)?.run(py),
-        _ => Call::<f32>::admit(loss, wanted, arguments, logits)?.run(py),
+    // Whatever runs code of the arguments' own comes first; what is read after it stays as it is.
+    let logits = Held::new(arguments.logits_name, arguments.logits)?;
+    let targets = Held::new("targets", arguments.targets)?;
+    let weight = HeldWeight::new(arguments.sample_weight)?;
+    let logits = Array::read(arguments.logits_name, &logits)?;
+    let targets = Array::read("targets", &targets)?;
+    targets.check_shape(&logits)?;
+    let weight = SampleWeight::read(&weight, &logits)?;
+    let outputs = admit_outputs(loss, wanted, arguments, &logits)?;
+    check_overlaps(&outputs, &[Some(&logits), Some(&targets), weight.array()])?;
+    let call = Call { loss, wanted, logits, targets, weight };
+    match call.logits.dtype.of_results() {
+        DType::Float64 => call.run::<f64>(py, &outputs),
+        _ => call.run::<f32>(py, &outputs),
     }
 }
 
-/// Sample weights as they were admitted.
-enum SampleWeight<'a, 'py> {
+/// Sample weights whose array has been found.
+enum HeldWeight<'a, 'py> {
     None,
     Number(f64),
-    Array(Array<'a, 'py>),
+    Array(Held<'a, 'py>),
 }
 
-/// A call whose arguments have been admitted, computed in `R`.
-struct Call<'a, 'py, R> {
-    loss: &'a SigmoidFocalLoss,
-    wanted: Wanted,
-    logits: Array<'a, 'py>,
-    targets: Source<R>,
-    sample_weight: Option<Source<R>>,
-    /// Arrays to fill: losses, gradient, Hessian.
-    outputs: [Option<Array<'a, 'py>>; 3],
-    /// Bytes of an element of all arrays together.
-    bytes: usize,
-}
-
-impl<'a, 'py, R: Real + Scales> Call<'a, 'py, R> {
-    fn admit(
-        loss: &'a SigmoidFocalLoss,
-        wanted: Wanted,
-        arguments: &Arguments<'a, 'py>,
-        logits: Array<'a, 'py>,
-    ) -> PyResult<Self> {
-        let targets = Array::admit("targets", &TARGETS, arguments.targets)?;
-        targets.check_shape(&logits)?;
-        let weight = admit_weight(arguments.sample_weight, &logits)?;
-        let returned = |out: (&'static str, _), is_array: bool| match out {
-            (name, Some(_)) if !is_array => {
-                let got =
-                    format!("an array where reduction={:?} makes the value a float", loss.reduction().name());
-                Err(Error::value(name, got, "None unless the result is an array"))
-            }
-            out => Ok(out),
-        };
-        let outputs = [
-            returned(arguments.value_out, wanted.value && loss.reduction() == Reduction::None)?,
-            arguments.grad_out,
-            arguments.hess_out,
-        ];
-        let mut admitted = [const { None }; 3];
-        for (slot, (name, out)) in admitted.iter_mut().zip(outputs) {
-            if let Some(out) = out {
-                *slot = Some(Array::admit_output(name, logits.dtype, logits.shape, out)?);
-            }
+impl<'a, 'py> HeldWeight<'a, 'py> {
+    fn new(weight: Option<&'a Bound<'py, PyAny>>) -> PyResult<Self> {
+        let Some(weight) = weight else { return Ok(Self::None) };
+        if weight.is_instance_of::<PyFloat>() || weight.is_instance_of::<PyInt>() || is_scalar(weight) {
+            return Ok(Self::Number(number(WEIGHT, "a number or an array", weight)?));
         }
-        check_overlaps(&admitted, &[Some(&logits), Some(&targets), weight.array()])?;
-        let size = |weight: &Array<'_, '_>| weight.dtype.size();
-        let bytes = logits.dtype.size() * (1 + wanted.arrays(loss.reduction()))
-            + targets.dtype.size()
-            + weight.array().map_or(0, size);
-        Ok(Self {
-            loss,
-            wanted,
-            targets: source(&targets, Source::Labels),
-            sample_weight: weight.source(),
-            outputs: admitted,
-            logits,
-            bytes,
+        Ok(Self::Array(Held::new(WEIGHT, weight)?))
+    }
+}
+
+/// Sample weights as they were admitted: a number, or an array and the strides with which it broadcasts.
+enum SampleWeight<'b, 'py> {
+    None,
+    Number(f64),
+    Array(Array<'b, 'py>, Vec<isize>),
+}
+
+impl<'b, 'py> SampleWeight<'b, 'py> {
+    fn read(held: &'b HeldWeight<'_, 'py>, logits: &Array<'_, '_>) -> PyResult<Self> {
+        Ok(match held {
+            HeldWeight::None => Self::None,
+            HeldWeight::Number(number) => Self::Number(*number),
+            HeldWeight::Array(held) => {
+                let array = Array::read(WEIGHT, held)?;
+                let strides = array.broadcast_to(logits)?;
+                Self::Array(array, strides)
+            }
         })
     }
 
-    fn run(self, py: Python<'py>) -> PyResult<Results<'py>> {
-        let Self { loss, wanted, logits, targets, sample_weight, outputs, bytes } = self;
-        let len = logits.len();
-        let arrays =
-            [wanted.value && loss.reduction() == Reduction::None, wanted.grad, wanted.hess.is_some()];
-        let mut made: [Option<(Bound<'py, PyAny>, *mut u8)>; 3] = [const { None }; 3];
-        for ((slot, wanted), given) in made.iter_mut().zip(arrays).zip(outputs) {
+    fn array(&self) -> Option<&Array<'b, 'py>> {
+        match self {
+            Self::Array(array, _) => Some(array),
+            Self::None | Self::Number(_) => None,
+        }
+    }
+
+    fn source(&self) -> Option<Source<f64>> {
+        match self {
+            Self::None => None,
+            Self::Number(number) => Some(Source::Constant(*number)),
+            Self::Array(array, _) => Some(Source::numbers(array.data, array.dtype)),
+        }
+    }
+}
+
+/// A call whose arguments have been admitted.
+struct Call<'b, 'py> {
+    loss: &'b SigmoidFocalLoss,
+    wanted: Wanted,
+    logits: Array<'b, 'py>,
+    targets: Array<'b, 'py>,
+    weight: SampleWeight<'b, 'py>,
+}
+
+/// Arrays to fill: losses, gradient, Hessian.
+type Outputs<'b, 'py> = [Option<Array<'b, 'py>>; 3];
+
+impl<'py> Call<'_, 'py> {
+    /// Computes in `R`.
+    fn run<R: Real + Scales>(&self, py: Python<'py>, given: &Outputs<'_, 'py>) -> PyResult<Results<'py>> {
+        let &Self { loss, wanted, .. } = self;
+        let len = self.logits.len();
+        // What there is to fill, made where it was not given.
+        let mut results: [Option<Bound<'py, PyAny>>; 3] = [const { None }; 3];
+        for ((slot, wanted), given) in results.iter_mut().zip(wanted.arrays(loss.reduction())).zip(given) {
             if wanted {
-                *slot = Some(match given {
-                    Some(array) => (array.object.clone(), array.data),
-                    None => allocate(py, logits.dtype, logits.shape)?,
-                });
+                let array = given.as_ref().map(|array| Ok(array.object.clone()));
+                *slot = Some(array.unwrap_or_else(|| self.logits.allocate_like())?);
             }
         }
-        let streamed = bytes.saturating_mul(len) > cache::last_level();
-        let target =
-            |i: usize| made[i].as_ref().map(|&(_, data)| Target { array: data.cast::<R>(), streamed });
-        let mut job = Job {
-            len,
-            logits: source(&logits, Source::Convert),
-            targets,
-            weights: sample_weight,
-            kernel: kernel(loss.gamma(), wanted.outputs(), sample_weight.is_some()),
-            constants: constants(loss, wanted, 1.0),
-            value: target(0),
-            grad: target(1),
-            hess: target(2),
-            sum: wanted.value && loss.reduction() != Reduction::None,
-        };
+        let mut outputs: Outputs<'_, 'py> = [const { None }; 3];
+        for (slot, result) in outputs.iter_mut().zip(&results) {
+            *slot = result.as_ref().map(|result| Array::made("a result", result)).transpose()?;
+        }
+        let mut job = self.job::<R>(&outputs);
         let denominator = match (loss.reduction(), loss.normalizer()) {
             (Reduction::None | Reduction::Sum, _) => 1.0,
             (Reduction::Mean, Normalizer::Count) => len as f64,
             (Reduction::Mean, Normalizer::Constant(number)) => number,
-            (Reduction::Mean, Normalizer::Weights) => weights_of(py, &job, loss.class_weights())?,
-            (Reduction::Mean, Normalizer::Positives) => {
-                weights_of(py, &Job { weights: None, ..job }, [0.0, 1.0])?
-            }
+            (Reduction::Mean, Normalizer::Weights) => weights_of(py, &job, loss.class_weights(), true)?,
+            (Reduction::Mean, Normalizer::Positives) => weights_of(py, &job, [0.0, 1.0], false)?,
         };
         let sum = if denominator == 0.0 {
             // Nothing to average: 0, also where a logit is NaN.
-            for (_, data) in made.iter().flatten() {
-                // SAFETY: an output holds `len` elements, and all its bits zero are zeros.
-                unsafe { data.write_bytes(0, len * size_of::<R>()) };
-            }
+            // SAFETY: as below.
+            detached(py, len, |go_on| unsafe { exec::zero(isa(), &job, go_on) })?;
             0.0
         } else {
-            job.constants = constants(loss, wanted, denominator);
-            // SAFETY: all arrays were admitted: they hold `len` elements, are aligned, and overlap only
-            // where they are the same. They live as long as the references that this call holds.
-            // Other threads must not write to them meanwhile: the documentation asks that of callers.
-            detached(py, len, |go_on| unsafe { exec::run(isa(), &job, go_on) })? / denominator
+            let scale = scale_of(denominator / len as f64);
+            job.classes = classes(loss, wanted, denominator, scale);
+            job.constants = constants(loss, &job.classes);
+            // SAFETY: all arrays were admitted or made. They are valid wherever the plan, made of their
+            // shapes and strides, has elements, and overlap only where they are the same. They live as long
+            // as the references that this call holds. Other threads must not write to them meanwhile: the
+            // documentation asks that of callers.
+            detached(py, len, |go_on| unsafe { exec::run(isa(), &job, go_on) })? / (denominator / scale)
         };
-        let [value, grad, hess] = made.map(|slot| slot.map(|(array, _)| array));
+        let [value, grad, hess] = results;
         let float = || sum.into_pyobject(py).map(Bound::into_any);
         let value = match value {
             None if wanted.value => Some(float()?),
@@ -204,6 +204,80 @@ impl<'a, 'py, R: Real + Scales> Call<'a, 'py, R> {
         };
         Ok(Results { value, grad, hess })
     }
+
+    fn job<R: Real + Scales>(&self, outputs: &Outputs<'_, 'py>) -> Job<R> {
+        let &Self { loss, wanted, ref logits, ref targets, ref weight } = self;
+        let plan = self.plan(outputs);
+        let arrays = [Some(logits), Some(targets), weight.array()]
+            .into_iter()
+            .chain(outputs.each_ref().map(Option::as_ref));
+        let bytes: usize = arrays.flatten().map(|array| array.dtype.size()).sum();
+        let large = bytes.saturating_mul(plan.len()) > cache::last_level();
+        let target = |output: usize| {
+            let array = outputs[output].as_ref()?;
+            let streamed = large && plan.is_run(operand::VALUE + output, array.dtype.size());
+            Some(Target::new(array.data, array.dtype, streamed))
+        };
+        // A class without weight needs the kernel that knows what 0 times an infinite loss is.
+        let weightless = loss.class_weights().contains(&0.0).then_some(Source::Constant(1.0));
+        let weights = weight.source().or(weightless);
+        let classes = classes(loss, wanted, 1.0, 1.0);
+        Job {
+            logits: Source::numbers(logits.data, logits.dtype),
+            targets: Source::labels(targets.data, targets.dtype),
+            weights,
+            kernel: kernel(loss.gamma(), wanted.outputs(), weights.is_some()),
+            constants: constants(loss, &classes),
+            classes,
+            value: target(0),
+            grad: target(1),
+            hess: target(2),
+            sum: wanted.value && loss.reduction() != Reduction::None,
+            plan,
+        }
+    }
+
+    /// The order of the elements, from the strides of all arrays.
+    fn plan(&self, outputs: &Outputs<'_, 'py>) -> JobPlan {
+        let Self { logits, targets, weight, .. } = self;
+        let [value, grad, hess] = outputs.each_ref().map(Option::as_ref);
+        let arrays = [Some(logits), Some(targets), weight.array(), value, grad, hess];
+        let full = weight.array().is_none_or(|weight| weight.shape == logits.shape);
+        let every =
+            |holds: fn(&Array<'_, '_>) -> bool| full && arrays.iter().flatten().all(|array| holds(array));
+        if every(|array| array.is_c()) || every(|array| array.is_fortran()) {
+            let sizes = arrays.map(|array| array.map_or(0, |array| array.dtype.size() as isize));
+            return Plan::contiguous(logits.len(), sizes, TILE);
+        }
+        let shape: Vec<usize> = logits.shape.iter().map(|&len| len as usize).collect();
+        let mut strides = arrays.map(|array| array.map_or(&[][..], |array| array.strides));
+        if let SampleWeight::Array(_, broadcast) = weight {
+            strides[operand::WEIGHTS] = broadcast;
+        }
+        Plan::new(&shape, strides, TILE)
+    }
+}
+
+/// The outputs that were given, checked against the result.
+fn admit_outputs<'a, 'py>(
+    loss: &SigmoidFocalLoss,
+    wanted: Wanted,
+    arguments: &Arguments<'a, 'py>,
+    logits: &Array<'_, '_>,
+) -> PyResult<Outputs<'a, 'py>> {
+    let given = [arguments.value_out, arguments.grad_out, arguments.hess_out];
+    let mut admitted = [const { None }; 3];
+    for ((slot, (name, out)), is_array) in admitted.iter_mut().zip(given).zip(wanted.arrays(loss.reduction()))
+    {
+        let Some(out) = out else { continue };
+        if !is_array {
+            let got =
+                format!("an array where reduction={:?} makes the value a float", loss.reduction().name());
+            return Err(Error::value(name, got, "None unless the result is an array").into());
+        }
+        *slot = Some(Array::output(name, logits, out)?);
+    }
+    Ok(admitted)
 }
 
 impl Wanted {
@@ -219,65 +293,37 @@ impl Wanted {
         value | grad | hess
     }
 
-    /// Number of arrays that the call fills.
-    fn arrays(self, reduction: Reduction) -> usize {
-        usize::from(self.value && reduction == Reduction::None)
-            + usize::from(self.grad)
-            + usize::from(self.hess.is_some())
+    /// Which arrays the call fills: losses, gradient, Hessian.
+    fn arrays(self, reduction: Reduction) -> [bool; 3] {
+        [self.value && reduction == Reduction::None, self.grad, self.hess.is_some()]
     }
 }
 
-/// The kernel's constants. The losses are divided after they are added up, derivatives at once.
-fn constants<R: Real>(loss: &SigmoidFocalLoss, wanted: Wanted, denominator: f64) -> Constants<R> {
+/// What multiplies losses, gradient and Hessian of negatives and of positives. Derivatives are divided at once; losses
+/// after they are added up, but for `scale`, a power of two that keeps what the losses are multiplied with in range.
+fn classes(loss: &SigmoidFocalLoss, wanted: Wanted, denominator: f64, scale: f64) -> [[f64; 2]; 3] {
     let classes = loss.class_weights();
     let [negative, positive] = classes.map(|weight| weight / denominator);
     let bound = if wanted.hess == Some(Hessian::Upper) { 1.0 + loss.gamma() } else { 1.0 };
-    Constants {
-        gamma: Gamma::new(loss.gamma()),
-        value: Weights::new(classes),
-        // The margin of a positive grows with its logit, that of a negative falls.
-        grad: Weights::new([negative, 0.0 - positive]),
-        hess: Weights::new([negative * bound, positive * bound]),
-    }
+    // The margin of a positive grows with its logit, that of a negative falls.
+    [classes.map(|weight| weight / scale), [negative, 0.0 - positive], [negative * bound, positive * bound]]
 }
 
-impl<'a, 'py> SampleWeight<'a, 'py> {
-    fn array(&self) -> Option<&Array<'a, 'py>> {
-        match self {
-            Self::Array(array) => Some(array),
-            Self::None | Self::Number(_) => None,
-        }
-    }
-
-    fn source<R: Real>(&self) -> Option<Source<R>> {
-        match self {
-            Self::None => None,
-            Self::Number(number) => Some(Source::Constant(R::from_f64(*number))),
-            Self::Array(array) => Some(source(array, Source::Convert)),
-        }
-    }
+fn constants<R: Real>(loss: &SigmoidFocalLoss, classes: &[[f64; 2]; 3]) -> Constants<R> {
+    let [value, grad, hess] = classes.map(Weights::new);
+    Constants { gamma: Gamma::new(loss.gamma()), value, grad, hess }
 }
 
-fn admit_weight<'a, 'py>(
-    weight: Option<&'a Bound<'py, PyAny>>,
-    logits: &Array<'_, '_>,
-) -> PyResult<SampleWeight<'a, 'py>> {
-    const NAME: &str = "sample_weight";
-    let Some(weight) = weight else {
-        return Ok(SampleWeight::None);
-    };
-    let dimensions = weight.getattr_opt("ndim")?.map(|ndim| ndim.extract::<usize>()).transpose()?;
-    if dimensions.unwrap_or(0) == 0 {
-        let takes = "a number or a C-contiguous NumPy array of dtype float32, float64 and the logits' shape";
-        return Ok(SampleWeight::Number(number(NAME, takes, weight)?));
-    }
-    let array = Array::admit(NAME, &LOGITS, weight)?;
-    array.check_shape(logits)?;
-    Ok(SampleWeight::Array(array))
+/// A power of two near the size of typical weights, if that is far from 1; else 1.
+fn scale_of(weight: f64) -> f64 {
+    // 2^-40 to 2^40
+    const ORDINARY: std::ops::Range<f64> = 1.0 / (1_u64 << 40) as f64..(1_u64 << 40) as f64;
+    let power = f64::from_bits(weight.to_bits() & f64::INFINITY.to_bits());
+    if power.is_normal() && !ORDINARY.contains(&power) { power } else { 1.0 }
 }
 
 /// Every output against every input and against the other outputs.
-fn check_overlaps(outputs: &[Option<Array<'_, '_>>; 3], inputs: &[Option<&Array<'_, '_>>]) -> PyResult<()> {
+fn check_overlaps(outputs: &Outputs<'_, '_>, inputs: &[Option<&Array<'_, '_>>]) -> PyResult<()> {
     for (i, output) in outputs.iter().enumerate() {
         let Some(output) = output else { continue };
         for input in inputs.iter().flatten() {
@@ -290,15 +336,10 @@ fn check_overlaps(outputs: &[Option<Array<'_, '_>>; 3], inputs: &[Option<&Array<
     Ok(())
 }
 
-/// An array as a kernel's operand: as it is, or by `convert`.
-fn source<R: Real>(array: &Array<'_, '_>, convert: fn(*const u8, DType) -> Source<R>) -> Source<R> {
-    if array.dtype == R::DTYPE { Source::Direct(array.data.cast()) } else { convert(array.data, array.dtype) }
-}
-
-/// The sum of the weights that targets and samples give.
-fn weights_of<R: Real>(py: Python<'_>, job: &Job<R>, classes: [f64; 2]) -> PyResult<f64> {
+/// The sum of the weights that targets and (if wanted) samples give.
+fn weights_of<R: Real>(py: Python<'_>, job: &Job<R>, classes: [f64; 2], samples: bool) -> PyResult<f64> {
     // SAFETY: as where the job is run.
-    detached(py, job.len, |go_on| unsafe { exec::sum_weights(isa(), job, classes, go_on) })
+    detached(py, job.plan.len(), |go_on| unsafe { exec::sum_weights(isa(), job, classes, samples, go_on) })
 }
 
 /// Runs work without the interpreter if it is long, looking up for signals now and then.

@@ -1,12 +1,13 @@
 //! The binding to Python: the only place that knows pyo3 and NumPy.
 //!
-//! A call comes in once: [`array`] admits what it brings, [`call`] turns it into a job for the core, and
+//! A call comes in once: [`array`] admits what it brings (what is no NumPy array, with the help of [`foreign`]), [`call`] turns it into a job for the core, and
 //! the results go out. [`number`] reads parameters, [`sigmoid`] is the public class, [`runtime`] the
 //! state of the process (instruction set, threads), [`error`] how refusals look in Python.
 
 mod array;
 mod call;
 mod error;
+mod foreign;
 mod number;
 mod runtime;
 mod sigmoid;

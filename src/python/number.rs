@@ -1,10 +1,25 @@
 //! Numbers as parameters: Python's, NumPy's scalars and arrays without dimensions; no booleans.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::array::type_name;
 use crate::error::Error;
+
+/// The number that an object stands for, or None for a sequence of numbers, one a class.
+///
+/// # Errors
+/// As [`number`].
+pub fn number_or_sequence(
+    argument: &'static str,
+    takes: &str,
+    object: &Bound<'_, PyAny>,
+) -> PyResult<Option<f64>> {
+    let is_array =
+        object.getattr_opt("ndim")?.is_some_and(|ndim| ndim.extract::<usize>().is_ok_and(|n| n > 0));
+    let is_sequence = object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>();
+    if is_array || is_sequence { Ok(None) } else { number(argument, takes, object).map(Some) }
+}
 
 /// The number that an object stands for.
 ///
@@ -16,8 +31,13 @@ pub fn number(argument: &'static str, takes: &str, object: &Bound<'_, PyAny>) ->
     if object.is_instance_of::<PyBool>() {
         return Err(refuse(format!("the bool {object}")));
     }
-    if object.is_instance_of::<PyFloat>() || object.is_instance_of::<PyInt>() {
+    if object.is_instance_of::<PyFloat>() {
         return object.extract();
+    }
+    if object.is_instance_of::<PyInt>() {
+        return object
+            .extract()
+            .map_err(|_| Error::value(argument, "an integer beyond float64", takes).into());
     }
     if object.is_instance_of::<PyString>() {
         return Err(refuse(format!("the string {}", object.repr()?)));

@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::array::type_name;
 use super::call::{Arguments, Results, Wanted, evaluate};
-use super::number::number;
+use super::number::{number, number_or_sequence};
 use crate::error::Error;
 use crate::loss::{self, Hessian, Normalizer, Reduction};
 
@@ -73,9 +73,9 @@ type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 /// >>> loss
 /// SigmoidFocalLoss(alpha=0.25, gamma=2.0, reduction='sum')
 /// >>> round(loss(logits, targets), 6)
-/// 0.299706
+/// 0.300503
 /// >>> loss.grad(logits, targets).round(6)
-/// array([-0.004565,  0.078698,  0.500008])
+/// array([-0.001218,  0.039436,  0.394614])
 #[pyclass(frozen, eq, hash, module = "focalgrad")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SigmoidFocalLoss(loss::SigmoidFocalLoss);
@@ -128,12 +128,12 @@ impl SigmoidFocalLoss {
     ///
     /// Parameters
     /// ----------
-    /// logits : ndarray of float32 or float64
-    ///     Raw scores, C-contiguous, of any shape.
-    /// targets : ndarray of bool, uint8, float32 or float64
+    /// logits : array_like of real numbers
+    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    /// targets : array_like of real numbers or bools
     ///     0 or 1, of the logits' shape.
-    /// sample_weight : float or ndarray of float32 or float64, optional
-    ///     Multiplies the losses; an array has the logits' shape.
+    /// sample_weight : float or array_like, optional
+    ///     Multiplies the losses; broadcasts to the logits' shape.
     /// out : ndarray, optional
     ///     With ``reduction="none"``: an array of the logits' shape and dtype to fill and return. It may be
     ///     the very same array as an input.
@@ -146,9 +146,9 @@ impl SigmoidFocalLoss {
     /// Raises
     /// ------
     /// TypeError
-    ///     If an argument is no array or of a dtype that is not taken.
+    ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     If shapes differ, an array is not contiguous, or an output is read-only, overlaps another array,
+    ///     If shapes differ, values are missing, or an output is read-only, overlaps another array,
     ///     or has no use.
     ///
     /// Examples
@@ -156,8 +156,8 @@ impl SigmoidFocalLoss {
     /// >>> import numpy as np
     /// >>> import focalgrad as fg
     /// >>> loss = fg.SigmoidFocalLoss(gamma=2.0, reduction="none")
-    /// >>> loss(np.array([0.0, 3.0]), np.array([True, True])).round(6)
-    /// array([0.043322, 0.000027])
+    /// >>> loss(np.array([0.0, 1.0]), np.array([True, True])).round(6)
+    /// array([0.043322, 0.005665])
     #[pyo3(signature = (logits, targets, *, sample_weight=None, out=None))]
     fn __call__<'py>(
         &self,
@@ -183,12 +183,12 @@ impl SigmoidFocalLoss {
     ///
     /// Parameters
     /// ----------
-    /// logits : ndarray of float32 or float64
-    ///     Raw scores, C-contiguous, of any shape.
-    /// targets : ndarray of bool, uint8, float32 or float64
+    /// logits : array_like of real numbers
+    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    /// targets : array_like of real numbers or bools
     ///     0 or 1, of the logits' shape.
-    /// sample_weight : float or ndarray of float32 or float64, optional
-    ///     Multiplies the losses; an array has the logits' shape.
+    /// sample_weight : float or array_like, optional
+    ///     Multiplies the losses; broadcasts to the logits' shape.
     /// out : ndarray, optional
     ///     An array of the logits' shape and dtype to fill and return. It may be the very same array as an
     ///     input.
@@ -201,9 +201,9 @@ impl SigmoidFocalLoss {
     /// Raises
     /// ------
     /// TypeError
-    ///     If an argument is no array or of a dtype that is not taken.
+    ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     If shapes differ, an array is not contiguous, or an output is read-only or overlaps another array.
+    ///     If shapes differ, values are missing, or an output is read-only or overlaps another array.
     ///
     /// Examples
     /// --------
@@ -232,12 +232,12 @@ impl SigmoidFocalLoss {
     ///
     /// Parameters
     /// ----------
-    /// logits : ndarray of float32 or float64
-    ///     Raw scores, C-contiguous, of any shape.
-    /// targets : ndarray of bool, uint8, float32 or float64
+    /// logits : array_like of real numbers
+    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    /// targets : array_like of real numbers or bools
     ///     0 or 1, of the logits' shape.
-    /// sample_weight : float or ndarray of float32 or float64, optional
-    ///     Multiplies the losses; an array has the logits' shape.
+    /// sample_weight : float or array_like, optional
+    ///     Multiplies the losses; broadcasts to the logits' shape.
     /// out : ndarray, optional
     ///     With ``reduction="none"``: an array of the logits' shape and dtype to fill with the losses.
     /// grad_out : ndarray, optional
@@ -254,9 +254,9 @@ impl SigmoidFocalLoss {
     /// Raises
     /// ------
     /// TypeError
-    ///     If an argument is no array or of a dtype that is not taken.
+    ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     If shapes differ, an array is not contiguous, or an output is read-only, overlaps another array,
+    ///     If shapes differ, values are missing, or an output is read-only, overlaps another array,
     ///     or has no use.
     ///
     /// Examples
@@ -301,12 +301,12 @@ impl SigmoidFocalLoss {
     ///
     /// Parameters
     /// ----------
-    /// logits : ndarray of float32 or float64
-    ///     Raw scores, C-contiguous, of any shape.
-    /// targets : ndarray of bool, uint8, float32 or float64
+    /// logits : array_like of real numbers
+    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    /// targets : array_like of real numbers or bools
     ///     0 or 1, of the logits' shape.
-    /// sample_weight : float or ndarray of float32 or float64, optional
-    ///     Multiplies the losses; an array has the logits' shape.
+    /// sample_weight : float or array_like, optional
+    ///     Multiplies the losses; broadcasts to the logits' shape.
     /// hessian : {"exact", "gauss_newton", "upper"}, default "exact"
     ///     Which Hessian.
     /// grad_out, hess_out : ndarray, optional
@@ -321,9 +321,9 @@ impl SigmoidFocalLoss {
     /// Raises
     /// ------
     /// TypeError
-    ///     If an argument is no array or of a dtype that is not taken.
+    ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     If `hessian` is unknown, shapes differ, an array is not contiguous, or an output is read-only or
+    ///     If `hessian` is unknown, shapes differ, values are missing, or an output is read-only or
     ///     overlaps another array.
     ///
     /// Examples
@@ -391,7 +391,7 @@ impl SigmoidFocalLoss {
         slf: &Bound<'py, Self>,
         changes: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (_, parameters) = Self::__getnewargs_ex__(slf)?;
+        let parameters = slf.get().parameters(slf.py())?;
         if let Some(changes) = changes {
             let reduction = changes.get_item("reduction")?;
             let leaves_mean =
@@ -412,14 +412,12 @@ impl SigmoidFocalLoss {
         Self::replace(slf, changes)
     }
 
-    fn __getnewargs_ex__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
-        let (py, this) = (slf.py(), slf.get());
-        let parameters = PyDict::new(py);
-        parameters.set_item("alpha", this.alpha())?;
-        parameters.set_item("gamma", this.gamma())?;
-        parameters.set_item("reduction", this.reduction())?;
-        parameters.set_item("normalizer", this.normalizer(py)?)?;
-        Ok((PyTuple::empty(py), parameters))
+    /// Made again from its parameters: for pickle, in every protocol, and for copy.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let py = slf.py();
+        let parameters = slf.get().parameters(py)?;
+        let make = py.import("copyreg")?.getattr("__newobj_ex__")?;
+        Ok((make, (slf.get_type(), PyTuple::empty(py), parameters).into_pyobject(py)?))
     }
 
     fn __repr__(&self) -> String {
@@ -428,6 +426,16 @@ impl SigmoidFocalLoss {
 }
 
 impl SigmoidFocalLoss {
+    /// The parameters as the constructor takes them.
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let parameters = PyDict::new(py);
+        parameters.set_item("alpha", self.alpha())?;
+        parameters.set_item("gamma", self.gamma())?;
+        parameters.set_item("reduction", self.reduction())?;
+        parameters.set_item("normalizer", self.normalizer(py)?)?;
+        Ok(parameters)
+    }
+
     fn from_arguments(
         alpha: Given<'_, '_>,
         gamma: Given<'_, '_>,
@@ -436,9 +444,9 @@ impl SigmoidFocalLoss {
     ) -> PyResult<Self> {
         let alpha = alpha.parse(Some(0.25), |object| match object.is_none() {
             true => Ok(None),
-            false => number("alpha", "None or a number", object).map(Some),
+            false => read_parameter("alpha", "None or a number", object).map(Some),
         })?;
-        let gamma = gamma.parse(2.0, |object| number("gamma", "a finite number >= 0", object))?;
+        let gamma = gamma.parse(2.0, |object| read_parameter("gamma", "a finite number >= 0", object))?;
         let normalizer = normalizer.map_or(Ok(Normalizer::Count), read_normalizer)?;
         Ok(Self(loss::SigmoidFocalLoss::new(alpha, gamma, reduction, normalizer)?))
     }
@@ -451,9 +459,9 @@ impl SigmoidFocalLoss {
 ///
 /// Parameters
 /// ----------
-/// inputs : ndarray of float32 or float64
-///     Logits, C-contiguous, of any shape.
-/// targets : ndarray of bool, uint8, float32 or float64
+/// inputs : array_like of real numbers
+///     Logits, of any shape and memory layout. Integers and bools count as float64.
+/// targets : array_like of real numbers or bools
 ///     0 or 1, of the inputs' shape.
 /// alpha : float or None, default 0.25
 ///     Weight of positives, in [0, 1]; ``None`` or a negative number for no weighting.
@@ -463,8 +471,8 @@ impl SigmoidFocalLoss {
 ///     What is returned: the losses, their sum, or their sum divided by the normaliser.
 /// normalizer : None, "weights", "positives" or float, default None
 ///     What "mean" divides by.
-/// sample_weight : float or ndarray of float32 or float64, optional
-///     Multiplies the losses; an array has the inputs' shape.
+/// sample_weight : float or array_like, optional
+///     Multiplies the losses; broadcasts to the inputs' shape.
 /// out : ndarray, optional
 ///     With ``reduction="none"``: an array of the inputs' shape and dtype to fill and return.
 ///
@@ -488,8 +496,8 @@ impl SigmoidFocalLoss {
 /// --------
 /// >>> import numpy as np
 /// >>> import focalgrad as fg
-/// >>> fg.sigmoid_focal_loss(np.array([0.0, 3.0]), np.array([1.0, 1.0])).round(6)
-/// array([0.043322, 0.000027])
+/// >>> fg.sigmoid_focal_loss(np.array([0.0, 1.0]), np.array([1.0, 1.0])).round(6)
+/// array([0.043322, 0.005665])
 #[pyfunction]
 #[pyo3(
     signature = (inputs, targets, alpha=Given::NOT, gamma=Given::NOT, reduction=Given::NOT, *,
@@ -540,6 +548,14 @@ impl<'a, 'py> Given<'a, 'py> {
     }
 }
 
+fn read_parameter(argument: &'static str, takes: &str, object: &Bound<'_, PyAny>) -> PyResult<f64> {
+    number_or_sequence(argument, takes, object)?.ok_or_else(|| {
+        let got =
+            format!("{}: one number a class needs a class axis, which this loss has not", type_name(object));
+        Error::value(argument, got, takes).into()
+    })
+}
+
 fn read_name<T>(
     argument: &'static str,
     object: &Bound<'_, PyAny>,
@@ -547,7 +563,13 @@ fn read_name<T>(
 ) -> PyResult<T> {
     match object.cast::<PyString>() {
         Ok(name) => Ok(parse(&name.to_string_lossy())?),
-        Err(_) => Err(Error::wrong_type(argument, type_name(object), "a string").into()),
+        // No name is empty: the refusal of that one lists those that there are.
+        Err(_) => Err(match parse("") {
+            Err(Error::Value { takes, .. }) => Error::wrong_type(argument, type_name(object), takes),
+            Err(error) => error,
+            Ok(_) => Error::wrong_type(argument, type_name(object), "a string"),
+        }
+        .into()),
     }
 }
 

@@ -24,6 +24,8 @@ use crate::real::Real;
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
 mod pair;
 pub mod portable;
 mod stream;
@@ -32,7 +34,7 @@ mod transpose;
 mod x86;
 
 pub use pair::Pair;
-pub use stream::stream;
+pub use stream::{fence, stream};
 pub use transpose::transpose;
 
 /// A proof that the processor at hand runs an instruction set.
@@ -130,6 +132,9 @@ pub trait Vector:
     /// 0 for subnormals.
     fn biased_exponent(self) -> Self;
 
+    /// The sum of the bits as integers, modulo 2^32 (float32) or 2^64 (float64).
+    fn add_bits(self, other: Self) -> Self;
+
     /// Where `self < other`.
     fn lt(self, other: Self) -> Self::Mask;
 
@@ -212,6 +217,8 @@ instruction_sets! {
     Avx512 => avx512,
     #[cfg(target_arch = "x86_64")]
     Avx2 => avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon => neon,
     Portable => portable,
 }
 

@@ -107,6 +107,11 @@ impl<V: Vector> Vector for Pair<V> {
     }
 
     #[inline(always)]
+    fn add_bits(self, other: Self) -> Self {
+        Self(self.0.add_bits(other.0), self.1.add_bits(other.1))
+    }
+
+    #[inline(always)]
     fn lt(self, other: Self) -> Self::Mask {
         (self.0.lt(other.0), self.1.lt(other.1))
     }

@@ -150,6 +150,10 @@ macro_rules! vector {
                 zip!($name: self => |a| (a.to_bits() >> $mantissa) as $real)
             }
             #[inline(always)]
+            fn add_bits(self, other: Self) -> Self {
+                zip!($name: self, other => |a, b| $real::from_bits(a.to_bits().wrapping_add(b.to_bits())))
+            }
+            #[inline(always)]
             fn lt(self, other: Self) -> Self::Mask {
                 let mut mask = [false; $lanes];
                 for ((m, a), b) in mask.iter_mut().zip(self.0).zip(other.0) {

@@ -3,8 +3,8 @@
 /// Copies elements with streaming stores where the processor has them.
 ///
 /// Ordinary stores first read the line that they are about to overwrite; streaming stores do not,
-/// and leave the caches to those who need them. The stores are ordered before everything that
-/// follows on this thread.
+/// and leave the caches to those who need them. They may be seen late by other threads: [`fence`]
+/// follows the last of them.
 ///
 /// # Safety
 /// `source` must be valid for reading and `target` for writing `len` elements, both aligned to `T`,
@@ -23,12 +23,23 @@ pub unsafe fn stream<T: Copy>(source: *const T, target: *mut T, len: usize) {
     }
 }
 
+/// Orders the streaming stores of this thread, which the memory model of the language does not know,
+/// before everything that follows.
+#[inline]
+pub fn fence() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: part of x86-64.
+    unsafe {
+        core::arch::x86_64::_mm_sfence();
+    }
+}
+
 /// # Safety
 /// As [`stream`].
 #[cfg(target_arch = "x86_64")]
 #[inline]
 unsafe fn stream_x86<T: Copy>(source: *const T, target: *mut T, len: usize) {
-    use core::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
+    use core::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
     use std::ptr::copy_nonoverlapping;
 
     const LINE: usize = 64;
@@ -38,8 +49,7 @@ unsafe fn stream_x86<T: Copy>(source: *const T, target: *mut T, len: usize) {
     let head = target.align_offset(LINE).min(bytes);
     let lines = (bytes - head) / LINE;
     // SAFETY: all accesses stay below `bytes`; `target + head` is aligned to a line, so every part
-    // of a line is aligned to 16 bytes; SSE2 is part of x86-64. The fence orders the streaming
-    // stores, which the memory model of the language does not know, before all that follows.
+    // of a line is aligned to 16 bytes; SSE2 is part of x86-64.
     unsafe {
         copy_nonoverlapping(source, target, head);
         for line in 0..lines {
@@ -51,7 +61,6 @@ unsafe fn stream_x86<T: Copy>(source: *const T, target: *mut T, len: usize) {
         }
         let done = head + lines * LINE;
         copy_nonoverlapping(source.add(done), target.add(done), bytes - done);
-        _mm_sfence();
     }
 }
 

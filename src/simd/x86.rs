@@ -103,6 +103,11 @@ macro_rules! x86_vector {
                 sum - integer
             }
             #[inline(always)]
+            fn add_bits(self, other: Self) -> Self {
+                // SAFETY: the vector proves the instruction set.
+                unsafe { Self($from_bits($add_bits($to_bits(self.0), $to_bits(other.0)))) }
+            }
+            #[inline(always)]
             fn lt(self, other: Self) -> $mask {
                 // SAFETY: the vector proves the instruction set.
                 unsafe { $cmp::<_CMP_LT_OQ>(self.0, other.0) }

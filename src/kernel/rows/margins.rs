@@ -96,7 +96,7 @@ unsafe fn group<R: RowReal, I: Isa, const POWER: u8>(
     let margin = summary.at_margin::<POWER>(&gamma);
     let zero = <R::Lanes<I>>::splat(isa, R::ZERO);
     if outputs & output::VALUE != 0 {
-        store!(value, margin.value(weight!(value, value_weight)));
+        store!(value, margin.value_or_zero(weight!(value, value_weight)));
     }
     if outputs & output::GRAD != 0 {
         let descent = margin.descent(weight!(grad, grad_weight));

@@ -1,0 +1,351 @@
+//! The types that arrays may hold, and how they become the types that kernels compute in.
+//!
+//! One list, at the end of this file, names them. A new type is one [`Element`] and one line there.
+
+use crate::real::Real;
+use crate::simd::{AnyIsa, Isa, Kernel};
+
+/// A number as an array holds it.
+pub trait Element: Copy + Send + Sync + 'static {
+    /// The nearest float32.
+    fn to_f32(self) -> f32;
+
+    /// The nearest float64.
+    fn to_f64(self) -> f64;
+}
+
+/// A half type: storage only, float32 everywhere else.
+pub trait Half: Element {
+    /// The nearest number of this type, ties to even.
+    fn from_f32(x: f32) -> Self;
+}
+
+macro_rules! numbers {
+    ($($type:ty),+) => {$(
+        impl Element for $type {
+            #[inline(always)]
+            fn to_f32(self) -> f32 {
+                self as f32
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                self as f64
+            }
+        }
+    )+};
+}
+numbers!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+
+/// One byte, true unless 0.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Truth(u8);
+
+impl Element for Truth {
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        f32::from(u8::from(self.0 != 0))
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(u8::from(self.0 != 0))
+    }
+}
+
+/// The bits of an IEEE half-precision number: 1 of sign, 5 of exponent, 10 of fraction.
+///
+/// Both conversions are plain arithmetic without branches, which the compiler turns into vectors of every
+/// instruction set, with the same bits. The method is that of M. Dukhan's FP16 library.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Float16(pub u16);
+
+impl Element for Float16 {
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        let bits = u32::from(self.0) << 16;
+        let sign = bits & 0x8000_0000;
+        let magnitude = bits << 1;
+        // Exponent and fraction in their places, the exponent 2^112 too large, infinity's too: the product makes it
+        // right, and infinities and NaNs stay what they are.
+        let normal = f32::from_bits((magnitude >> 4) + (0xE0 << 23)) * f32::from_bits(0x0780_0000);
+        // A subnormal number n 2^-24 is 0.5 + n 2^-24 less 0.5.
+        let subnormal = f32::from_bits((magnitude >> 17) | (126 << 23)) - 0.5;
+        let magnitude = if magnitude < 1 << 27 { subnormal } else { normal };
+        f32::from_bits(sign | magnitude.to_bits())
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self.to_f32())
+    }
+}
+
+impl Half for Float16 {
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        // 2^112 2^-110 = 4, but what overflows in the first product stays infinite.
+        let scaled = (x.abs() * f32::from_bits(0x7780_0000)) * f32::from_bits(0x0880_0000);
+        let bits = x.to_bits();
+        let magnitude = bits << 1;
+        // Adding a power of two 2^15 times as large as the number's own lets the addition round at the right place:
+        // at 10 bits of fraction, or at 2^-24 for subnormal results.
+        let exponent = (magnitude & 0xFF00_0000).max(0x7100_0000);
+        let rounded = (f32::from_bits((exponent >> 1) + 0x0780_0000) + scaled).to_bits();
+        let finite = ((rounded >> 13) & 0x7C00) + (rounded & 0x0FFF);
+        let magnitude = if magnitude > 0xFF00_0000 { 0x7E00 } else { finite };
+        Self(((bits >> 16) & 0x8000 | magnitude) as u16)
+    }
+}
+
+/// The bits of a bfloat16 number: the upper half of a float32.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct BFloat16(pub u16);
+
+impl Element for BFloat16 {
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        f32::from_bits(u32::from(self.0) << 16)
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self.to_f32())
+    }
+}
+
+impl Half for BFloat16 {
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        let bits = x.to_bits();
+        let is_nan = bits << 1 > 0xFF00_0000;
+        // Half of the last place that stays, less one unless that place is odd: carries upwards where it must.
+        let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16;
+        Self(if is_nan { (bits >> 16) | 0x0040 } else { rounded } as u16)
+    }
+}
+
+/// Converts a run of elements, which need not be aligned, to what a kernel computes in.
+///
+/// # Safety
+/// The first pointer must be valid for reading, the second for writing that many elements.
+pub type Widen<R> = unsafe fn(AnyIsa, *const u8, *mut R, usize);
+
+/// Converts a run of results to a half type.
+///
+/// # Safety
+/// The first pointer must be valid for reading, the second for writing that many elements.
+pub type Narrow<R> = unsafe fn(AnyIsa, *const R, *mut u8, usize);
+
+/// # Safety
+/// As [`Widen`].
+unsafe fn widen<E: Element, R: Real>(isa: AnyIsa, source: *const u8, target: *mut R, len: usize) {
+    struct Loop<E, R>(*const E, *mut R, usize);
+    impl<E: Element, R: Real> Kernel for Loop<E, R> {
+        type Output = ();
+        #[inline(always)]
+        fn run<I: Isa>(self, _: I) {
+            for i in 0..self.2 {
+                // SAFETY: `i` is below the length for which the caller vouches.
+                unsafe { self.1.add(i).write(R::from_element(self.0.add(i).read_unaligned())) }
+            }
+        }
+    }
+    isa.vectorize(Loop(source.cast::<E>(), target, len));
+}
+
+/// A float64 that is rounded to a smaller type must not become 0 or 1 by that.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Label(f64);
+
+impl Element for Label {
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        if self.0 == 0.0 || self.0 == 1.0 { self.0 as f32 } else { f32::NAN }
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self.0
+    }
+}
+
+/// # Safety
+/// As [`Narrow`].
+unsafe fn narrow<H: Half, R: Real>(isa: AnyIsa, source: *const R, target: *mut u8, len: usize) {
+    struct Loop<H, R>(*const R, *mut H, usize);
+    impl<H: Half, R: Real> Kernel for Loop<H, R> {
+        type Output = ();
+        #[inline(always)]
+        fn run<I: Isa>(self, _: I) {
+            for i in 0..self.2 {
+                // SAFETY: `i` is below the length for which the caller vouches.
+                unsafe { self.1.add(i).write_unaligned(H::from_f32(self.0.add(i).read().to_f64() as f32)) }
+            }
+        }
+    }
+    isa.vectorize(Loop(source, target.cast::<H>(), len));
+}
+
+/// Expands the list of types.
+macro_rules! dtypes {
+    ($( $(#[$doc:meta])* $variant:ident: $type:ty, $name:literal $(, $half:ident)?; )+) => {
+        /// The types that arrays may hold.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum DType {
+            $( $(#[$doc])* $variant, )+
+        }
+
+        impl DType {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// NumPy's name.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $( Self::$variant => $name, )+
+                }
+            }
+
+            /// Bytes of an element.
+            #[inline]
+            pub fn size(self) -> usize {
+                match self {
+                    $( Self::$variant => size_of::<$type>(), )+
+                }
+            }
+
+            /// The conversion to the type that a kernel computes in.
+            pub fn widen<R: Real>(self) -> Widen<R> {
+                match self {
+                    $( Self::$variant => widen::<$type, R>, )+
+                }
+            }
+
+            /// The conversion of results, for half types.
+            pub fn narrow<R: Real>(self) -> Option<Narrow<R>> {
+                match self {
+                    $( Self::$variant => dtypes!(@narrow $type $(, $half)?), )+
+                }
+            }
+        }
+    };
+    (@narrow $type:ty) => { None };
+    (@narrow $type:ty, half) => { Some(narrow::<$type, R>) };
+}
+
+// The list. A new type is one `Element` and one line here; half types say so.
+dtypes! {
+    /// One byte, true unless 0.
+    Bool: Truth, "bool";
+    /// Signed 8-bit integer.
+    Int8: i8, "int8";
+    /// Signed 16-bit integer.
+    Int16: i16, "int16";
+    /// Signed 32-bit integer.
+    Int32: i32, "int32";
+    /// Signed 64-bit integer.
+    Int64: i64, "int64";
+    /// Unsigned 8-bit integer.
+    UInt8: u8, "uint8";
+    /// Unsigned 16-bit integer.
+    UInt16: u16, "uint16";
+    /// Unsigned 32-bit integer.
+    UInt32: u32, "uint32";
+    /// Unsigned 64-bit integer.
+    UInt64: u64, "uint64";
+    /// IEEE half precision.
+    Float16: Float16, "float16", half;
+    /// The upper half of a float32.
+    BFloat16: BFloat16, "bfloat16", half;
+    /// IEEE single precision.
+    Float32: f32, "float32";
+    /// IEEE double precision.
+    Float64: f64, "float64";
+}
+
+impl DType {
+    /// The type that results have whose logits have this one.
+    #[inline]
+    pub fn of_results(self) -> Self {
+        match self {
+            Self::Float16 | Self::BFloat16 | Self::Float32 => self,
+            _ => Self::Float64,
+        }
+    }
+
+    /// The conversion of targets: 0 and 1 are kept, and what is neither stays neither, also where rounding would
+    /// make it 0 or 1. Of all types only float64 could be rounded so.
+    pub fn label<R: Real>(self) -> Widen<R> {
+        if self == Self::Float64 { widen::<Label, R> } else { self.widen() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Number = fn(u16) -> f32;
+    type Nearest = fn(f32) -> u16;
+
+    /// Every bit pattern of a half type, through every instruction set, against the `half` crate.
+    #[test]
+    fn half_types_become_the_same_float32() {
+        let bits: Vec<u16> = (0..=u16::MAX).collect();
+        let mut found = vec![0.0_f32; bits.len()];
+        let reference: [(DType, Number); 2] = [
+            (DType::Float16, |bits| half::f16::from_bits(bits).to_f32()),
+            (DType::BFloat16, |bits| half::bf16::from_bits(bits).to_f32()),
+        ];
+        for isa in AnyIsa::available() {
+            for (dtype, exact) in reference {
+                // SAFETY: both arrays hold as many elements.
+                unsafe { dtype.widen::<f32>()(isa, bits.as_ptr().cast(), found.as_mut_ptr(), bits.len()) };
+                for (&bits, found) in bits.iter().zip(&found) {
+                    let exact = exact(bits);
+                    let same = exact.to_bits() == found.to_bits() || exact.is_nan() && found.is_nan();
+                    assert!(same, "{} {bits:#06x}: {found} for {exact}", dtype.name());
+                }
+            }
+        }
+    }
+
+    /// Float32 around every number of a half type, halfway to its neighbours above all.
+    #[test]
+    fn results_are_rounded_to_half_types_once() {
+        let kinds: [(DType, Number, Nearest); 2] = [
+            (DType::Float16, |x| half::f16::from_bits(x).to_f32(), |x| half::f16::from_f32(x).to_bits()),
+            (DType::BFloat16, |x| half::bf16::from_bits(x).to_f32(), |x| half::bf16::from_f32(x).to_bits()),
+        ];
+        for (dtype, number, nearest) in kinds {
+            let mut numbers: Vec<f32> = Vec::new();
+            for bits in 0..=u16::MAX {
+                let (here, next) = (number(bits), number(bits.wrapping_add(1)));
+                let middle = ((f64::from(here) + f64::from(next)) / 2.0) as f32;
+                numbers.extend([here, middle, middle.next_up(), middle.next_down()]);
+            }
+            numbers.extend([65519.996, 65520.0, 65536.0, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45]);
+            let mut found = vec![0_u16; numbers.len()];
+            for isa in AnyIsa::available() {
+                let narrow = dtype.narrow::<f32>().expect("a half type");
+                // SAFETY: both arrays hold as many elements.
+                unsafe { narrow(isa, numbers.as_ptr(), found.as_mut_ptr().cast(), numbers.len()) };
+                for (&x, &bits) in numbers.iter().zip(&found) {
+                    let same = bits == nearest(x) || x.is_nan() && number(bits).is_nan();
+                    assert!(same, "{} {x:e}: {bits:#06x} for {:#06x}", dtype.name(), nearest(x));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rounding_makes_no_labels() {
+        let numbers = [0.0, 1.0, -0.0, 1.0 + f64::EPSILON, f64::MIN_POSITIVE, 0.5, f64::NAN];
+        let mut found = [0.0_f32; 7];
+        for isa in AnyIsa::available() {
+            // SAFETY: both arrays hold as many elements.
+            unsafe { DType::Float64.label::<f32>()(isa, numbers.as_ptr().cast(), found.as_mut_ptr(), 7) };
+            assert_eq!(found[..3], [0.0, 1.0, 0.0]);
+            assert!(found[3..].iter().all(|x| *x != 0.0 && *x != 1.0), "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The kernels of each element type, compiled with this crate.
+//!
+//! A generic function is compiled again in every program that calls it. There are hundreds of kernels,
+//! so tests, benches and examples take them from here.
+
+use super::elementwise::{TileKernel, kernel};
+use crate::loss::focal::Scales;
+use crate::real::Real;
+
+/// An element type with compiled kernels.
+pub trait Compiled: Real + Scales {
+    /// As [`kernel`].
+    fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<Self>;
+}
+
+impl Compiled for f32 {
+    fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<f32> {
+        kernel(gamma, outputs, weighted)
+    }
+}
+
+impl Compiled for f64 {
+    fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<f64> {
+        kernel(gamma, outputs, weighted)
+    }
+}

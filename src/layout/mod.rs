@@ -1,0 +1,366 @@
+//! From shapes and strides to runs of memory: in which order are the elements visited, and where does each
+//! operand keep them?
+//!
+//! A [`Plan`] looks at the strides of all operands together. Axes that every operand walks backwards are turned
+//! round, the one with the smallest strides becomes the innermost, and axes that lie end to end in all operands
+//! become one. What comes out is an order of the elements and its cut into tiles; both follow from the shape and
+//! the strides alone. For every tile the plan tells where each operand's elements are, as a few rectangles
+//! ([`Piece`]): an axis along which an operand does not vary, because it is broadcast or not there at all, has a
+//! stride of 0.
+//!
+//! Where the axis that is good for one operand is bad for another (C against Fortran order), a tile is a rectangle
+//! of two axes instead of a run, so that both use whole cache lines.
+
+mod overlap;
+#[cfg(test)]
+mod tests;
+
+pub use overlap::{Extent, meet, meets_itself};
+
+/// The most dimensions that an array may have: NumPy's limit.
+pub const MAX_DIMS: usize = 64;
+
+/// Tiles that rectangles are grouped by, along the innermost axis and across: elements of a group share pages of
+/// memory, and groups are as large as what one thread works on.
+const GROUP: [usize; 2] = [4, 8];
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Elements of a rectangular tile along the innermost axis; along the other, a tile's worth over this.
+const RECTANGLE: usize = 32;
+
+/// Elements of one operand, on a grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes from the operand's first element to the piece's.
+    pub offset: isize,
+    /// Where in the tile the piece starts.
+    pub at: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// Elements of a row; they follow each other in the tile.
+    pub cols: usize,
+    /// Bytes from a row to the next.
+    pub row_stride: isize,
+    /// Bytes from an element of a row to the next.
+    pub col_stride: isize,
+}
+
+impl Piece {
+    /// A grid whose rows lie end to end is one row.
+    #[inline]
+    fn flat(self) -> Self {
+        if self.rows == 1 || self.row_stride != self.col_stride * self.cols as isize {
+            return self;
+        }
+        Self { rows: 1, cols: self.rows * self.cols, ..self }
+    }
+
+    /// Whether the elements, of that many bytes each, follow each other in memory.
+    #[inline]
+    pub fn is_run(&self, size: usize) -> bool {
+        self.rows == 1 && (self.col_stride == size as isize || self.cols == 1)
+    }
+}
+
+/// A tile of a plan: its number, its place in the order of the elements, and how many it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Its number.
+    pub number: usize,
+    /// Number of elements.
+    pub len: usize,
+}
+
+/// One axis of all operands.
+#[derive(Clone, Copy, Debug)]
+struct Axis<const N: usize> {
+    len: usize,
+    strides: [isize; N],
+}
+
+/// How one operand lies in the order of the plan: its own axes, merged as far as they go.
+#[derive(Clone, Debug)]
+struct Lay {
+    /// Length and stride of the innermost axis.
+    inner: (usize, isize),
+    /// The others, from the inside out.
+    outer: Vec<(usize, isize)>,
+}
+
+/// Tiles that are rectangles of two axes.
+#[derive(Clone, Debug)]
+struct Rectangles<const N: usize> {
+    /// The axis that runs along a row of the tile, and the elements that a tile has of it.
+    inner: (Axis<N>, usize),
+    /// The axis that runs from row to row, and the elements that a tile has of it.
+    across: (Axis<N>, usize),
+    /// The other axes, from the inside out.
+    outer: Vec<Axis<N>>,
+}
+
+/// The order in which `N` operands of a common shape are visited, cut into tiles.
+#[derive(Clone, Debug)]
+pub struct Plan<const N: usize> {
+    len: usize,
+    tile: usize,
+    tiles: usize,
+    /// Bytes from each operand's first element to the one that is visited first.
+    starts: [isize; N],
+    lays: [Lay; N],
+    rectangles: Option<Box<Rectangles<N>>>,
+}
+
+impl<const N: usize> Plan<N> {
+    /// A plan for operands without gaps, all in the same order: `strides` is the size of an element, or 0.
+    pub fn contiguous(len: usize, strides: [isize; N], tile: usize) -> Self {
+        let lays = strides.map(|stride| Lay { inner: (len, stride), outer: Vec::new() });
+        Self { len, tile, tiles: len.div_ceil(tile), starts: [0; N], lays, rectangles: None }
+    }
+
+    /// A plan for operands with these strides, in bytes. An operand whose list of strides ends early does not vary
+    /// along the axes that are left. Tiles have at most `tile` elements.
+    pub fn new(shape: &[usize], strides: [&[isize]; N], tile: usize) -> Self {
+        let len: usize = shape.iter().product();
+        let mut starts = [0; N];
+        // From the inside out.
+        let mut axes: Vec<Axis<N>> = Vec::with_capacity(shape.len());
+        for (i, &len) in shape.iter().enumerate().rev().filter(|&(_, &len)| len != 1) {
+            let strides = strides.map(|strides| strides.get(i).copied().unwrap_or(0));
+            let mut axis = Axis { len, strides };
+            axis.turn(&mut starts);
+            let place = axes.iter().rposition(|inner| !axis.goes_inside(inner)).map_or(0, |last| last + 1);
+            axes.insert(place, axis);
+        }
+        if len == 0 {
+            return Self::contiguous(0, [0; N], tile);
+        }
+        let axes = merge(&axes);
+        let lays = std::array::from_fn(|operand| Lay::new(&axes, operand));
+        let rectangles = Rectangles::worth_it(&axes, tile).map(Box::new);
+        let tiles = rectangles.as_ref().map_or(len.div_ceil(tile), |rectangles| rectangles.count());
+        Self { len, tile, tiles, starts, lays, rectangles }
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Number of tiles.
+    pub fn tiles(&self) -> usize {
+        self.tiles
+    }
+
+    /// Whether an operand, whose elements have that many bytes, is one run of memory in the order of the plan.
+    pub fn is_run(&self, operand: usize, size: usize) -> bool {
+        let lay = &self.lays[operand];
+        self.rectangles.is_none() && lay.outer.is_empty() && lay.inner.1 == size as isize
+    }
+
+    /// Whether tiles are rectangles: short runs of memory, far apart.
+    #[inline]
+    pub fn has_rectangles(&self) -> bool {
+        self.rectangles.is_some()
+    }
+
+    /// The tile of that number, which must be below [`Plan::tiles`].
+    #[inline]
+    pub fn tile(&self, number: usize) -> Tile {
+        let len = match &self.rectangles {
+            None => self.tile.min(self.len - number * self.tile),
+            Some(rectangles) => rectangles.len(number),
+        };
+        Tile { number, len }
+    }
+
+    /// The one piece that holds all of an operand's elements of a tile, if there is such a piece.
+    #[inline]
+    pub fn piece(&self, operand: usize, tile: Tile) -> Option<Piece> {
+        let first = self.starts[operand];
+        if let Some(rectangles) = &self.rectangles {
+            return Some(rectangles.piece(operand, tile.number, first));
+        }
+        let lay = &self.lays[operand];
+        let (start, (cols, stride)) = (tile.number * self.tile, lay.inner);
+        let offset = if lay.outer.is_empty() {
+            first + start as isize * stride
+        } else if start % cols + tile.len <= cols {
+            first + lay.offset(start)
+        } else {
+            return None;
+        };
+        Some(Piece { offset, at: 0, rows: 1, cols: tile.len, row_stride: 0, col_stride: stride })
+    }
+
+    /// Visits the pieces that an operand's elements of a tile consist of, in order.
+    #[inline]
+    pub fn pieces(&self, operand: usize, tile: Tile, mut visit: impl FnMut(Piece)) {
+        match self.piece(operand, tile) {
+            Some(piece) => visit(piece),
+            None => {
+                self.lays[operand].pieces(self.starts[operand], tile.number * self.tile, tile.len, visit);
+            }
+        }
+    }
+}
+
+impl<const N: usize> Axis<N> {
+    /// Turns the axis round if every operand walks it backwards.
+    fn turn(&mut self, starts: &mut [isize; N]) {
+        let backwards = self.strides.iter().all(|&stride| stride <= 0);
+        if !backwards || self.len == 0 {
+            return;
+        }
+        for (start, stride) in starts.iter_mut().zip(&mut self.strides) {
+            *start += *stride * (self.len as isize - 1);
+            *stride = -*stride;
+        }
+    }
+
+    /// Whether the axis has smaller strides than another: the first operand for which they differ decides.
+    fn goes_inside(&self, other: &Self) -> bool {
+        let mut strides = self.strides.iter().zip(&other.strides);
+        let differ = |&(&a, &b): &(&isize, &isize)| a != 0 && b != 0 && a.abs() != b.abs();
+        strides.find(differ).is_some_and(|(a, b)| a.abs() < b.abs())
+    }
+}
+
+/// Axes from the inside out, those that lie end to end in all operands made one.
+fn merge<const N: usize>(axes: &[Axis<N>]) -> Vec<Axis<N>> {
+    let mut merged: Vec<Axis<N>> = Vec::with_capacity(axes.len());
+    for axis in axes {
+        if let Some(inner) = merged.last_mut() {
+            let steps = inner.strides.map(|stride| stride * inner.len as isize);
+            if axis.strides == steps {
+                inner.len *= axis.len;
+                continue;
+            }
+        }
+        merged.push(*axis);
+    }
+    merged
+}
+
+impl Lay {
+    fn new<const N: usize>(axes: &[Axis<N>], operand: usize) -> Self {
+        let own: Vec<Axis<1>> =
+            axes.iter().map(|axis| Axis { len: axis.len, strides: [axis.strides[operand]] }).collect();
+        let mut own = merge(&own).into_iter().map(|axis| (axis.len, axis.strides[0]));
+        Self { inner: own.next().unwrap_or((1, 0)), outer: own.collect() }
+    }
+
+    /// Bytes from the first element to that of number `at`.
+    #[inline]
+    fn offset(&self, at: usize) -> isize {
+        let (cols, stride) = self.inner;
+        let mut offset = (at % cols) as isize * stride;
+        let mut row = at / cols;
+        for &(len, stride) in &self.outer {
+            offset += (row % len) as isize * stride;
+            row /= len;
+        }
+        offset
+    }
+
+    /// The pieces of `len` elements from element `at` on: full rows together, what is left of a row alone.
+    fn pieces(&self, first: isize, mut at: usize, len: usize, mut visit: impl FnMut(Piece)) {
+        let (cols, col_stride) = self.inner;
+        let Some(&(rows, row_stride)) = self.outer.first() else { return };
+        let (start, end) = (at, at + len);
+        while at < end {
+            let (row, col) = (at / cols % rows, at % cols);
+            let offset = first + self.offset(at);
+            let left = end - at;
+            let (rows, cols) = if col == 0 && left >= cols {
+                ((left / cols).min(rows - row), cols)
+            } else {
+                (1, left.min(cols - col))
+            };
+            visit(Piece { offset, at: at - start, rows, cols, row_stride, col_stride });
+            at += rows * cols;
+        }
+    }
+}
+
+impl<const N: usize> Rectangles<N> {
+    /// Rectangles, if there is an operand whose cache lines a run along the innermost axis would waste, and a
+    /// second axis along which it would not.
+    fn worth_it(axes: &[Axis<N>], tile: usize) -> Option<Self> {
+        let (inner, rest) = axes.split_first()?;
+        let better = |axis: &Axis<N>| {
+            let pairs = inner.strides.iter().zip(&axis.strides);
+            let gains = pairs.filter(|&(along, across)| {
+                *across != 0 && along.unsigned_abs() >= LINE / 2 && across.abs() < along.abs()
+            });
+            gains.map(|(_, across)| across.unsigned_abs()).min().filter(|&across| across < LINE)
+        };
+        let candidates = rest.iter().enumerate().filter_map(|(i, axis)| better(axis).map(|gain| (gain, i)));
+        let (_, chosen) = candidates.min()?;
+        let across = rest[chosen];
+        let outer = rest.iter().enumerate().filter(|&(i, _)| i != chosen).map(|(_, axis)| *axis).collect();
+        let along = RECTANGLE.min(tile);
+        let (cols, rows) = if across.len < tile / along {
+            (even(inner.len, tile / across.len), across.len)
+        } else {
+            let cols = even(inner.len, along);
+            (cols, even(across.len, tile / cols))
+        };
+        Some(Self { inner: (*inner, cols), across: (across, rows), outer })
+    }
+
+    fn count(&self) -> usize {
+        let [inner, across] = self.blocks();
+        self.outer.iter().map(|axis| axis.len).product::<usize>() * inner * across
+    }
+
+    /// Number of tiles along the two axes.
+    #[inline]
+    fn blocks(&self) -> [usize; 2] {
+        [self.inner, self.across].map(|(axis, len)| axis.len.div_ceil(len))
+    }
+
+    /// First element and length of a tile along the two axes, and the number of its sheet.
+    #[inline]
+    fn place(&self, number: usize) -> ([(usize, usize); 2], usize) {
+        let [inner, across] = self.blocks();
+        let (sheet, rest) = (number / (inner * across), number % (inner * across));
+        // Groups follow each other along the innermost axis; those at the ends may be smaller.
+        let (above, rest) = (rest / (GROUP[1] * inner) * GROUP[1], rest % (GROUP[1] * inner));
+        let height = GROUP[1].min(across - above);
+        let (before, rest) = (rest / (GROUP[0] * height) * GROUP[0], rest % (GROUP[0] * height));
+        let width = GROUP[0].min(inner - before);
+        let (i, j) = (before + rest % width, above + rest / width);
+        let cut =
+            |(axis, len): (Axis<N>, usize), block: usize| (block * len, len.min(axis.len - block * len));
+        ([cut(self.inner, i), cut(self.across, j)], sheet)
+    }
+
+    #[inline]
+    fn len(&self, number: usize) -> usize {
+        let ([(_, cols), (_, rows)], _) = self.place(number);
+        cols * rows
+    }
+
+    fn piece(&self, operand: usize, number: usize, first: isize) -> Piece {
+        let ([(col, cols), (row, rows)], mut sheet) = self.place(number);
+        let (col_stride, row_stride) = (self.inner.0.strides[operand], self.across.0.strides[operand]);
+        let mut offset = first + col as isize * col_stride + row as isize * row_stride;
+        for axis in &self.outer {
+            offset += (sheet % axis.len) as isize * axis.strides[operand];
+            sheet /= axis.len;
+        }
+        Piece { offset, at: 0, rows, cols, row_stride, col_stride }.flat()
+    }
+}
+
+/// A length of at most `most` that cuts `len` into parts of nearly the same length.
+fn even(len: usize, most: usize) -> usize {
+    len.div_ceil(len.div_ceil(most.max(1)))
+}

@@ -1,0 +1,196 @@
+"""What happens at zeros, infinities, NaN, subnormal and huge logits, and at targets beside 0 and 1?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import focalgrad as fg
+from focalgrad import _reference as reference
+from support import (
+    FLOAT_DTYPES,
+    GAMMAS,
+    TARGET_DTYPES,
+    Core,
+    assert_terms,
+    core_terms,
+    same_bits,
+)
+
+INF, NAN = np.inf, np.nan
+# Long enough for whole vectors of any instruction set, and a tail.
+LENGTH = 41
+
+
+def terms_at(
+    number: float, target: float, dtype: type, gamma: float = 2.0, alpha: float | None = None
+) -> Core:
+    """Terms of an array that holds one logit only, reduced to that one."""
+    loss = fg.SigmoidFocalLoss(alpha, gamma, reduction="none")
+    core = core_terms(loss, np.full(LENGTH, number, dtype), np.full(LENGTH, target, dtype))
+    for term in core:
+        assert same_bits(term, np.full(LENGTH, term[0]))
+    return Core(*(term[0] for term in core))
+
+
+@pytest.mark.parametrize("gamma", [*GAMMAS, 0.1])
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+class TestInfinities:
+    """Limits, not NaN."""
+
+    def test_infinitely_right(self, dtype: type, gamma: float) -> None:
+        for logit, target in ((INF, 1), (-INF, 0)):
+            assert terms_at(logit, target, dtype, gamma) == (0, 0, 0, 0, 0)
+
+    def test_infinitely_wrong(self, dtype: type, gamma: float) -> None:
+        assert terms_at(-INF, 1, dtype, gamma) == (INF, -1, 0, 0, 0)
+        assert terms_at(INF, 0, dtype, gamma) == (INF, 1, 0, 0, 0)
+
+    def test_huge(self, dtype: type, gamma: float) -> None:
+        for huge in (1e4, 1e30, 3e38 if dtype == np.float32 else 1e300, float(np.finfo(dtype).max)):
+            huge = float(dtype(huge))
+            assert terms_at(huge, 1, dtype, gamma) == (0, 0, 0, 0, 0)
+            assert terms_at(-huge, 0, dtype, gamma) == (0, 0, 0, 0, 0)
+            assert terms_at(-huge, 1, dtype, gamma) == (huge, -1, 0, 0, 0)
+            assert terms_at(huge, 0, dtype, gamma) == (huge, 1, 0, 0, 0)
+
+    def test_nan(self, dtype: type, gamma: float) -> None:
+        for nan in (NAN, -NAN):
+            for target in (0, 1):
+                assert np.isnan(terms_at(nan, target, dtype, gamma)).all()
+
+    def test_gradient_is_weighted_at_infinity(self, dtype: type, gamma: float) -> None:
+        assert terms_at(-INF, 1, dtype, gamma, alpha=0.25).gradient == -0.25
+        assert terms_at(INF, 0, dtype, gamma, alpha=0.25).gradient == 0.75
+
+
+@pytest.mark.parametrize("gamma", GAMMAS)
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_zero_has_no_sign(dtype: type, gamma: float) -> None:
+    """Logits of +0.0, -0.0 and the smallest numbers give one value; a target of -0.0 is 0."""
+    for target in (0, 1):
+        plus = terms_at(0.0, target, dtype, gamma)
+        assert plus == terms_at(-0.0, target, dtype, gamma)
+        tiny = float(np.finfo(dtype).smallest_subnormal)
+        for near in (tiny, -tiny, tiny * 1e3, float(np.finfo(dtype).tiny)):
+            np.testing.assert_allclose(
+                terms_at(near, target, dtype, gamma), plus, rtol=4 * np.finfo(dtype).eps
+            )
+    assert terms_at(0.3, -0.0, dtype, gamma) == terms_at(0.3, 0.0, dtype, gamma)
+
+
+@pytest.mark.parametrize("gamma", GAMMAS)
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_far_out(dtype: type, gamma: float) -> None:
+    """Wherever exponentials under- or overflow, in small steps, with both targets."""
+    top = 120 if dtype == np.float32 else 800
+    logits = np.concatenate([np.linspace(-top, top, 20_011), np.linspace(-1e4, 1e4, 4_001)]).astype(dtype)
+    for target in (0, 1):
+        targets = np.full(logits.shape, target, np.uint8)
+        exact = reference.sigmoid_focal(logits, targets, alpha=None, gamma=gamma, reduction="none")
+        core = core_terms(fg.SigmoidFocalLoss(None, gamma, reduction="none"), logits, targets)
+        assert all(np.isfinite(term).all() for term in core)
+        assert_terms(core, exact, where=logits)
+
+
+@pytest.mark.parametrize("position", [0, 1, 7, 8, 31, 32, 39, 40])
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_nan_stays_in_its_element(dtype: type, position: int) -> None:
+    """The neighbours in the vector have the values that they have without it."""
+    logits, targets = np.linspace(-3, 3, LENGTH).astype(dtype), (np.arange(LENGTH) % 2).astype(dtype)
+    loss = fg.SigmoidFocalLoss(reduction="none", gamma=1.7)
+    clean = core_terms(loss, logits, targets)
+    for broken in ("logits", "targets", "sample_weight"):
+        arrays = {"logits": logits.copy(), "targets": targets.copy(), "sample_weight": np.ones(LENGTH, dtype)}
+        arrays[broken][position] = NAN
+        for got, want in zip(core_terms(loss, **arrays), clean, strict=True):
+            assert np.isnan(got[position])
+            np.testing.assert_array_equal(np.delete(got, position), np.delete(want, position))
+
+
+@pytest.mark.parametrize("target", [0.5, 2.0, -1.0, NAN, INF, -INF, 1e-45, 1 - 2**-24, 1 + 2**-23, 255.0])
+@pytest.mark.parametrize("target_dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_targets_beside_zero_and_one(dtype: type, target_dtype: type, target: float) -> None:
+    """Such a float target makes its own element NaN, and no other."""
+    logits, targets = np.linspace(-2, 2, LENGTH).astype(dtype), np.ones(LENGTH, target_dtype)
+    targets[::3] = target
+    core = core_terms(fg.SigmoidFocalLoss(reduction="none"), logits, targets)
+    for term in core:
+        assert np.isnan(term[::3]).all()
+        assert not np.isnan(np.delete(term, np.s_[::3])).any()
+
+
+@pytest.mark.parametrize("target", [1e-300, -1e-300, 5e-324, 1 - 2**-53, 1 + 2**-52])
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_float64_targets_are_not_rounded_first(dtype: type, target: float) -> None:
+    """What is 0 or 1 only as a float32 is neither."""
+    for term in core_terms(
+        fg.SigmoidFocalLoss(reduction="none"), np.zeros(LENGTH, dtype), np.full(LENGTH, target)
+    ):
+        assert np.isnan(term).all()
+
+
+@pytest.mark.parametrize("target", [2, 3, 128, 255])
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_integer_targets_beside_zero_and_one(dtype: type, target: int) -> None:
+    """Integers are held to the same."""
+    logits, targets = np.linspace(-2, 2, LENGTH).astype(dtype), np.ones(LENGTH, np.uint8)
+    targets[::3] = target
+    for term in core_terms(fg.SigmoidFocalLoss(reduction="none"), logits, targets):
+        assert np.isnan(term[::3]).all()
+        assert not np.isnan(np.delete(term, np.s_[::3])).any()
+
+
+@pytest.mark.parametrize("target_dtype", TARGET_DTYPES)
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+class TestZeroWeights:
+    """A zero weight turns inf into +0.0, and never hides NaN."""
+
+    def test_sample_weight(self, dtype: type, target_dtype: type) -> None:
+        logits, targets = np.array([-INF, INF, -INF, NAN], dtype), np.array([1, 0, 1, 1], target_dtype)
+        for weights in (np.array([0, 0, -0.0, 0], dtype), 0.0, 0, np.float32(0)):
+            core = core_terms(fg.SigmoidFocalLoss(reduction="none"), logits, targets, sample_weight=weights)
+            assert core.value[:3].tolist() == [0, 0, 0] and not np.signbit(core.value[:3]).any()
+            for term in core:
+                assert (term[:3] == 0).all() and np.isnan(term[3])
+
+    @pytest.mark.parametrize("weight", [None, 1.0, 2.5])
+    def test_alpha(self, dtype: type, target_dtype: type, weight: float | None) -> None:
+        for alpha, logits, target in ((0, [-INF, NAN], 1), (1, [INF, NAN], 0)):
+            targets = np.full(2, target, target_dtype)
+            loss = fg.SigmoidFocalLoss(alpha, reduction="none")
+            core = core_terms(loss, np.array(logits, dtype), targets, sample_weight=weight)
+            assert core.value[0] == 0 and not np.signbit(core.value[0])
+            for term in core:
+                assert term[0] == 0 and np.isnan(term[1])
+
+    def test_the_sum_stays_finite(self, dtype: type, target_dtype: type) -> None:
+        logits, targets = np.array([-INF, 0.0], dtype), np.array([1, 1], target_dtype)
+        loss = fg.SigmoidFocalLoss(None, 0, reduction="sum")
+        weights = np.array([0, 1], dtype)
+        assert loss(logits, targets, sample_weight=weights) == pytest.approx(np.log(2), rel=1e-6)
+        assert loss(logits, targets) == INF
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_infinity_and_nan_reach_the_reduced_value(dtype: type) -> None:
+    """Wherever they stand, also behind many ordinary elements."""
+    for size in (1, 50, 30_000):
+        targets = np.ones(size, np.uint8)
+        for reduction in ("sum", "mean"):
+            loss = fg.SigmoidFocalLoss(reduction=reduction)
+            for position in {0, size // 2, size - 1}:
+                logits = np.zeros(size, dtype)
+                logits[position] = -INF
+                assert loss(logits, targets) == INF
+                assert loss(logits, targets, sample_weight=-1.0) == -INF
+                logits[position] = NAN
+                assert np.isnan(loss(logits, targets))
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_infinities_of_both_signs_sum_to_nan(dtype: type) -> None:
+    """As in any sum."""
+    logits, weights = np.full(2, -INF, dtype), np.array([1, -1], dtype)
+    assert np.isnan(fg.SigmoidFocalLoss(reduction="sum")(logits, np.ones(2, dtype), sample_weight=weights))

@@ -1,0 +1,211 @@
+"""Does an element's result depend on where its operands are? Never, to the bit; sums not beyond 1e-14."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import focalgrad as fg
+from layouts import DTYPES, FLOATS, LAYOUTS, labels, layouts, numbers, same, shapes
+
+Array = NDArray[Any]
+SENTINEL = 77
+
+
+def check(logits: Array, targets: Array, weight: Array | None, *, outputs: dict[str, Array]) -> None:
+    """All results against those of contiguous copies."""
+    each = fg.SigmoidFocalLoss(reduction="none")
+    plain = [np.array(a, order="C") for a in (logits, targets)]
+    full = None if weight is None else np.array(np.broadcast_to(weight, logits.shape), order="C")
+    want = each(*plain, sample_weight=full)
+    assert same(each(logits, targets, sample_weight=weight), want)
+    given = each(logits, targets, sample_weight=weight, out=outputs["out"])
+    assert given is outputs["out"] and same(given, want)
+    grad, hess = each.grad_and_hess(*plain, sample_weight=full)
+    got = each.grad_and_hess(
+        logits, targets, sample_weight=weight, grad_out=outputs["grad_out"], hess_out=outputs["hess_out"]
+    )
+    assert got[0] is outputs["grad_out"] and same(got[0], grad)
+    assert got[1] is outputs["hess_out"] and same(got[1], hess)
+    for normalizer in (None, "weights", "positives"):
+        mean = fg.SigmoidFocalLoss(normalizer=normalizer)
+        a, b = mean(logits, targets, sample_weight=weight), mean(*plain, sample_weight=full)
+        assert math.isclose(a, b, rel_tol=1e-14, abs_tol=0) or (math.isnan(a) and math.isnan(b))
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> dict[str, Any]:
+    """Operands of all dtypes, each in a layout of its own."""
+    shape = draw(shapes)
+    lay = layouts(len(shape))
+    dtypes, seed = st.sampled_from(DTYPES), draw(st.integers(0, 2**32 - 1))
+    logits = numbers(shape, draw(dtypes), seed)
+    result = logits.dtype if logits.dtype in FLOATS else np.dtype(np.float64)
+    weight = None
+    if draw(st.booleans()):
+        # Any shape that broadcasts: axes of length 1, axes left away.
+        kept = tuple(n if draw(st.booleans()) else 1 for n in shape)[draw(st.integers(0, len(shape))) :]
+        weight = draw(layouts(len(kept)))(
+            abs(numbers(kept, draw(dtypes), seed + 2).astype(np.float32)).astype(draw(dtypes))
+        )
+    outputs = {name: draw(lay)(np.full(shape, SENTINEL, result)) for name in ("out", "grad_out", "hess_out")}
+    return {
+        "logits": draw(lay)(logits),
+        "targets": draw(lay)(labels(shape, draw(dtypes), seed + 1)),
+        "weight": weight,
+        "outputs": outputs,
+    }
+
+
+@given(calls())
+@settings(max_examples=150, deadline=None)
+def test_any_layout(call: dict[str, Any]) -> None:
+    check(**call)
+
+
+@pytest.mark.parametrize("shape", [(70, 90), (3, 700), (700, 3), (17, 40, 5)], ids=str)
+@pytest.mark.parametrize("other", LAYOUTS)
+@pytest.mark.parametrize("one", LAYOUTS)
+def test_pairs_of_layouts(one: str, other: str, shape: tuple[int, ...]) -> None:
+    """Several tiles, and rectangles that do not fit evenly."""
+    logits = LAYOUTS[one](numbers(shape, np.float32, 1))
+    targets = LAYOUTS[other](labels(shape, np.uint8, 2))
+    outputs = {name: LAYOUTS[other](np.zeros(shape, np.float32)) for name in ("out", "grad_out", "hess_out")}
+    check(logits, targets, np.ones(shape[-1:]), outputs=outputs)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_nothing_beside_an_output_is_written(layout: str) -> None:
+    """The gaps between the elements of a strided output stay as they are."""
+    logits, targets = numbers((40, 30), np.float32, 1), labels((40, 30), np.bool_, 2)
+    home = np.full((200, 200), SENTINEL, np.float32)
+    view = home[7:167:4, 190:10:-6] if layout != "Fortran" else home.T[3:83:2, 50:80]
+    fg.SigmoidFocalLoss().grad(LAYOUTS[layout](logits), targets, out=view)
+    assert same(view, fg.SigmoidFocalLoss().grad(logits, targets))
+    view[...] = SENTINEL
+    assert (home == SENTINEL).all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_in_place(layout: str) -> None:
+    """The very same memory, whatever its layout, may be an input and the output."""
+    logits, targets = numbers((70, 90), np.float32, 1), labels((70, 90), np.float32, 2)
+    loss = fg.SigmoidFocalLoss(reduction="none")
+    want = loss.grad(logits, targets)
+    for name in ("logits", "targets"):
+        operands = {"logits": logits, "targets": targets}
+        operands[name] = LAYOUTS[layout](operands[name].copy())
+        assert loss.grad(**operands, out=operands[name]) is operands[name]
+        assert same(operands[name], want)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        np.ascontiguousarray,
+        np.asfortranarray,
+        lambda a: a.transpose(1, 2, 0),
+        lambda a: a[::-1, :, ::2],
+        lambda a: np.broadcast_to(a[:1], a.shape),
+        lambda a: a.view(np.matrix) if a.ndim == 2 else a,
+    ],
+)
+def test_memory_order_of_results(make: Any) -> None:
+    """That of the logits, as `numpy.empty_like` has it."""
+    logits = make(numbers((3, 4, 6), np.float32, 1))
+    grad = fg.SigmoidFocalLoss().grad(logits, labels(logits.shape, np.uint8, 2))
+    assert grad.strides == np.empty_like(logits, subok=False).strides
+    assert type(grad) is np.ndarray
+
+
+def test_without_dimensions_and_without_elements() -> None:
+    loss = fg.SigmoidFocalLoss(reduction="none")
+    assert loss(np.float32(1), np.uint8(1)).shape == ()
+    assert type(loss(np.zeros(()), np.zeros(()))) is np.ndarray
+    for shape in ((0,), (3, 0, 2), (0,) * 64):
+        assert loss(np.zeros(shape, order="F"), np.zeros(shape)).shape == shape
+        assert fg.SigmoidFocalLoss()(np.zeros(shape), np.zeros(shape)) == 0.0
+
+
+def test_sums_do_not_depend_on_threads_or_alignment() -> None:
+    x, y = numbers((700, 900), np.float32, 1), labels((700, 900), np.uint8, 2)
+    for a, b in ((x, y), (x, np.asfortranarray(y)), (x[:, ::2], y[:, ::2]), (x[::-1], y)):
+        found = set()
+        for threads in (1, 2, 5):
+            with fg.num_threads(threads):
+                found |= {fg.SigmoidFocalLoss()(a, b)}
+        moved = np.concatenate([[0], x.ravel(order="K")]).astype(np.float32)[1:].reshape(x.shape)
+        if a is x:
+            found |= {fg.SigmoidFocalLoss()(moved, b)}
+        assert len(found) == 1
+
+
+def test_weights_never_enlarge_the_result() -> None:
+    loss, x = fg.SigmoidFocalLoss(), np.zeros((6, 5))
+    for shape in ((5, 6), (1, 6, 5), (2, 6, 5), (6,), (6, 5, 1)):
+        with pytest.raises(ValueError, match=r"sample_weight.*\(6, 5\)") as caught:
+            loss(x, x, sample_weight=np.ones(shape))
+        assert str(shape) in str(caught.value)
+
+
+@st.composite
+def views(draw: st.DrawFn) -> tuple[Array, Array, Array]:
+    """A small buffer and two views of equal shape into it."""
+    home = np.full(64, SENTINEL, np.float32)
+    shape = tuple(draw(st.lists(st.integers(1, 3), min_size=1, max_size=3)))
+    pair = []
+    for _ in range(2):
+        strides = [4 * draw(st.integers(-6, 6)) for _ in shape]
+        low = sum(min(0, (n - 1) * s) for n, s in zip(shape, strides, strict=True))
+        high = sum(max(0, (n - 1) * s) for n, s in zip(shape, strides, strict=True))
+        start = draw(st.integers(-low // 4, 63 - high // 4))
+        pair.append(np.lib.stride_tricks.as_strided(home[start:], shape, strides))
+    return home, pair[0], pair[1]
+
+
+@given(views())
+@settings(max_examples=400, deadline=None)
+def test_overlap_is_numpy_s(pair: tuple[Array, Array, Array]) -> None:
+    """Refused if and only if NumPy's exact `shares_memory` says so, the very same array excepted."""
+    home, logits, out = pair
+    loss, targets = fg.SigmoidFocalLoss(), np.zeros(logits.shape)
+    places = np.arange(64, dtype=np.float32)
+    home[...] = places
+    meets = len(np.unique(out)) < out.size
+    axes = [(n, s, t) for n, s, t in zip(out.shape, logits.strides, out.strides, strict=True) if n > 1]
+    same_array = out.ctypes.data == logits.ctypes.data and all(s == t for _, s, t in axes)
+    refused = meets or (np.shares_memory(logits, out) and not same_array)
+    if refused:
+        with pytest.raises(ValueError, match="out"):
+            loss.grad(logits, targets, out=out)
+        assert (home == places).all()
+    else:
+        want = loss.grad(logits.copy(), targets)
+        assert same(loss.grad(logits, targets, out=out), want)
+
+
+@pytest.mark.parametrize("keyword", ["grad_out", "hess_out"])
+def test_outputs_that_are_refused(keyword: str) -> None:
+    loss, x = fg.SigmoidFocalLoss(), np.zeros((4, 6), np.float32)
+    read_only = np.full((4, 6), SENTINEL, np.float32)
+    read_only.flags.writeable = False
+    broadcast = np.lib.stride_tricks.as_strided(np.full(6, SENTINEL, np.float32), (4, 6), (0, 4))
+    rows = [
+        (read_only, ValueError, "read-only"),
+        (broadcast, ValueError, "share"),
+        (np.full((6, 4), SENTINEL, np.float32), ValueError, r"\(4, 6\)"),
+        (np.full((4, 6), SENTINEL, np.float64), TypeError, "float32.*float64"),
+        (np.full((4, 6), SENTINEL, ">f4"), TypeError, ">f4"),
+        (np.ma.array(np.full((4, 6), SENTINEL, np.float32), mask=True), TypeError, "mask"),
+        ([[0.0] * 6] * 4, TypeError, "list"),
+    ]
+    for output, error, words in rows:
+        with pytest.raises(error, match=rf"{keyword}.*{words}"):
+            loss.grad_and_hess(x, x, **{keyword: output})
+        assert (np.ma.getdata(output) == (SENTINEL if not isinstance(output, list) else 0)).all()

@@ -1,0 +1,150 @@
+"""Is memory that an output shares with an operand or another output seen, however the arrays came about?
+
+Exactly the operand's memory is fine. Anything less is refused before anything is written.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import focalgrad as fg
+from support import OUTPUTS, SIZE, Array, operands, output_of, refused, same_bits
+
+OPERANDS = ("logits", "targets", "sample_weight")
+
+
+class Overlap:
+    """Ways to see one buffer through two arrays of SIZE elements, one `offset` bytes behind the other."""
+
+    @staticmethod
+    def slices(offset: int) -> tuple[Array, Array]:
+        whole = np.zeros((SIZE + 2) * 4, np.uint8)
+        return whole[: SIZE * 4].view(np.float32), whole[offset : offset + SIZE * 4].view(np.float32)
+
+    @staticmethod
+    def frombuffer(offset: int) -> tuple[Array, Array]:
+        whole = bytearray((SIZE + 2) * 4)
+        return np.frombuffer(whole, np.float32, SIZE), np.frombuffer(whole, np.float32, SIZE, offset)
+
+    @staticmethod
+    def memoryview(offset: int) -> tuple[Array, Array]:
+        whole = np.zeros(SIZE + 2, np.float32)
+        return whole[:SIZE], np.asarray(memoryview(whole)[offset // 4 : offset // 4 + SIZE])
+
+    @staticmethod
+    def dlpack(offset: int) -> tuple[Array, Array]:
+        whole = np.zeros(SIZE + 2, np.float32)
+        try:
+            other = np.from_dlpack(whole, copy=False)  # read-only before NumPy 2.1
+        except TypeError:
+            pytest.skip("this NumPy has no from_dlpack(copy=)")
+        if not other.flags.writeable:
+            pytest.skip("this NumPy imports DLPack read-only")
+        return whole[:SIZE], other[offset // 4 : offset // 4 + SIZE]
+
+    @staticmethod
+    def ctypes(offset: int) -> tuple[Array, Array]:
+        whole = np.zeros(SIZE + 2, np.float32)
+        raw = np.ctypeslib.as_array(
+            (np.ctypeslib.ctypes.c_float * (SIZE + 2)).from_address(whole.ctypes.data)
+        )
+        return whole[:SIZE], raw[offset // 4 : offset // 4 + SIZE]
+
+
+WAYS = ("slices", "frombuffer", "memoryview", "dlpack", "ctypes")
+
+
+@pytest.mark.parametrize("operand", OPERANDS)
+@pytest.mark.parametrize(("method", "keyword"), OUTPUTS)
+@pytest.mark.parametrize("way", WAYS)
+class TestOverlapWithOperands:
+    """Decided by addresses, never by base objects. The very same memory is allowed, less is not."""
+
+    def test_shifted(self, way: str, method: str, keyword: str, operand: str) -> None:
+        loss, given = fg.SigmoidFocalLoss(reduction="none"), operands()
+        for flip in (False, True):
+            first, second = getattr(Overlap, way)(4)
+            output, shared = (second, first) if flip else (first, second)
+            shared[...] = 0.5
+            before = output.copy()
+            given[operand] = shared
+            words = [rf"\b{keyword}\b", operand, "overlap|memory"]
+            refused(ValueError, words, getattr(loss, method), **given, **{keyword: output})
+            assert same_bits(output, before)
+
+    def test_exact(self, way: str, method: str, keyword: str, operand: str) -> None:
+        loss, given = fg.SigmoidFocalLoss(reduction="none"), operands()
+        want = output_of(method, keyword, getattr(loss, method)(**given)).copy()
+        output, shared = getattr(Overlap, way)(0)
+        shared[...] = given[operand]
+        given[operand] = shared
+        assert output_of(method, keyword, getattr(loss, method)(**given, **{keyword: output})) is output
+        assert same_bits(output, want)
+
+
+@pytest.mark.parametrize(("method", "keyword"), OUTPUTS)
+def test_overlap_across_dtypes(method: str, keyword: str) -> None:
+    """An output in the memory of targets of another dtype, wholly or in part."""
+    loss, given = fg.SigmoidFocalLoss(reduction="none"), operands()
+    home = np.zeros(SIZE, np.float32)
+    for start in (0, 1, 3 * SIZE):
+        given["targets"] = home.view(np.uint8)[start : start + SIZE]
+        refused(
+            ValueError,
+            [keyword, "targets", "overlap|memory"],
+            getattr(loss, method),
+            **given,
+            **{keyword: home},
+        )
+    assert not home.any()
+
+
+@pytest.mark.parametrize(("method", "keyword"), OUTPUTS)
+def test_neighbours_do_not_overlap(method: str, keyword: str) -> None:
+    """End to end in one buffer is fine, and so are empty arrays anywhere."""
+    loss, given = fg.SigmoidFocalLoss(reduction="none"), operands()
+    want = output_of(method, keyword, getattr(loss, method)(**given))
+    home = np.zeros(3 * SIZE, np.float32)
+    for place in (0, 2):
+        output, given["logits"] = home[place * SIZE : (place + 1) * SIZE], home[SIZE : 2 * SIZE]
+        given["logits"][...] = operands()["logits"]
+        getattr(loss, method)(**given, **{keyword: output})
+        assert same_bits(output, want)
+    nothing = home[5:5]
+    assert (
+        output_of(method, keyword, getattr(loss, method)(nothing, nothing, **{keyword: nothing})) is nothing
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "first", "second"),
+    [("value_and_grad", "out", "grad_out"), ("grad_and_hess", "grad_out", "hess_out")],
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_overlap_of_two_outputs(way: str, method: str, first: str, second: str) -> None:
+    """Two outputs never share memory, the same memory exactly included."""
+    loss = fg.SigmoidFocalLoss(reduction="none")
+    for offset in (0, 4):
+        for flip in (False, True):
+            a, b = getattr(Overlap, way)(offset)
+            a[...] = b[...] = 777
+            outputs = {first: b, second: a} if flip else {first: a, second: b}
+            refused(
+                ValueError,
+                [rf"\b{first}\b", second, "overlap|memory"],
+                getattr(loss, method),
+                **operands(),
+                **outputs,
+            )
+            assert (a == 777).all() and (b == 777).all()
+
+
+@pytest.mark.parametrize(("method", "keyword"), OUTPUTS)
+def test_overlap_with_a_single_weight(method: str, keyword: str) -> None:
+    """A 0-d weight inside the output is an operand like any other."""
+    loss, given, home = fg.SigmoidFocalLoss(reduction="none"), operands(), np.full(SIZE, 777, np.float32)
+    given["sample_weight"] = home[3:4].reshape(())
+    words = [keyword, "sample_weight", "overlap|memory"]
+    refused(ValueError, words, getattr(loss, method), **given, **{keyword: home})
+    assert (home == 777).all()

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Builds for aarch64 and runs under emulation, on a Debian x86-64 machine.
+#
+#   tools/neon.sh test [ARGS]     the Rust tests (ARGS go to cargo test)
+#   tools/neon.sh walk [STRIDE]   the walk over float32
+#   tools/neon.sh python [ARGS]   the Python tests under Debian's arm64 Python (ARGS go to pytest)
+#
+# The linker and the emulator must be installed: apt-get install qemu-user gcc-aarch64-linux-gnu
+# libc6-dev-arm64-cross (as root this script does it). A Rust compiler that knows the target, its standard
+# library and the arm64 Python come as Debian packages, unpacked under target/neon and nowhere else.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+HERE=$PWD/target/neon
+TARGET=aarch64-unknown-linux-gnu
+HOST=$HERE/host ARM=$HERE/arm64
+
+say() { echo "neon: $*" >&2; }
+
+need_tools() {
+    command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null && return
+    local packages=(qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+    if [ "$(id -u)" != 0 ]; then
+        say "needs ${packages[*]}: install them with apt-get"
+        exit 1
+    fi
+    say "installing ${packages[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+}
+
+# An apt of its own, so that the machine's package lists and architectures stay as they are.
+own_apt() {
+    local architecture=$1
+    shift
+    local state=$HERE/apt-$architecture
+    mkdir -p "$state"/{lists/partial,cache/archives/partial}
+    touch "$state/status"
+    apt-get -qq -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" \
+        -o APT::Sandbox::User=root -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$state/sources" \
+        -o Dir::State="$state" -o Dir::State::lists="$state/lists" -o Dir::State::status="$state/status" \
+        -o Dir::Cache="$state/cache" -o Debug::NoLocking=1 "$@"
+}
+
+# unpack ARCHITECTURE INTO PACKAGES...: downloads and unpacks packages with what they depend on.
+unpack() {
+    local architecture=$1 into=$2 state=$HERE/apt-$1
+    shift 2
+    mkdir -p "$state/sources"
+    # Debian's own sources alone: others need not know the architecture.
+    local source
+    for source in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
+        [ ! -s "$source" ] || cp "$source" "$state/sources/debian.${source##*.}"
+    done
+    say "fetching $* for $architecture"
+    own_apt "$architecture" update
+    own_apt "$architecture" install -y --download-only --no-install-recommends "$@" >/dev/null
+    mkdir -p "$into"
+    local package
+    for package in "$state"/cache/archives/*.deb; do
+        dpkg -x "$package" "$into"
+    done
+    rm -rf "$state/cache"
+}
+
+need_compiler() {
+    [ -e "$HERE/compiler" ] && return
+    unpack amd64 "$HOST" rustc-web
+    unpack arm64 "$ARM" libstd-rust-web-dev
+    # The compiler finds its libraries beside itself.
+    ln -sfn "$ARM/usr/lib/rustlib/$TARGET" "$HOST/usr/lib/rustlib/$TARGET"
+    cat >"$HERE/rustc" <<END
+#!/bin/sh
+LD_LIBRARY_PATH=$HOST/usr/lib/x86_64-linux-gnu exec $HOST/usr/bin/rustc "\$@"
+END
+    chmod +x "$HERE/rustc"
+    "$HERE/rustc" --version >"$HERE/compiler"
+}
+
+need_python() {
+    [ -e "$HERE/python" ] && return
+    unpack arm64 "$ARM" python3 python3-numpy python3-pytest python3-hypothesis python3-mpmath python3-scipy \
+        libpython3.11-dev
+    touch "$HERE/python"
+}
+
+need_tools
+need_compiler
+export RUSTC=$HERE/rustc
+export CARGO_TARGET_DIR=$HERE/build
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
+# Fewer steps: emulation is some fifty times slower.
+export WALK_STRIDE=${WALK_STRIDE:-40009} WALK_POINTS=${WALK_POINTS:-30000}
+
+what=${1:-test}
+shift || true
+case $what in
+    test) cargo test --no-default-features --release --target "$TARGET" --lib --tests "$@" ;;
+    walk) cargo run --no-default-features --release --target "$TARGET" --example walk -- neon "${1:-9973}" ;;
+    python)
+        need_python
+        wheels=$HERE/wheels
+        rm -rf "$wheels"
+        PYO3_CROSS_LIB_DIR=$ARM/usr/lib PYO3_CROSS_PYTHON_VERSION=3.11 \
+            "${MATURIN:-maturin}" build --release --target "$TARGET" --out "$wheels"
+        python3 -m zipfile -e "$wheels"/*.whl "$wheels/site"
+        blas=$ARM/usr/lib/aarch64-linux-gnu/blas:$ARM/usr/lib/aarch64-linux-gnu/lapack
+        exec qemu-aarch64 -L "$ARM" -E PYTHONHOME="$ARM/usr" -E LD_LIBRARY_PATH="$blas" \
+            -E PYTHONPATH="$wheels/site:$ARM/usr/lib/python3/dist-packages" \
+            "$ARM/usr/bin/python3.11" -m pytest "$@"
+        ;;
+    *)
+        say "what is '$what'?"
+        exit 2
+        ;;
+esac
