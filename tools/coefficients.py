@@ -247,6 +247,7 @@ def main():
     problems = (
         Problem("EXP", mp.exp, [mpf(1), mpf(1)], -reach, reach),
         Problem("LOG1P", mp.log1p, [mpf(0), mpf(1)], mpf(0), mpf(1)),
+        Problem("LOG", mp.log1p, [mpf(0), mpf(1)], 1 - mp.sqrt(2), mp.sqrt(2) - 1),
     )
     numbers = derive(formats, problems, report=not args.check)
     missing = missing_numbers(numbers, args.check) if args.check else []

@@ -12,4 +12,5 @@ pub mod exact_tile;
 pub mod factors;
 mod grid;
 pub mod reduce;
+pub mod rows;
 pub mod tile;

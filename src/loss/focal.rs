@@ -63,6 +63,26 @@ impl<R: Real> Gamma<R> {
         let Self { hi, lo, one_plus_twice } = self;
         Gamma { hi: V::splat(isa, hi), lo: V::splat(isa, lo), one_plus_twice: V::splat(isa, one_plus_twice) }
     }
+
+    /// The constants one by one, to be laid out as [`Gamma::load`] reads them.
+    #[inline(always)]
+    pub fn parts(self) -> [R; 3] {
+        [self.hi, self.lo, self.one_plus_twice]
+    }
+}
+
+impl<V: Vector> Gamma<V> {
+    /// A gamma for each lane, from arrays of the [`Gamma::parts`].
+    ///
+    /// # Safety
+    /// The arrays must be valid for reading `LANES` elements.
+    #[inline(always)]
+    pub unsafe fn load(isa: V::Isa, [hi, lo, one_plus_twice]: [*const V::Real; 3]) -> Self {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            Self { hi: V::load(isa, hi), lo: V::load(isa, lo), one_plus_twice: V::load(isa, one_plus_twice) }
+        }
+    }
 }
 
 impl<V: Vector> Gamma<V>
@@ -161,12 +181,31 @@ where
     /// The intermediate values at z. A NaN comes through to every result.
     #[inline(always)]
     pub fn new(z: V, gamma: &Gamma<V>) -> Self {
+        Self::at::<false>(z, z.constant(V::Real::ZERO), gamma)
+    }
+
+    /// The intermediate values at z + `z_lo`, where `z_lo` is no more than the rounding error of z, and
+    /// 0 where z is saturated. Without `LOW` it is not looked at.
+    #[inline(always)]
+    pub fn at<const LOW: bool>(z: V, z_lo: V, gamma: &Gamma<V>) -> Self {
         let zero = z.constant(V::Real::ZERO);
         let one = z.constant(V::Real::ONE);
         let limit = z.constant(V::Real::SATURATED);
 
+        let likely = zero.lt(z);
+        // What z_lo adds to |z|, to max(z, 0) and to max(-z, 0).
+        let (magnitude_lo, likely_lo, unlikely_lo) = if LOW {
+            let opposite = -z_lo;
+            (
+                V::select(likely, z_lo, opposite),
+                V::select(likely, z_lo, zero),
+                V::select(likely, zero, opposite),
+            )
+        } else {
+            (zero, zero, zero)
+        };
         let magnitude = limit.min_or(z.abs());
-        let exponential = exp_neg(magnitude, zero, V::Real::P_SHIFT);
+        let exponential = exp_neg(magnitude, magnitude_lo, V::Real::P_SHIFT);
         let (e, e_lo) = exponential.scaled_by(V::Real::P_UNSCALE);
         let sum = one + e;
         let sum_lo = e - (sum - one);
@@ -177,16 +216,22 @@ where
         let large = one - small;
         let (softplus, softplus_lo) = log1p(e, e_lo, inverse);
 
-        let likely = zero.lt(z);
         let p = V::select(likely, large, small);
         let q = V::select(likely, small, large);
         let modulation = if POWER == power::GENERAL {
-            gamma.power_of_q(V::select(likely, magnitude, zero), softplus, softplus_lo)
+            let lo = if LOW { softplus_lo + likely_lo } else { softplus_lo };
+            gamma.power_of_q(V::select(likely, magnitude, zero), softplus, lo)
         } else {
             q
         };
         // Where the power costs an ulp or two less, this one need not be spent on.
-        let softplus = if POWER <= 2 { softplus } else { softplus + softplus_lo };
+        let softplus = if LOW {
+            softplus + (softplus_lo + unlikely_lo)
+        } else if POWER <= 2 {
+            softplus
+        } else {
+            softplus + softplus_lo
+        };
 
         let scale = z.constant(V::Real::P_SCALE);
         let vanishing = V::select(magnitude.lt(limit), exponential.scaled(), zero);

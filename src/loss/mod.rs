@@ -2,5 +2,6 @@
 
 pub mod focal;
 mod sigmoid;
+pub mod softmax;
 
 pub use sigmoid::{Hessian, Normalizer, Reduction, SigmoidFocalLoss};

@@ -18,6 +18,10 @@ pub trait ExpConstants: Sized + 'static {
     const LN2_LO: Self;
     /// 1.5 * 2^(mantissa bits): a sum with it is rounded to an integer, which stands in the low bits.
     const TO_INTEGER: Self;
+    /// 2^(mantissa bits): a number whose low bits are an integer.
+    const INTEGER: Self;
+    /// The exponent field of 1.
+    const EXPONENT_OF_ONE: Self;
 }
 
 impl ExpConstants for f32 {
@@ -27,6 +31,8 @@ impl ExpConstants for f32 {
     const LN2_HI: f32 = 0.693_145_75;
     const LN2_LO: f32 = 1.428_606_8e-6;
     const TO_INTEGER: f32 = 12_582_912.0;
+    const INTEGER: f32 = 8_388_608.0;
+    const EXPONENT_OF_ONE: f32 = 127.0;
 }
 
 impl ExpConstants for f64 {
@@ -47,6 +53,8 @@ impl ExpConstants for f64 {
     const LN2_HI: f64 = 0.693_147_180_560_117_7;
     const LN2_LO: f64 = -1.723_944_452_561_483_5e-13;
     const TO_INTEGER: f64 = 6_755_399_441_055_744.0;
+    const INTEGER: f64 = 4_503_599_627_370_496.0;
+    const EXPONENT_OF_ONE: f64 = 1023.0;
 }
 
 /// exp of something, scale * (head + tail), the tail no more than the rounding error of the head.
@@ -83,6 +91,12 @@ impl<V: Vector> Exponential<V> {
     #[inline(always)]
     pub fn scaled(self) -> V {
         self.head * self.scale
+    }
+
+    /// Both parts, with the bias.
+    #[inline(always)]
+    pub fn parts(self) -> (V, V) {
+        (self.head * self.scale, self.tail * self.scale)
     }
 
     /// Both parts times `unscale`, the power of two that takes the bias out: each is rounded into the

@@ -29,11 +29,13 @@ pub mod neon;
 mod pair;
 pub mod portable;
 mod stream;
+mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use pair::Pair;
 pub use stream::{fence, stream};
+pub use transpose::transpose;
 
 /// A proof that the processor at hand runs an instruction set.
 pub trait Isa: Copy + Send + Sync + 'static {
@@ -41,6 +43,10 @@ pub trait Isa: Copy + Send + Sync + 'static {
     type F32: Vector<Isa = Self, Real = f32>;
     /// The group of float64 lanes that kernels work on.
     type F64: Vector<Isa = Self, Real = f64>;
+    /// A shorter group of float32 lanes, for work along rows: their number divides 32.
+    type RowF32: Vector<Isa = Self, Real = f32>;
+    /// A shorter group of float64 lanes, for work along rows: their number divides 16.
+    type RowF64: Vector<Isa = Self, Real = f64>;
 
     /// The name that users see and that `FOCALGRAD_ISA` takes.
     const NAME: &'static str;
@@ -121,6 +127,10 @@ pub trait Vector:
     /// The integer stands in the low bits of `shifted`, which is the integer plus 1.5 * 2^23
     /// (float32) or 1.5 * 2^52 (float64).
     fn add_exponent(self, shifted: Self) -> Self;
+
+    /// The exponent field of positive numbers as a whole number: the binary exponent plus its bias,
+    /// 0 for subnormals.
+    fn biased_exponent(self) -> Self;
 
     /// The sum of the bits as integers, modulo 2^32 (float32) or 2^64 (float64).
     fn add_bits(self, other: Self) -> Self;

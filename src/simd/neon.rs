@@ -13,6 +13,8 @@ pub struct Neon(());
 impl Isa for Neon {
     type F32 = Pair<Pair<F32x4>>;
     type F64 = Pair<Pair<F64x2>>;
+    type RowF32 = Pair<Pair<F32x4>>;
+    type RowF64 = Pair<Pair<F64x2>>;
 
     const NAME: &'static str = "neon";
 
@@ -48,8 +50,8 @@ macro_rules! vector {
     (
         $(#[$doc:meta])* $name:ident: $real:ident x $lanes:literal in $register:ident, mask $mask:ident,
         $splat:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident $neg:ident $abs:ident
-        $fma:ident $fms:ident $to_bits:ident $from_bits:ident $add_bits:ident $shift:ident by $mantissa:literal
-        $lt:ident $eq:ident $or:ident $select:ident
+        $fma:ident $fms:ident $to_bits:ident $from_bits:ident $add_bits:ident $shift:ident $shift_right:ident by $mantissa:literal
+        $to_float:ident         $lt:ident $eq:ident $or:ident $select:ident
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -132,6 +134,11 @@ macro_rules! vector {
                 unsafe { Self($from_bits($add_bits($to_bits(self.0), $shift::<$mantissa>($to_bits(shifted.0))))) }
             }
             #[inline(always)]
+            fn biased_exponent(self) -> Self {
+                // SAFETY: the vector proves NEON.
+                unsafe { Self($to_float($shift_right::<$mantissa>($to_bits(self.0)))) }
+            }
+            #[inline(always)]
             fn add_bits(self, other: Self) -> Self {
                 // SAFETY: the vector proves NEON.
                 unsafe { Self($from_bits($add_bits($to_bits(self.0), $to_bits(other.0)))) }
@@ -164,14 +171,14 @@ vector! {
     /// 4 lanes of float32.
     F32x4: f32 x 4 in float32x4_t, mask uint32x4_t,
     vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 vmulq_f32 vdivq_f32 vnegq_f32 vabsq_f32
-    vfmaq_f32 vfmsq_f32 vreinterpretq_s32_f32 vreinterpretq_f32_s32 vaddq_s32 vshlq_n_s32 by 23
-    vcltq_f32 vceqq_f32 vorrq_u32 vbslq_f32
+    vfmaq_f32 vfmsq_f32 vreinterpretq_s32_f32 vreinterpretq_f32_s32 vaddq_s32 vshlq_n_s32 vshrq_n_s32 by 23
+    vcvtq_f32_s32 vcltq_f32 vceqq_f32 vorrq_u32 vbslq_f32
 }
 
 vector! {
     /// 2 lanes of float64.
     F64x2: f64 x 2 in float64x2_t, mask uint64x2_t,
     vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vsubq_f64 vmulq_f64 vdivq_f64 vnegq_f64 vabsq_f64
-    vfmaq_f64 vfmsq_f64 vreinterpretq_s64_f64 vreinterpretq_f64_s64 vaddq_s64 vshlq_n_s64 by 52
-    vcltq_f64 vceqq_f64 vorrq_u64 vbslq_f64
+    vfmaq_f64 vfmsq_f64 vreinterpretq_s64_f64 vreinterpretq_f64_s64 vaddq_s64 vshlq_n_s64 vshrq_n_s64 by 52
+    vcvtq_f64_s64 vcltq_f64 vceqq_f64 vorrq_u64 vbslq_f64
 }

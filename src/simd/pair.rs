@@ -102,6 +102,11 @@ impl<V: Vector> Vector for Pair<V> {
     }
 
     #[inline(always)]
+    fn biased_exponent(self) -> Self {
+        Self(self.0.biased_exponent(), self.1.biased_exponent())
+    }
+
+    #[inline(always)]
     fn add_bits(self, other: Self) -> Self {
         Self(self.0.add_bits(other.0), self.1.add_bits(other.1))
     }

@@ -16,6 +16,8 @@ pub struct Portable(());
 impl Isa for Portable {
     type F32 = F32x4;
     type F64 = F64x2;
+    type RowF32 = F32x4;
+    type RowF64 = F64x2;
 
     const NAME: &'static str = "portable";
 
@@ -142,6 +144,10 @@ macro_rules! vector {
                 zip!($name: self, shifted => |a, n| {
                     $real::from_bits(a.to_bits().wrapping_add(n.to_bits() << $mantissa))
                 })
+            }
+            #[inline(always)]
+            fn biased_exponent(self) -> Self {
+                zip!($name: self => |a| (a.to_bits() >> $mantissa) as $real)
             }
             #[inline(always)]
             fn add_bits(self, other: Self) -> Self {

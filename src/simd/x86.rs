@@ -6,7 +6,7 @@ macro_rules! x86_vector {
         $(#[$doc:meta])* $name:ident of $isa:ident: $real:ident x $lanes:literal in $register:ident, mask $mask:ident,
         $splat:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
         $fmadd:ident $fnmadd:ident $fmsub:ident $max:ident $min:ident $abs:ident $xor:ident
-        $to_bits:ident $from_bits:ident $add_bits:ident $shift:ident by $mantissa:literal
+        $to_bits:ident $from_bits:ident $add_bits:ident $shift:ident $shift_right:ident by $mantissa:literal $or_bits:ident
         $cmp:ident $either:ident $select:ident
     ) => {
         $(#[$doc])*
@@ -89,6 +89,18 @@ macro_rules! x86_vector {
             fn add_exponent(self, shifted: Self) -> Self {
                 // SAFETY: the vector proves the instruction set.
                 unsafe { Self($from_bits($add_bits($to_bits(self.0), $shift::<$mantissa>($to_bits(shifted.0))))) }
+            }
+            #[inline(always)]
+            fn biased_exponent(self) -> Self {
+                let integer = Self::splat(self.isa(), <$real as ExpConstants>::INTEGER);
+                // SAFETY: the vector proves the instruction set.
+                let sum = unsafe {
+                    Self($from_bits($or_bits(
+                        $shift_right::<$mantissa>($to_bits(self.0)),
+                        $to_bits(integer.0),
+                    )))
+                };
+                sum - integer
             }
             #[inline(always)]
             fn add_bits(self, other: Self) -> Self {

@@ -1,0 +1,227 @@
+//! A run of rows, batch by batch: what happens in which order.
+
+use std::ptr::copy_nonoverlapping;
+
+use super::chunks::Join;
+use super::margins::stage;
+use super::spread::Spread;
+use super::sums::Sums;
+use super::tile::{Tile, emit, fetch, put_targets, take_targets};
+use super::{Constants, Form, Operands, PerClass, Plan, RowReal, Scratch, State};
+use crate::kernel::elementwise::output;
+use crate::simd::AnyIsa;
+
+const HESS: u8 = output::CURVATURE | output::GAUSS_NEWTON;
+
+/// Computes a set of outputs ([`output`]) for a run of rows.
+///
+/// `form` is for tests: left to itself the kernel takes the faster one, and the results are the same.
+///
+/// # Safety
+/// The operands that are used must be valid for `rows` rows and `classes` classes and aligned to their
+/// type; targets must be less than `classes`, and so long must be the lists of [`Constants`]. A result
+/// must either be exactly the memory of the logits or share none with it, and share none with another.
+pub unsafe fn run<R: RowReal>(
+    isa: AnyIsa,
+    constants: &Constants<R>,
+    operands: &Operands<R>,
+    outputs: u8,
+    form: Option<Form>,
+    scratch: &mut Scratch<R>,
+) {
+    if operands.rows == 0 || operands.classes == 0 {
+        return;
+    }
+    let plan = Plan::new(operands, form);
+    let tiles = if outputs & output::GRAD != 0 && outputs & HESS != 0 { 2 } else { 1 };
+    // A cache line more, to align the tiles.
+    let align = 64 / size_of::<R>();
+    let needed = tiles * plan.len() + align;
+    if scratch.tiles.len() < needed {
+        scratch.tiles.resize(needed, R::ZERO);
+    }
+    let memory = scratch.tiles.as_mut_ptr();
+    let data = memory.wrapping_add(memory.align_offset(64).min(align));
+    let tile = Tile { data, pitch: plan.pitch, form: plan.form, rows: 0, classes: plan.classes };
+    let hess = if tiles == 2 { Tile { data: data.wrapping_add(plan.len()), ..tile } } else { tile };
+    let mut batch = Batch { isa, constants, operands, outputs, tile, hess, state: &mut scratch.state };
+    let mut row = 0;
+    while row < operands.rows {
+        batch.tile.rows = plan.rows.min(operands.rows - row);
+        batch.hess.rows = batch.tile.rows;
+        // SAFETY: the rows are among those that the caller vouches for.
+        unsafe { batch.run(row) };
+        row += batch.tile.rows;
+    }
+}
+
+/// A batch of rows.
+struct Batch<'a, R> {
+    isa: AnyIsa,
+    constants: &'a Constants<'a, R>,
+    operands: &'a Operands<R>,
+    outputs: u8,
+    tile: Tile<R>,
+    hess: Tile<R>,
+    state: &'a mut State<R>,
+}
+
+impl<R: RowReal> Batch<'_, R> {
+    /// The rows from `row` on, as many as the tile has.
+    ///
+    /// # Safety
+    /// As [`run`], for these rows.
+    unsafe fn run(&mut self, row: usize) {
+        let (classes, chunk) = (self.operands.classes, R::CHUNK.min(self.operands.classes));
+        let rows = self.tile.rows;
+        let mut class = 0;
+        while class < classes {
+            self.tile.classes = chunk.min(classes - class);
+            // SAFETY: handed through from the caller.
+            unsafe { self.exponentials(row, class, false) };
+            if class > 0 {
+                self.isa.vectorize(Join { rows, state: self.state });
+            }
+            if class + chunk < classes {
+                std::mem::swap(&mut self.state.summary, &mut self.state.before);
+            }
+            class += chunk;
+        }
+        // SAFETY: handed through from the caller.
+        unsafe { self.weigh(row) };
+        stage(self.constants.power)(self.isa, self.constants, rows, self.outputs, self.state);
+        if self.outputs & output::VALUE != 0 {
+            // SAFETY: handed through from the caller.
+            unsafe {
+                copy_nonoverlapping(self.state.value.as_ptr(), self.operands.value.add(row), rows);
+            }
+        }
+        if self.outputs & !output::VALUE == 0 {
+            return;
+        }
+        let mut class = 0;
+        while class < classes {
+            self.tile.classes = chunk.min(classes - class);
+            self.hess.classes = self.tile.classes;
+            // SAFETY: handed through from the caller.
+            unsafe {
+                if chunk < classes {
+                    self.exponentials(row, class, true);
+                }
+                self.results(row, class);
+            }
+            class += chunk;
+        }
+    }
+
+    /// Brings in a chunk and leaves its exponentials in the tile.
+    ///
+    /// # Safety
+    /// As [`run`], for the rows and classes from these on.
+    unsafe fn exponentials(&mut self, row: usize, class: usize, known: bool) {
+        let Self { isa, operands, tile, .. } = *self;
+        // SAFETY: handed through from the caller.
+        unsafe {
+            fetch(isa, &operands.logits, row, class, &tile);
+            take_targets(&tile, class, operands.targets.add(row), &mut self.state.target);
+        }
+        let summary = &mut self.state.summary;
+        if self.outputs & HESS != 0 {
+            isa.vectorize(Sums::<R, true> { tile, known, summary });
+        } else {
+            isa.vectorize(Sums::<R, false> { tile, known, summary });
+        }
+    }
+
+    /// Lays out what each row's target and sample bring.
+    ///
+    /// # Safety
+    /// As [`run`], for the rows from this on.
+    unsafe fn weigh(&mut self, row: usize) {
+        let Self { constants, operands, tile, ref mut state, .. } = *self;
+        let by_class = [
+            (constants.value, &mut state.value_weight),
+            (constants.grad, &mut state.grad_weight),
+            (constants.hess, &mut state.hess_weight),
+        ];
+        for (weights, of_row) in by_class {
+            if let PerClass::Each(weights) = weights {
+                for (r, weight) in of_row.iter_mut().enumerate().take(tile.rows) {
+                    // SAFETY: handed through from the caller. An ignored row has no weight.
+                    let target = unsafe { operands.targets.add(row + r).read() };
+                    *weight = weights.get(target as usize).copied().unwrap_or(R::ZERO);
+                }
+            }
+        }
+        if let PerClass::Each(gammas) = constants.gamma {
+            for r in 0..tile.rows {
+                // SAFETY: handed through from the caller.
+                let target = unsafe { operands.targets.add(row + r).read() };
+                let parts = gammas.get(target as usize).map_or([R::ZERO; 3], |gamma| gamma.parts());
+                for (of_row, part) in state.gamma.iter_mut().zip(parts) {
+                    of_row[r] = part;
+                }
+            }
+        }
+        for r in 0..tile.rows {
+            // SAFETY: handed through from the caller.
+            let (ignored, weight) = unsafe {
+                let weights = operands.weights;
+                let weight = if weights.is_null() { R::ONE } else { weights.add(row + r).read() };
+                (operands.targets.add(row + r).read() < 0, weight)
+            };
+            // The sum makes -0.0 a +0.0.
+            state.sample[r] = weight + R::ZERO;
+            if state.summary.infinite[r] {
+                // The limit, unless the target's logit is infinite too.
+                let finite = state.target[r] <= R::HIGHEST;
+                state.target[r] = if finite { R::NEG_INFINITY } else { R::NAN };
+            }
+            if ignored {
+                state.forget(r);
+            }
+        }
+    }
+
+    /// Computes the results of the exponentials in the tile and writes them.
+    ///
+    /// # Safety
+    /// As [`run`], for the rows and classes from these on.
+    unsafe fn results(&mut self, row: usize, class: usize) {
+        let Self { isa, operands, outputs, tile, hess, .. } = *self;
+        let state = &*self.state;
+        let both = outputs & output::GRAD != 0 && outputs & HESS != 0;
+        if both {
+            isa.vectorize(Spread::<R, true, true> { tile, hess, state });
+        } else if outputs & HESS != 0 {
+            isa.vectorize(Spread::<R, false, true> { tile, hess, state });
+        } else {
+            isa.vectorize(Spread::<R, true, false> { tile, hess, state });
+        }
+        // SAFETY: handed through from the caller.
+        unsafe {
+            let targets = operands.targets.add(row);
+            if outputs & output::GRAD != 0 {
+                put_targets(&tile, class, targets, &state.grad);
+                emit(isa, &tile, &operands.grad, row, class, operands.streamed);
+            }
+            if outputs & HESS != 0 {
+                put_targets(&hess, class, targets, &state.hess);
+                emit(isa, &hess, &operands.hess, row, class, operands.streamed);
+            }
+        }
+    }
+}
+
+impl<R: RowReal> State<R> {
+    /// Makes a row one without weight whose results are all +0.0.
+    fn forget(&mut self, row: usize) {
+        self.sample[row] = R::ZERO;
+        self.target[row] = R::ZERO;
+        self.summary.max[row] = R::ZERO;
+        self.summary.sum_head[row] = R::P_SCALE;
+        self.summary.sum_tail[row] = R::ZERO;
+        self.summary.rest_head[row] = R::ZERO;
+        self.summary.rest_tail[row] = R::ZERO;
+    }
+}

@@ -1,0 +1,257 @@
+//! The softmax focal loss over rows of logits: one target class, one loss a row, one gradient and one
+//! Hessian a logit.
+//!
+//! A batch of rows goes through a tile of private memory, which holds in turn the logits ([`tile`]), the
+//! exponentials ([`sums`]) and the results ([`spread`]). What belongs to a row as a whole is computed in
+//! between, for many rows at a time ([`margins`]). Lanes lie across rows where the classes are few or
+//! their axis is strided, and across classes elsewhere ([`tile::Form`]); results do not depend on it.
+//!
+//! A row of more than [`RowReal::CHUNK`] classes is brought in chunk by chunk: once for its sums, each
+//! relative to the chunk's largest logit, and once for its results.
+
+mod batch;
+mod chunks;
+mod margins;
+mod spread;
+mod sums;
+mod tile;
+
+use std::ops::{Add, Sub};
+
+use crate::loss::focal::{Gamma, Scales};
+use crate::real::Real;
+use crate::simd::{Isa, Vector};
+pub use batch::run;
+pub use tile::{Form, Matrix};
+
+/// What the kernels of rows need to know of an element type.
+pub trait RowReal: Real + Scales + Add<Output = Self> + Sub<Output = Self> {
+    /// The group of lanes that works on a tile: their number divides `PARTIAL_SUMS`.
+    type RowLanes<I: Isa>: Vector<Isa = I, Real = Self>;
+
+    /// Partial sums of a row, a power of two.
+    const PARTIAL_SUMS: usize;
+    /// Classes that are brought in at once: 128 KiB.
+    const CHUNK: usize = (128 << 10) / size_of::<Self>();
+    /// The highest finite number.
+    const HIGHEST: Self;
+    /// Infinity.
+    const INFINITY: Self;
+}
+
+/// The most partial sums.
+const MOST_PARTIAL_SUMS: usize = 32;
+
+impl RowReal for f32 {
+    type RowLanes<I: Isa> = I::RowF32;
+    const PARTIAL_SUMS: usize = 32;
+    const HIGHEST: Self = f32::MAX;
+    const INFINITY: Self = f32::INFINITY;
+}
+
+impl RowReal for f64 {
+    type RowLanes<I: Isa> = I::RowF64;
+    const PARTIAL_SUMS: usize = 16;
+    const HIGHEST: Self = f64::MAX;
+    const INFINITY: Self = f64::INFINITY;
+}
+
+/// One number for all classes, or one for each.
+#[derive(Clone, Copy, Debug)]
+pub enum PerClass<'a, T> {
+    /// The same for all.
+    Same(T),
+    /// By class.
+    Each(&'a [T]),
+}
+
+/// The numbers of a call that are the same for every row. Weights and gammas are the target class'.
+#[derive(Clone, Copy, Debug)]
+pub struct Constants<'a, R> {
+    /// The focusing parameter.
+    pub gamma: PerClass<'a, Gamma<R>>,
+    /// The class of gamma: [`power::of`] it, [`power::GENERAL`] if it differs by class.
+    pub power: u8,
+    /// What multiplies the loss.
+    pub value: PerClass<'a, R>,
+    /// What multiplies the gradient.
+    pub grad: PerClass<'a, R>,
+    /// What multiplies the Hessian.
+    pub hess: PerClass<'a, R>,
+}
+
+/// The operands of a run of rows. Those that are not used may be null. A result may be the very memory
+/// of the logits.
+#[derive(Clone, Copy, Debug)]
+pub struct Operands<R> {
+    /// Number of rows.
+    pub rows: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// Logits.
+    pub logits: Matrix<*const R>,
+    /// The target class of each row; negative: the row is ignored, all its results are +0.0.
+    pub targets: *const i64,
+    /// Sample weights, one a row; all 1 if null.
+    pub weights: *const R,
+    /// The loss of each row.
+    pub value: *mut R,
+    /// The gradient.
+    pub grad: Matrix<*mut R>,
+    /// The Hessian.
+    pub hess: Matrix<*mut R>,
+    /// Whether gradient and Hessian are written past the caches.
+    pub streamed: bool,
+}
+
+/// The most rows in a batch.
+const ROWS: usize = 256;
+
+/// What the classes of each row come to, for a batch of rows.
+#[repr(C, align(64))]
+struct Summary<R> {
+    /// The largest logit but the target's; the lowest finite number if it is lower.
+    max: [R; ROWS],
+    /// The sum of the scaled exponentials, in two parts.
+    sum_head: [R; ROWS],
+    sum_tail: [R; ROWS],
+    /// The sum of those that are smaller than the largest.
+    rest_head: [R; ROWS],
+    rest_tail: [R; ROWS],
+    /// Whether the largest logit was infinite.
+    infinite: [bool; ROWS],
+}
+
+/// Numbers that belong to a row, for a batch of rows.
+#[repr(C, align(64))]
+struct State<R> {
+    /// Of the chunk at hand, in the end of the whole row.
+    summary: Summary<R>,
+    /// Of the chunks before it.
+    before: Summary<R>,
+    /// The target's logit.
+    target: [R; ROWS],
+    /// The weight of the row, 0 if it is ignored.
+    sample: [R; ROWS],
+    /// What the target's class brings, where that differs by class.
+    value_weight: [R; ROWS],
+    grad_weight: [R; ROWS],
+    hess_weight: [R; ROWS],
+    gamma: [[R; ROWS]; 3],
+    /// The loss, and the target's gradient and Hessian.
+    value: [R; ROWS],
+    grad: [R; ROWS],
+    hess: [R; ROWS],
+    /// What the others' exponentials are multiplied with.
+    grad_first: [R; ROWS],
+    grad_second: [R; ROWS],
+    total: [R; ROWS],
+    inverse: [R; ROWS],
+    rest: [R; ROWS],
+    curvature: [R; ROWS],
+    descent: [R; ROWS],
+    unscale: [R; ROWS],
+}
+
+impl<R: Real> Summary<R> {
+    fn new() -> Self {
+        let zeros = [R::ZERO; ROWS];
+        let infinite = [false; ROWS];
+        Self { max: zeros, sum_head: zeros, sum_tail: zeros, rest_head: zeros, rest_tail: zeros, infinite }
+    }
+}
+
+impl<R: Real> State<R> {
+    fn new() -> Box<Self> {
+        let zeros = [R::ZERO; ROWS];
+        Box::new(Self {
+            summary: Summary::new(),
+            before: Summary::new(),
+            target: zeros,
+            sample: zeros,
+            value_weight: zeros,
+            grad_weight: zeros,
+            hess_weight: zeros,
+            gamma: [zeros; 3],
+            value: zeros,
+            grad: zeros,
+            hess: zeros,
+            grad_first: zeros,
+            grad_second: zeros,
+            total: zeros,
+            inverse: zeros,
+            rest: zeros,
+            curvature: zeros,
+            descent: zeros,
+            unscale: zeros,
+        })
+    }
+}
+
+/// Memory that a thread lends to one run after another.
+pub struct Scratch<R> {
+    tiles: Vec<R>,
+    state: Box<State<R>>,
+}
+
+impl<R: Real> Scratch<R> {
+    /// Memory that grows as it is needed.
+    pub fn new() -> Self {
+        Self { tiles: Vec::new(), state: State::new() }
+    }
+}
+
+impl<R: Real> Default for Scratch<R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How a run is cut into tiles.
+#[derive(Clone, Copy)]
+struct Plan {
+    form: Form,
+    /// Rows of a batch.
+    rows: usize,
+    /// Classes of a chunk.
+    classes: usize,
+    /// As in [`Tile`].
+    pitch: usize,
+}
+
+/// From so many classes on lanes lie across them, if their axis is contiguous.
+const LINES_FROM: usize = 40;
+
+impl Plan {
+    /// The form is a matter of speed alone: no result depends on it.
+    fn new<R: RowReal>(operands: &Operands<R>, form: Option<Form>) -> Self {
+        const TILE_BYTES: usize = 48 << 10;
+        const MOST_BYTES: usize = 256 << 10;
+        // The longest group of lanes: columns are padded to it, and lines to two of the shorter ones.
+        const GROUP: usize = 2 * MOST_PARTIAL_SUMS;
+        let elements = TILE_BYTES / size_of::<R>();
+        let contiguous = operands.logits.class == 1;
+        let fits = operands.classes * MOST_PARTIAL_SUMS * size_of::<R>() <= MOST_BYTES;
+        let columns = operands.classes < LINES_FROM || (!contiguous && fits);
+        let form = form.unwrap_or(if columns { Form::Columns } else { Form::Lines });
+        let classes = operands.classes.min(R::CHUNK);
+        if form == Form::Columns {
+            let most = (elements / classes / GROUP * GROUP).clamp(MOST_PARTIAL_SUMS, ROWS);
+            let rows = most.min(operands.rows);
+            return Self { form, rows, classes, pitch: rows.next_multiple_of(MOST_PARTIAL_SUMS) };
+        }
+        let pitch = classes.next_multiple_of(GROUP);
+        // A strided axis is read by whole cache lines of neighbouring rows.
+        let fewest = if contiguous { 1 } else { 64 / size_of::<R>() };
+        let rows = (elements / pitch).clamp(fewest, ROWS).min(operands.rows);
+        Self { form, rows, classes, pitch }
+    }
+
+    /// Elements of a tile.
+    fn len(&self) -> usize {
+        match self.form {
+            Form::Columns => self.pitch * self.classes,
+            Form::Lines => self.pitch * self.rows,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Calls of the kernel on vectors.
+
+use focalgrad::kernel::elementwise::output;
+use focalgrad::kernel::rows::{Constants, Form, Matrix, Operands, PerClass, RowReal, Scratch, run};
+use focalgrad::loss::focal::{Gamma, power};
+use focalgrad::simd::AnyIsa;
+
+/// The results of a set of rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Results<R> {
+    pub value: Vec<R>,
+    pub grad: Vec<R>,
+    pub hess: Vec<R>,
+}
+
+/// A case: logits in rows, and how they are handed over.
+#[derive(Clone)]
+pub struct Case<'a, R> {
+    pub classes: usize,
+    /// By rows.
+    pub logits: &'a [R],
+    pub targets: &'a [i64],
+    pub weights: Option<&'a [R]>,
+    pub gamma: f64,
+    /// Whether the class axis comes first in memory.
+    pub class_first: bool,
+    pub form: Option<Form>,
+    pub streamed: bool,
+}
+
+impl<'a, R: RowReal> Case<'a, R> {
+    pub fn new(classes: usize, logits: &'a [R], targets: &'a [i64], gamma: f64) -> Self {
+        let (class_first, form, streamed) = (false, None, false);
+        Self { classes, logits, targets, weights: None, gamma, class_first, form, streamed }
+    }
+
+    pub fn constants(&self) -> Constants<'static, R> {
+        let one = PerClass::Same(R::ONE);
+        let gamma = PerClass::Same(Gamma::new(self.gamma));
+        Constants { gamma, power: power::of(self.gamma), value: one, grad: one, hess: one }
+    }
+
+    pub fn run(&self, isa: AnyIsa, outputs: u8) -> Results<R> {
+        self.run_with(isa, outputs, &self.constants(), &mut Scratch::new())
+    }
+
+    /// Whatever the layout, results come back by rows.
+    pub fn run_with(
+        &self,
+        isa: AnyIsa,
+        outputs: u8,
+        constants: &Constants<R>,
+        scratch: &mut Scratch<R>,
+    ) -> Results<R> {
+        let (rows, classes) = (self.targets.len(), self.classes);
+        assert_eq!(rows * classes, self.logits.len());
+        let turned;
+        let logits = if self.class_first {
+            turned = turn(self.logits, rows, classes);
+            turned.as_slice()
+        } else {
+            self.logits
+        };
+        let (row, class) = if self.class_first { (1, rows as isize) } else { (classes as isize, 1) };
+        // NaN shows what was not written.
+        let mut value = vec![R::NAN; rows];
+        let [mut grad, mut hess] = [vec![R::NAN; logits.len()], vec![R::NAN; logits.len()]];
+        let operands = Operands {
+            rows,
+            classes,
+            logits: Matrix { data: logits.as_ptr(), row, class },
+            targets: self.targets.as_ptr(),
+            weights: self.weights.map_or(std::ptr::null(), |weights| weights.as_ptr()),
+            value: value.as_mut_ptr(),
+            grad: Matrix { data: grad.as_mut_ptr(), row, class },
+            hess: Matrix { data: hess.as_mut_ptr(), row, class },
+            streamed: self.streamed,
+        };
+        // SAFETY: all arrays are as long as rows and classes say.
+        unsafe { run(isa, constants, &operands, outputs, self.form, scratch) };
+        if self.class_first {
+            grad = turn(&grad, classes, rows);
+            hess = turn(&hess, classes, rows);
+        }
+        if outputs & output::VALUE == 0 {
+            value.clear();
+        }
+        if outputs & output::GRAD == 0 {
+            grad.clear();
+        }
+        if outputs & !(output::VALUE | output::GRAD) == 0 {
+            hess.clear();
+        }
+        Results { value, grad, hess }
+    }
+}
+
+fn turn<R: Copy>(matrix: &[R], rows: usize, columns: usize) -> Vec<R> {
+    (0..columns).flat_map(|c| (0..rows).map(move |r| matrix[r * columns + c])).collect()
+}
+
+/// The bits of numbers, all NaNs the same.
+pub fn bits<R: RowReal>(numbers: &[R]) -> Vec<u64> {
+    let bits = |x: f64| if x.is_nan() { u64::MAX } else { x.to_bits() };
+    numbers.iter().map(|x| bits(x.to_f64())).collect()
+}
+
+/// A sequence of pseudorandom numbers in [0, 1) (xorshift64*).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> f64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 * 2.0_f64.powi(-53)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() * n as f64) as usize
+    }
+}
+
+/// Kinds of rows that [`row`] makes.
+pub const KINDS: usize = 12;
+
+/// A row that is hard in one way or another.
+pub fn row(kind: usize, classes: usize, random: &mut Random) -> (Vec<f64>, i64) {
+    let target = random.below(classes);
+    let mut z: Vec<f64> = (0..classes).map(|_| random.next() * 10.0 - 5.0).collect();
+    let other = random.below(classes);
+    let distance = random.next() * 100.0;
+    match kind {
+        0 => {}
+        1 => z.fill(3.3),
+        2 => z[other] += distance,
+        3 => z.iter_mut().for_each(|z| *z *= 200.0),
+        4 => z.iter_mut().for_each(|z| *z += 1e4),
+        5 => z.iter_mut().for_each(|z| *z = if random.next() < 0.3 { f64::NEG_INFINITY } else { *z }),
+        // Every term as large as the sum before it.
+        6 => z.iter_mut().enumerate().for_each(|(k, z)| *z = (k / 32) as f64 * 0.693_147),
+        // All but the largest far below and equal.
+        7 => {
+            z.fill(-1.3 - distance / 2.0);
+            z[other] = 2.7;
+        }
+        // An unlikely target.
+        8 => z[target] -= distance,
+        // A likely target.
+        9 => z[target] += distance,
+        // Two close to the top and a target below all.
+        10 => {
+            z[other] += distance;
+            let second = random.below(classes);
+            z[second] = z[other] - random.next() * 20.0;
+            z[target] -= 1.2 * distance;
+        }
+        // Margins around 0.
+        _ => {
+            let sum: f64 = z.iter().enumerate().filter(|&(k, _)| k != target).map(|(_, z)| z.exp()).sum();
+            z[target] = if classes > 1 { sum.ln() + (random.next() - 0.5) * 1e-3 } else { 0.0 };
+        }
+    }
+    if z[target] == f64::NEG_INFINITY {
+        z[target] = -2.0;
+    }
+    (z, target as i64)
+}

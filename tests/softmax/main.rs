@@ -1,0 +1,8 @@
+//! The softmax focal loss over rows: how far from the truth, and whether its bits depend on anything
+//! that they should not depend on.
+
+mod accuracy;
+mod bits;
+mod dd;
+mod harness;
+mod limits;
