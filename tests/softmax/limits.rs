@@ -177,7 +177,8 @@ fn ignored_rows_are_zero_whatever_they_hold() {
     for isa in AnyIsa::available() {
         for form in [Form::Columns, Form::Lines] {
             let form = Some(form);
-            let three = Case { form, ..Case::new(20, &logits, &[-1, target, i64::MIN], 2.0) };
+            let targets = [-1, target, i64::MIN];
+            let three = Case { form, ..Case::new(20, &logits, &targets, 2.0) };
             let one = Case::new(20, &z, &[target], 2.0).run(isa, VALUE | GRAD);
             let Results { value, grad, .. } = three.run(isa, VALUE | GRAD);
             assert_eq!(bits(&value), bits(&[0.0, one.value[0], 0.0]));
