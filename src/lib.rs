@@ -8,7 +8,8 @@
 //! | [`element`] | which types do arrays hold, and how do they become those? |
 //! | [`simd`] | what does an instruction set offer, and which one runs? |
 //! | [`math`] | how are exp and log1p computed? |
-//! | [`loss`] | which formula, with which parameters? |
+//! | [`params`] | which parameters has a loss, and what may they be? |
+//! | [`loss`] | which formula? |
 //! | [`kernel`] | how does a formula run over a tile of memory? |
 //! | [`layout`] | in which order are elements visited, and where are they? |
 //! | [`exec`] | how does a whole array become tiles, and where do sums meet? |
@@ -26,6 +27,7 @@ pub mod kernel;
 pub mod layout;
 pub mod loss;
 pub mod math;
+pub mod params;
 pub mod pool;
 pub mod real;
 pub mod simd;

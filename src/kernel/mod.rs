@@ -10,7 +10,7 @@ pub mod elementwise;
 pub mod exact;
 pub mod exact_tile;
 pub mod factors;
-mod grid;
+pub(crate) mod grid;
 pub mod reduce;
 pub mod rows;
 pub mod tile;

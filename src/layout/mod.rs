@@ -109,19 +109,45 @@ pub struct Plan<const N: usize> {
     /// Bytes from each operand's first element to the one that is visited first.
     starts: [isize; N],
     lays: [Lay; N],
+    /// Length of the innermost axis, and each operand's stride along it.
+    run: (usize, [isize; N]),
     rectangles: Option<Box<Rectangles<N>>>,
+}
+
+/// Elements along which every operand has one stride.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run<const N: usize> {
+    /// Where in the tile the run starts.
+    pub at: usize,
+    /// Number of elements.
+    pub len: usize,
+    /// Bytes from each operand's first element to the run's.
+    pub offsets: [isize; N],
+    /// Bytes from an element to the next, for each operand.
+    pub strides: [isize; N],
 }
 
 impl<const N: usize> Plan<N> {
     /// A plan for operands without gaps, all in the same order: `strides` is the size of an element, or 0.
     pub fn contiguous(len: usize, strides: [isize; N], tile: usize) -> Self {
         let lays = strides.map(|stride| Lay { inner: (len, stride), outer: Vec::new() });
-        Self { len, tile, tiles: len.div_ceil(tile), starts: [0; N], lays, rectangles: None }
+        let run = (len.max(1), strides);
+        Self { len, tile, tiles: len.div_ceil(tile), starts: [0; N], lays, run, rectangles: None }
     }
 
     /// A plan for operands with these strides, in bytes. An operand whose list of strides ends early does not vary
     /// along the axes that are left. Tiles have at most `tile` elements.
     pub fn new(shape: &[usize], strides: [&[isize]; N], tile: usize) -> Self {
+        Self::with_rectangles(shape, strides, tile, true)
+    }
+
+    /// As [`Plan::new`], but every tile is a number of runs: for elements that are large themselves, as rows of
+    /// classes are, and use whole cache lines in any order.
+    pub fn of_runs(shape: &[usize], strides: [&[isize]; N], tile: usize) -> Self {
+        Self::with_rectangles(shape, strides, tile, false)
+    }
+
+    fn with_rectangles(shape: &[usize], strides: [&[isize]; N], tile: usize, allowed: bool) -> Self {
         let len: usize = shape.iter().product();
         let mut starts = [0; N];
         // From the inside out.
@@ -138,9 +164,11 @@ impl<const N: usize> Plan<N> {
         }
         let axes = merge(&axes);
         let lays = std::array::from_fn(|operand| Lay::new(&axes, operand));
-        let rectangles = Rectangles::worth_it(&axes, tile).map(Box::new);
+        let run = axes.first().map_or((1, [0; N]), |inner| (inner.len, inner.strides));
+        let rectangles = Some(&axes).filter(|_| allowed).and_then(|axes| Rectangles::worth_it(axes, tile));
+        let rectangles = rectangles.map(Box::new);
         let tiles = rectangles.as_ref().map_or(len.div_ceil(tile), |rectangles| rectangles.count());
-        Self { len, tile, tiles, starts, lays, rectangles }
+        Self { len, tile, tiles, starts, lays, run, rectangles }
     }
 
     /// Number of elements.
@@ -178,6 +206,19 @@ impl<const N: usize> Plan<N> {
             Some(rectangles) => rectangles.len(number),
         };
         Tile { number, len }
+    }
+
+    /// The runs that a tile of a plan [`of_runs`](Self::of_runs) consists of, in order.
+    pub fn runs(&self, tile: Tile, mut visit: impl FnMut(Run<N>)) {
+        let (inner, strides) = self.run;
+        let (start, end) = (tile.number * self.tile, tile.number * self.tile + tile.len);
+        let mut at = start;
+        while at < end {
+            let len = (inner - at % inner).min(end - at);
+            let offsets = std::array::from_fn(|operand| self.starts[operand] + self.lays[operand].offset(at));
+            visit(Run { at: at - start, len, offsets, strides });
+            at += len;
+        }
     }
 
     /// The one piece that holds all of an operand's elements of a tile, if there is such a piece.

@@ -1,7 +1,7 @@
 //! The losses: one file for each formula, one for each set of parameters.
 
 pub mod focal;
-mod sigmoid;
+
 pub mod softmax;
 
-pub use sigmoid::{Hessian, Normalizer, Reduction, SigmoidFocalLoss};
+

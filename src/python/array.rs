@@ -92,6 +92,7 @@ pub fn is_scalar(object: &Bound<'_, PyAny>) -> bool {
 }
 
 /// A NumPy array whose elements the core can read.
+#[derive(Clone)]
 pub struct Array<'b, 'py> {
     /// What the caller calls it.
     pub name: &'static str,
@@ -155,8 +156,12 @@ impl<'b, 'py> Array<'b, 'py> {
     /// # Errors
     /// `TypeError` for what is no array or of another type, `ValueError` for another shape, an array that is
     /// read-only, or one whose elements meet.
-    pub fn output(name: &'static str, like: &Array<'_, '_>, object: &'b Bound<'py, PyAny>) -> PyResult<Self> {
-        let dtype = like.dtype.of_results();
+    pub fn output(
+        name: &'static str,
+        dtype: DType,
+        shape: &[npy_intp],
+        object: &'b Bound<'py, PyAny>,
+    ) -> PyResult<Self> {
         if !is_exact(object) {
             if !is_array(object) {
                 let takes = format!("a NumPy array of dtype {}", dtype.name());
@@ -169,8 +174,8 @@ impl<'b, 'py> Array<'b, 'py> {
             let got = format!("an array of dtype {}", object.getattr("dtype")?.str()?);
             return Err(Error::wrong_type(name, got, takes).into());
         };
-        if array.shape != like.shape {
-            let takes = format!("of the result's shape {}", shape_text(like.shape));
+        if array.shape != shape {
+            let takes = format!("of the result's shape {}", shape_text(shape));
             return Err(Error::value(name, shape_text(array.shape), takes).into());
         }
         if array.flags & NPY_ARRAY_WRITEABLE == 0 {
@@ -228,22 +233,21 @@ impl<'b, 'py> Array<'b, 'py> {
         Err(Error::value(self.name, format!("shape {}", shape_text(self.shape)), takes).into())
     }
 
-    /// The strides with which the array broadcasts to another's shape: 0 where it does not vary.
+    /// The strides with which the array broadcasts to the shape of `what`: 0 where it does not vary.
     ///
     /// # Errors
     /// `ValueError` showing both shapes if it does not, or would make the result larger.
-    pub fn broadcast_to(&self, other: &Array<'_, '_>) -> PyResult<Vec<isize>> {
+    pub fn broadcast_to(&self, what: &str, shape: &[npy_intp]) -> PyResult<Vec<isize>> {
         let refuse = || {
             let takes = format!(
-                "a number or an array that broadcasts to the shape of {}, {}",
-                other.name,
-                shape_text(other.shape)
+                "a number or an array that broadcasts to the shape of {what}, {}",
+                shape_text(shape)
             );
             Error::value(self.name, format!("shape {}", shape_text(self.shape)), takes)
         };
-        let missing = other.shape.len().checked_sub(self.shape.len()).ok_or_else(refuse)?;
+        let missing = shape.len().checked_sub(self.shape.len()).ok_or_else(refuse)?;
         let mut strides = vec![0; missing];
-        for ((&len, &stride), &wanted) in self.shape.iter().zip(self.strides).zip(&other.shape[missing..]) {
+        for ((&len, &stride), &wanted) in self.shape.iter().zip(self.strides).zip(&shape[missing..]) {
             strides.push(match len {
                 1 => 0,
                 _ if len == wanted => stride,
@@ -281,16 +285,16 @@ impl<'b, 'py> Array<'b, 'py> {
         Extent { start, size, shape: self.shape, strides: self.strides }
     }
 
-    /// A new array for results: of this one's shape and, as far as may be, memory order; its elements
-    /// uninitialised.
+    /// A new array for results: of this one's shape, or that without an axis, and, as far as may be, memory order;
+    /// its elements uninitialised.
     ///
     /// # Errors
     /// What NumPy raises, `MemoryError` above all.
-    pub fn allocate_like(&self) -> PyResult<Bound<'py, PyAny>> {
+    pub fn allocate_like(&self, without: Option<usize>) -> PyResult<Bound<'py, PyAny>> {
         let py = self.object.py();
         let array: *mut PyArrayObject = self.object.as_ptr().cast();
         // SAFETY: the interpreter is attached and the object an array. NumPy takes the reference to the
-        // descriptor, copies the shape, and returns a new reference or null with an exception set.
+        // descriptor, copies shape and strides, and returns a new reference or null with an exception set.
         unsafe {
             let descr = if self.dtype == self.dtype.of_results() {
                 let descr = (*array).fields.descr;
@@ -299,17 +303,37 @@ impl<'b, 'py> Array<'b, 'py> {
             } else {
                 PY_ARRAY_API.PyArray_DescrFromType(py, NPY_TYPES::NPY_DOUBLE as c_int)
             };
-            let made = if self.is_c() {
-                let null = ptr::null_mut();
-                let shape = self.shape.as_ptr().cast_mut();
-                let ty = get_type_object(py, NpyTypes::PyArray_Type);
-                let nd = self.shape.len() as c_int;
-                PY_ARRAY_API.PyArray_NewFromDescr(py, ty, descr, nd, shape, null, null.cast(), 0, null.cast())
+            let ty = get_type_object(py, NpyTypes::PyArray_Type);
+            let null = ptr::null_mut();
+            let new = |shape: *mut npy_intp, nd: usize, strides: *mut npy_intp| {
+                let nd = nd as c_int;
+                PY_ARRAY_API.PyArray_NewFromDescr(py, ty, descr, nd, shape, strides, null, 0, null.cast())
+            };
+            let made = if let Some(axis) = without {
+                let (mut shape, mut strides) = (self.shape.to_vec(), self.strides.to_vec());
+                shape.remove(axis);
+                strides.remove(axis);
+                pack(&shape, &mut strides, self.dtype.of_results().size());
+                new(shape.as_mut_ptr(), shape.len(), strides.as_mut_ptr())
+            } else if self.is_c() {
+                new(self.shape.as_ptr().cast_mut(), self.shape.len(), ptr::null_mut())
             } else {
                 PY_ARRAY_API.PyArray_NewLikeArray(py, array, NPY_ORDER::NPY_KEEPORDER, descr, 0)
             };
             Bound::from_owned_ptr_or_err(py, made)
         }
+    }
+}
+
+/// Makes strides those of an array without gaps whose axes keep their order, C order where strides are equal.
+fn pack(shape: &[npy_intp], strides: &mut [npy_intp], size: usize) {
+    let mut axes: Vec<usize> = (0..shape.len()).collect();
+    // Stable: of equal strides the last axis stays the innermost.
+    axes.sort_by_key(|&axis| std::cmp::Reverse(strides[axis].unsigned_abs()));
+    let mut step = size as npy_intp;
+    for &axis in axes.iter().rev() {
+        strides[axis] = step;
+        step *= shape[axis].max(1);
     }
 }
 

@@ -9,8 +9,10 @@ mod call;
 mod error;
 mod foreign;
 mod number;
+mod parameters;
 mod runtime;
 mod sigmoid;
+mod softmax;
 
 use pyo3::prelude::*;
 
@@ -24,6 +26,8 @@ mod _core {
     use super::runtime::{get_num_threads, set_num_threads};
     #[pymodule_export]
     use super::sigmoid::{SigmoidFocalLoss, sigmoid_focal_loss};
+    #[pymodule_export]
+    use super::softmax::{SoftmaxFocalLoss, softmax_focal_loss};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

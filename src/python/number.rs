@@ -6,19 +6,33 @@ use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
 use super::array::type_name;
 use crate::error::Error;
 
-/// The number that an object stands for, or None for a sequence of numbers, one a class.
+/// What a parameter may be.
+pub enum Numbers {
+    /// One number.
+    One(f64),
+    /// A sequence of numbers, one a class.
+    Many(Vec<f64>),
+}
+
+/// The number or the numbers that an object stands for: a list, a tuple or an array of one dimension.
 ///
 /// # Errors
-/// As [`number`].
+/// As [`number`], for each.
 pub fn number_or_sequence(
     argument: &'static str,
     takes: &str,
     object: &Bound<'_, PyAny>,
-) -> PyResult<Option<f64>> {
-    let is_array =
-        object.getattr_opt("ndim")?.is_some_and(|ndim| ndim.extract::<usize>().is_ok_and(|n| n > 0));
+) -> PyResult<Numbers> {
+    let dimensions = object.getattr_opt("ndim")?.and_then(|ndim| ndim.extract::<usize>().ok()).unwrap_or(0);
     let is_sequence = object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>();
-    if is_array || is_sequence { Ok(None) } else { number(argument, takes, object).map(Some) }
+    if !is_sequence && dimensions != 1 {
+        return number(argument, takes, object).map(Numbers::One);
+    }
+    let mut numbers = Vec::new();
+    for item in object.try_iter()? {
+        numbers.push(number(argument, takes, &item?)?);
+    }
+    Ok(Numbers::Many(numbers))
 }
 
 /// The number that an object stands for.

@@ -1,16 +1,31 @@
 //! The public class of the sigmoid focal loss, and its one-call function.
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
-use super::array::type_name;
-use super::call::{Arguments, Results, Wanted, evaluate};
-use super::number::{number, number_or_sequence};
-use crate::error::Error;
-use crate::loss::{self, Hessian, Normalizer, Reduction};
+use super::call::{Arguments, Results, Wanted, arguments, evaluate_sigmoid, missing};
+use super::parameters::{
+    CommonArguments, Given, Object, made, read_parameter, read_whole, reduced, replaced, shown, shown_label,
+    shown_normalizer,
+};
+use crate::params::options::Named;
+use crate::params::{self, Hessian, Parameter, Reduction, SoftTargets};
 
-type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+/// The parameters, in the order of the constructor's.
+const NAMES: [&str; 12] = [
+    "alpha",
+    "gamma",
+    "reduction",
+    "normalizer",
+    "class_axis",
+    "class_weight",
+    "label_smoothing",
+    "ignore_index",
+    "background_index",
+    "from_logits",
+    "eps",
+    "soft_targets",
+];
 
 /// Sigmoid (binary) focal loss.
 ///
@@ -20,48 +35,80 @@ type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 ///
 /// with :math:`p_t = p, \alpha_t = \alpha` for positives (:math:`y = 1`) and
 /// :math:`p_t = 1 - p, \alpha_t = 1 - \alpha` for negatives. Easy examples, those with :math:`p_t` close
-/// to 1, count less the larger :math:`\gamma` is; :math:`\gamma = 0` is cross entropy.
+/// to 1, count less the larger :math:`\gamma` is; :math:`\gamma = 0` is cross entropy. For targets between
+/// 0 and 1, with :math:`a = \alpha y + (1 - \alpha)(1 - y)` and the cross entropy
+/// :math:`CE = -y \log p - (1 - y) \log(1 - p)`, it is
+///
+/// .. math::
+///
+///    a \, [y (1 - p) + (1 - y) p]^\gamma \, CE \quad & \text{"mixture"} \\
+///    y \alpha f(x) + (1 - y)(1 - \alpha) f(-x) \quad & \text{"expected"} \\
+///    a \, |y - p|^\gamma \, CE \quad & \text{"quality"}
+///
+/// where :math:`f(x)` is the unweighted loss of a positive.
 ///
 /// A loss is immutable, hashable, comparable and picklable, and its ``repr`` is the call that makes it.
 ///
 /// Parameters
 /// ----------
-/// alpha : float or None, default 0.25
+/// alpha : float, array_like of shape (C,) or None, default 0.25
 ///     Weight of positives, in [0, 1]; that of negatives is ``1 - alpha``. ``None``, and any negative
-///     number, is no weighting.
-/// gamma : float, default 2.0
-///     Focusing parameter, finite and >= 0.
-/// reduction : {"none", "sum", "mean"}, default "mean"
-///     What a call returns: the losses, their sum, or their sum divided by the normaliser.
-/// normalizer : None, "weights", "positives" or float, default None
-///     What "mean" divides by: the number of elements, the sum of the sample and alpha weights, the
-///     number of positives, or a positive number. Where it is 0, value, gradient and Hessian are 0.
+///     number, is no weighting. An array has one such number for each class.
+/// gamma : float or array_like of shape (C,), default 2.0
+///     Focusing parameter, finite and >= 0; an array has one for each class.
+/// reduction : {"none", "sum", "mean", "sum_classes"}, default "mean"
+///     What a call returns: the losses, their sum, their sum divided by the normaliser, or their sums over the
+///     class axis.
+/// normalizer : None, "weights", "positives", "focal_weights" or float, default None
+///     What "mean" divides by: the number of elements that are not ignored, the sum of the sample, class and
+///     alpha weights, the number of positives, the sum of the modulating factors, or a positive number. Where it
+///     is 0, value, gradient and Hessian are 0. Gradients are those of the quotient.
+/// class_axis : int or None, default None
+///     The axis of the logits along which the classes lie.
+/// class_weight : array_like of shape (C,) or None, default None
+///     Finite numbers that multiply all losses of a class.
+/// label_smoothing : float, default 0.0
+///     In [0, 1): a target y becomes ``y * (1 - label_smoothing) + label_smoothing / 2``.
+/// ignore_index : number or None, default None
+///     Targets equal to it have loss, gradient and Hessian 0 and count in no denominator.
+/// background_index : int or None, default None
+///     The class index that means no class: all its classes are negative.
+/// from_logits : bool, default True
+///     False: inputs are probabilities, and derivatives are with respect to them.
+/// eps : float, default 0.0
+///     Probabilities are clipped to [eps, 1 - eps], with derivatives of 0 where that changes them.
+/// soft_targets : {"mixture", "expected", "quality"}, default "mixture"
+///     What targets between 0 and 1 mean. All meanings agree on 0 and 1.
 ///
 /// Raises
 /// ------
 /// TypeError
 ///     If a parameter is of the wrong type (booleans are no numbers).
 /// ValueError
-///     If `alpha` is above 1 or NaN, `gamma` negative or not finite, `reduction` unknown, or `normalizer`
-///     unknown, not positive, or given without ``reduction="mean"``.
+///     If `alpha` is above 1 or NaN, `gamma` negative or not finite, `label_smoothing` or `eps` out of range,
+///     a name unknown, `normalizer` not positive or given without ``reduction="mean"``; if arrays by class differ
+///     in length or are given without `class_axis`, as ``"sum_classes"`` and `background_index`; if
+///     `background_index` equals `ignore_index`, `eps` is given without ``from_logits=False``, or
+///     ``normalizer="focal_weights"`` with ``soft_targets="expected"``.
 ///
 /// See Also
 /// --------
+/// SoftmaxFocalLoss : For classes that exclude each other.
 /// sigmoid_focal_loss : The same as one call.
 ///
 /// Notes
 /// -----
-/// Results are within 8 ulp (gradients 10, Hessians 12) of the exact value for every logit and
-/// ``gamma <= 5``. They have the same bits for any number of threads. Calls on large arrays run in
+/// Results are within 8 ulp (gradients 10, Hessians 12) of the exact value for every logit, targets of 0 and 1,
+/// and ``gamma <= 5``. They have the same bits for any number of threads. Calls on large arrays run in
 /// parallel, without the interpreter; other threads must not write to the arrays meanwhile.
 ///
-/// NaN logits, and targets that are neither 0 nor 1, give NaN for their element. Infinite logits give the
-/// limit. A weight of 0 makes even an infinite loss 0.
+/// NaN logits and targets give NaN for their element. Infinite logits give the limit. A weight of 0 makes even an
+/// infinite loss 0. Targets outside [0, 1] are not checked.
 ///
 /// References
 /// ----------
 /// T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár, "Focal Loss for Dense Object Detection",
-/// ICCV 2017, equation 5.
+/// ICCV 2017, equation 5. X. Li et al., "Generalized Focal Loss", NeurIPS 2020, equation 2 ("quality").
 ///
 /// Examples
 /// --------
@@ -76,52 +123,143 @@ type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 /// 0.300503
 /// >>> loss.grad(logits, targets).round(6)
 /// array([-0.001218,  0.039436,  0.394614])
+///
+/// Class indices, of three classes along the last axis:
+///
+/// >>> loss = fg.SigmoidFocalLoss(reduction="sum_classes", class_axis=-1)
+/// >>> loss(np.zeros((2, 3)), np.array([2, 0])).round(6)
+/// array([0.303261, 0.303261])
 #[pyclass(frozen, eq, hash, module = "focalgrad")]
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SigmoidFocalLoss(loss::SigmoidFocalLoss);
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SigmoidFocalLoss(params::SigmoidFocalLoss);
 
 #[pymethods]
 impl SigmoidFocalLoss {
     #[new]
     #[pyo3(
-        signature = (alpha=Given::NOT, gamma=Given::NOT, *, reduction=Given::NOT, normalizer=None),
-        text_signature = "(alpha=0.25, gamma=2.0, *, reduction='mean', normalizer=None)"
+        signature = (alpha=Given::NOT, gamma=Given::NOT, *, reduction=Given::NOT, normalizer=None, class_axis=None,
+                     class_weight=None, label_smoothing=Given::NOT, ignore_index=None, background_index=None,
+                     from_logits=Given::NOT, eps=Given::NOT, soft_targets=Given::NOT),
+        text_signature = "(alpha=0.25, gamma=2.0, *, reduction='mean', normalizer=None, class_axis=None, class_weight=None, label_smoothing=0.0, ignore_index=None, background_index=None, from_logits=True, eps=0.0, soft_targets='mixture')"
     )]
+    #[expect(clippy::too_many_arguments, reason = "they are the loss'")]
     fn new(
         alpha: Given<'_, '_>,
         gamma: Given<'_, '_>,
         reduction: Given<'_, '_>,
         normalizer: Object<'_, '_>,
+        class_axis: Object<'_, '_>,
+        class_weight: Object<'_, '_>,
+        label_smoothing: Given<'_, '_>,
+        ignore_index: Object<'_, '_>,
+        background_index: Object<'_, '_>,
+        from_logits: Given<'_, '_>,
+        eps: Given<'_, '_>,
+        soft_targets: Given<'_, '_>,
     ) -> PyResult<Self> {
-        let reduction = reduction.parse(Reduction::Mean, read_reduction)?;
-        Self::from_arguments(alpha, gamma, reduction, normalizer)
+        let reduction = reduction.option(Reduction::Mean)?;
+        let common =
+            CommonArguments { gamma, reduction, normalizer, label_smoothing, ignore_index, from_logits, eps };
+        let alpha = alpha.parse(Some(Parameter::Number(0.25)), |object| match object.is_none() {
+            true => Ok(None),
+            false => read_parameter("alpha", "None, a number, or a number for each class", object).map(Some),
+        })?;
+        let whole = |argument, takes: &'static str| {
+            move |object: &Bound<'_, PyAny>| read_whole(argument, takes, object)
+        };
+        let weight = |object: &Bound<'_, PyAny>| {
+            let takes = "None, or a finite number for each class";
+            match read_parameter("class_weight", takes, object)? {
+                weight @ Parameter::PerClass(_) => Ok(weight),
+                // One number for all classes is a weight of the loss as a whole.
+                Parameter::Number(number) => {
+                    Err(PyErr::from(crate::error::Error::wrong_type("class_weight", number, takes)))
+                }
+            }
+        };
+        let loss = params::SigmoidFocalLoss {
+            alpha,
+            common: common.read()?,
+            class_axis: class_axis.map(whole("class_axis", "None or a whole number")).transpose()?,
+            class_weight: class_weight.map(weight).transpose()?,
+            background_index: background_index
+                .map(whole("background_index", "None or a whole number"))
+                .transpose()?,
+            soft_targets: soft_targets.option(SoftTargets::Mixture)?,
+        };
+        Ok(Self(loss.check()?))
     }
 
-    /// Weight of positives; None is no weighting.
+    /// Weight of positives, one for all or for each class; None is no weighting.
     #[getter]
-    fn alpha(&self) -> Option<f64> {
-        self.0.alpha()
+    fn alpha<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.0.alpha.as_ref().map(|alpha| shown(py, alpha)).transpose()
     }
 
-    /// Focusing parameter.
+    /// Focusing parameter, one for all or for each class.
     #[getter]
-    fn gamma(&self) -> f64 {
-        self.0.gamma()
+    fn gamma<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        shown(py, &self.0.common.gamma)
     }
 
-    /// What a call returns: "none", "sum" or "mean".
+    /// What a call returns: "none", "sum", "mean" or "sum_classes".
     #[getter]
     fn reduction(&self) -> &'static str {
-        self.0.reduction().name()
+        self.0.common.reduction.name()
     }
 
     /// What the mean divides by.
     #[getter]
     fn normalizer<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(match (self.0.normalizer(), self.0.normalizer().name()) {
-            (Normalizer::Constant(number), _) => Some(number.into_pyobject(py)?.into_any()),
-            (_, name) => name.map(|name| PyString::new(py, name).into_any()),
-        })
+        shown_normalizer(py, self.0.common.normalizer)
+    }
+
+    /// The axis of the classes.
+    #[getter]
+    fn class_axis(&self) -> Option<i64> {
+        self.0.class_axis
+    }
+
+    /// What multiplies the losses of each class.
+    #[getter]
+    fn class_weight<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.0.class_weight.as_ref().map(|weight| shown(py, weight)).transpose()
+    }
+
+    /// How much of a target is spread over both labels.
+    #[getter]
+    fn label_smoothing(&self) -> f64 {
+        self.0.common.label_smoothing
+    }
+
+    /// The target that does not count.
+    #[getter]
+    fn ignore_index<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        shown_label(py, self.0.common.ignore_index)
+    }
+
+    /// The class index that means no class.
+    #[getter]
+    fn background_index(&self) -> Option<i64> {
+        self.0.background_index
+    }
+
+    /// Whether inputs are logits; else they are probabilities.
+    #[getter]
+    fn from_logits(&self) -> bool {
+        self.0.common.from_logits
+    }
+
+    /// Probabilities are clipped to [eps, 1 - eps].
+    #[getter]
+    fn eps(&self) -> f64 {
+        self.0.common.eps
+    }
+
+    /// What targets between 0 and 1 mean: "mixture", "expected" or "quality".
+    #[getter]
+    fn soft_targets(&self) -> &'static str {
+        self.0.soft_targets.name()
     }
 
     /// The loss.
@@ -131,24 +269,26 @@ impl SigmoidFocalLoss {
     /// logits : array_like of real numbers
     ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
     /// targets : array_like of real numbers or bools
-    ///     0 or 1, of the logits' shape.
+    ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
+    ///     without it.
     /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape.
+    ///     Multiplies the losses; broadcasts to the logits' shape, with class indices to theirs.
     /// out : ndarray, optional
-    ///     With ``reduction="none"``: an array of the logits' shape and dtype to fill and return. It may be
-    ///     the very same array as an input.
+    ///     With ``reduction="none"`` or "sum_classes": an array of the losses' shape and the logits' dtype to fill
+    ///     and return. It may be the very same array as an input.
     ///
     /// Returns
     /// -------
     /// float or ndarray
-    ///     A float; with ``reduction="none"`` an array of the logits' shape and dtype.
+    ///     A float; with ``reduction="none"`` an array of the logits' shape and dtype, with "sum_classes" one
+    ///     without the class axis.
     ///
     /// Raises
     /// ------
     /// TypeError
     ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     If shapes differ, values are missing, or an output is read-only, overlaps another array,
+    ///     If shapes do not fit, a class index is out of range, values are missing, or an output is read-only, overlaps another array,
     ///     or has no use.
     ///
     /// Examples
@@ -169,7 +309,7 @@ impl SigmoidFocalLoss {
     ) -> PyResult<Bound<'py, PyAny>> {
         let wanted = Wanted { value: true, grad: false, hess: None };
         let arguments = Arguments { value_out: ("out", out), ..arguments(logits, targets, sample_weight) };
-        evaluate(py, &self.0, wanted, &arguments)?.value.ok_or_else(missing)
+        evaluate_sigmoid(py, &self.0, wanted, &arguments)?.value.ok_or_else(missing)
     }
 
     /// The gradient of the loss with respect to the logits.
@@ -186,9 +326,10 @@ impl SigmoidFocalLoss {
     /// logits : array_like of real numbers
     ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
     /// targets : array_like of real numbers or bools
-    ///     0 or 1, of the logits' shape.
+    ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
+    ///     without it.
     /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape.
+    ///     Multiplies the losses; broadcasts to the logits' shape, with class indices to theirs.
     /// out : ndarray, optional
     ///     An array of the logits' shape and dtype to fill and return. It may be the very same array as an
     ///     input.
@@ -203,7 +344,7 @@ impl SigmoidFocalLoss {
     /// TypeError
     ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     If shapes differ, values are missing, or an output is read-only or overlaps another array.
+    ///     If shapes do not fit, a class index is out of range, values are missing, or an output is read-only or overlaps another array.
     ///
     /// Examples
     /// --------
@@ -223,7 +364,7 @@ impl SigmoidFocalLoss {
     ) -> PyResult<Bound<'py, PyAny>> {
         let wanted = Wanted { value: false, grad: true, hess: None };
         let arguments = Arguments { grad_out: ("out", out), ..arguments(logits, targets, sample_weight) };
-        evaluate(py, &self.0, wanted, &arguments)?.grad.ok_or_else(missing)
+        evaluate_sigmoid(py, &self.0, wanted, &arguments)?.grad.ok_or_else(missing)
     }
 
     /// The loss and its gradient in one pass.
@@ -235,9 +376,10 @@ impl SigmoidFocalLoss {
     /// logits : array_like of real numbers
     ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
     /// targets : array_like of real numbers or bools
-    ///     0 or 1, of the logits' shape.
+    ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
+    ///     without it.
     /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape.
+    ///     Multiplies the losses; broadcasts to the logits' shape, with class indices to theirs.
     /// out : ndarray, optional
     ///     With ``reduction="none"``: an array of the logits' shape and dtype to fill with the losses.
     /// grad_out : ndarray, optional
@@ -256,7 +398,7 @@ impl SigmoidFocalLoss {
     /// TypeError
     ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     If shapes differ, values are missing, or an output is read-only, overlaps another array,
+    ///     If shapes do not fit, a class index is out of range, values are missing, or an output is read-only, overlaps another array,
     ///     or has no use.
     ///
     /// Examples
@@ -285,7 +427,7 @@ impl SigmoidFocalLoss {
             grad_out: ("grad_out", grad_out),
             ..arguments(logits, targets, sample_weight)
         };
-        let Results { value, grad, .. } = evaluate(py, &self.0, wanted, &arguments)?;
+        let Results { value, grad, .. } = evaluate_sigmoid(py, &self.0, wanted, &arguments)?;
         value.zip(grad).ok_or_else(missing)
     }
 
@@ -304,9 +446,10 @@ impl SigmoidFocalLoss {
     /// logits : array_like of real numbers
     ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
     /// targets : array_like of real numbers or bools
-    ///     0 or 1, of the logits' shape.
+    ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
+    ///     without it.
     /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape.
+    ///     Multiplies the losses; broadcasts to the logits' shape, with class indices to theirs.
     /// hessian : {"exact", "gauss_newton", "upper"}, default "exact"
     ///     Which Hessian.
     /// grad_out, hess_out : ndarray, optional
@@ -349,14 +492,14 @@ impl SigmoidFocalLoss {
         grad_out: Object<'_, 'py>,
         hess_out: Object<'_, 'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let hessian = hessian.parse(Hessian::Exact, |object| read_name("hessian", object, Hessian::parse))?;
+        let hessian = hessian.option(Hessian::Exact)?;
         let wanted = Wanted { value: false, grad: true, hess: Some(hessian) };
         let arguments = Arguments {
             grad_out: ("grad_out", grad_out),
             hess_out: ("hess_out", hess_out),
             ..arguments(logits, targets, sample_weight)
         };
-        let Results { grad, hess, .. } = evaluate(py, &self.0, wanted, &arguments)?;
+        let Results { grad, hess, .. } = evaluate_sigmoid(py, &self.0, wanted, &arguments)?;
         grad.zip(hess).ok_or_else(missing)
     }
 
@@ -391,17 +534,7 @@ impl SigmoidFocalLoss {
         slf: &Bound<'py, Self>,
         changes: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let parameters = slf.get().parameters(slf.py())?;
-        if let Some(changes) = changes {
-            let reduction = changes.get_item("reduction")?;
-            let leaves_mean =
-                reduction.is_some_and(|name| name.extract::<&str>().is_ok_and(|name| name != "mean"));
-            if leaves_mean {
-                parameters.set_item("normalizer", slf.py().None())?;
-            }
-            parameters.update(changes.as_mapping())?;
-        }
-        slf.get_type().call((), Some(&parameters))
+        replaced(slf.as_any(), &NAMES, changes)
     }
 
     #[pyo3(signature = (**changes))]
@@ -409,46 +542,15 @@ impl SigmoidFocalLoss {
         slf: &Bound<'py, Self>,
         changes: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Self::replace(slf, changes)
+        replaced(slf.as_any(), &NAMES, changes)
     }
 
-    /// Made again from its parameters: for pickle, in every protocol, and for copy.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let py = slf.py();
-        let parameters = slf.get().parameters(py)?;
-        let make = py.import("copyreg")?.getattr("__newobj_ex__")?;
-        Ok((make, (slf.get_type(), PyTuple::empty(py), parameters).into_pyobject(py)?))
+        reduced(slf.as_any(), &NAMES)
     }
 
     fn __repr__(&self) -> String {
         self.0.to_string()
-    }
-}
-
-impl SigmoidFocalLoss {
-    /// The parameters as the constructor takes them.
-    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let parameters = PyDict::new(py);
-        parameters.set_item("alpha", self.alpha())?;
-        parameters.set_item("gamma", self.gamma())?;
-        parameters.set_item("reduction", self.reduction())?;
-        parameters.set_item("normalizer", self.normalizer(py)?)?;
-        Ok(parameters)
-    }
-
-    fn from_arguments(
-        alpha: Given<'_, '_>,
-        gamma: Given<'_, '_>,
-        reduction: Reduction,
-        normalizer: Object<'_, '_>,
-    ) -> PyResult<Self> {
-        let alpha = alpha.parse(Some(0.25), |object| match object.is_none() {
-            true => Ok(None),
-            false => read_parameter("alpha", "None or a number", object).map(Some),
-        })?;
-        let gamma = gamma.parse(2.0, |object| read_parameter("gamma", "a finite number >= 0", object))?;
-        let normalizer = normalizer.map_or(Ok(Normalizer::Count), read_normalizer)?;
-        Ok(Self(loss::SigmoidFocalLoss::new(alpha, gamma, reduction, normalizer)?))
     }
 }
 
@@ -462,19 +564,21 @@ impl SigmoidFocalLoss {
 /// inputs : array_like of real numbers
 ///     Logits, of any shape and memory layout. Integers and bools count as float64.
 /// targets : array_like of real numbers or bools
-///     0 or 1, of the inputs' shape.
+///     0, 1 or between, of the inputs' shape; with a class axis also class indices, of the inputs' shape
+///     without it.
 /// alpha : float or None, default 0.25
 ///     Weight of positives, in [0, 1]; ``None`` or a negative number for no weighting.
 /// gamma : float, default 2.0
 ///     Focusing parameter, finite and >= 0.
-/// reduction : {"none", "sum", "mean"}, default "none"
-///     What is returned: the losses, their sum, or their sum divided by the normaliser.
-/// normalizer : None, "weights", "positives" or float, default None
-///     What "mean" divides by.
+/// reduction : {"none", "sum", "mean", "sum_classes"}, default "none"
+///     What is returned: the losses, their sum, their sum divided by the normaliser, or their sums over the class
+///     axis.
 /// sample_weight : float or array_like, optional
-///     Multiplies the losses; broadcasts to the inputs' shape.
+///     Multiplies the losses; broadcasts to the inputs' shape, with class indices to theirs.
 /// out : ndarray, optional
 ///     With ``reduction="none"``: an array of the inputs' shape and dtype to fill and return.
+/// **options
+///     The other parameters of :class:`SigmoidFocalLoss`.
 ///
 /// Returns
 /// -------
@@ -500,9 +604,9 @@ impl SigmoidFocalLoss {
 /// array([0.043322, 0.005665])
 #[pyfunction]
 #[pyo3(
-    signature = (inputs, targets, alpha=Given::NOT, gamma=Given::NOT, reduction=Given::NOT, *,
-                 normalizer=None, sample_weight=None, out=None),
-    text_signature = "(inputs, targets, alpha=0.25, gamma=2.0, reduction='none', *, normalizer=None, sample_weight=None, out=None)"
+    signature = (inputs, targets, alpha=Given::NOT, gamma=Given::NOT, reduction=Given::NOT, *, sample_weight=None,
+                 out=None, **options),
+    text_signature = "(inputs, targets, alpha=0.25, gamma=2.0, reduction='none', *, sample_weight=None, out=None, **options)"
 )]
 #[expect(clippy::too_many_arguments, reason = "they are the call's")]
 pub fn sigmoid_focal_loss<'py>(
@@ -512,97 +616,17 @@ pub fn sigmoid_focal_loss<'py>(
     alpha: Given<'_, 'py>,
     gamma: Given<'_, 'py>,
     reduction: Given<'_, 'py>,
-    normalizer: Object<'_, 'py>,
     sample_weight: Object<'_, 'py>,
     out: Object<'_, 'py>,
+    options: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let reduction = reduction.parse(Reduction::None, read_reduction)?;
-    let loss = SigmoidFocalLoss::from_arguments(alpha, gamma, reduction, normalizer)?;
+    let made = made(&py.get_type::<SigmoidFocalLoss>(), alpha, gamma, reduction, options)?;
+    let loss = made.cast::<SigmoidFocalLoss>()?.get();
     let wanted = Wanted { value: true, grad: false, hess: None };
     let arguments = Arguments {
         logits_name: "inputs",
         value_out: ("out", out),
         ..arguments(inputs, targets, sample_weight)
     };
-    evaluate(py, &loss.0, wanted, &arguments)?.value.ok_or_else(missing)
-}
-
-/// An argument that has a default other than None. Never fails to be read, so that refusals keep their
-/// own words.
-#[derive(Clone, Copy)]
-pub struct Given<'a, 'py>(Option<Borrowed<'a, 'py, PyAny>>);
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Given<'a, 'py> {
-    type Error = std::convert::Infallible;
-
-    fn extract(object: Borrowed<'a, 'py, PyAny>) -> Result<Self, Self::Error> {
-        Ok(Self(Some(object)))
-    }
-}
-
-impl<'a, 'py> Given<'a, 'py> {
-    const NOT: Self = Self(None);
-
-    fn parse<T>(self, default: T, read: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<T>) -> PyResult<T> {
-        self.0.map_or(Ok(default), |object| read(&object))
-    }
-}
-
-fn read_parameter(argument: &'static str, takes: &str, object: &Bound<'_, PyAny>) -> PyResult<f64> {
-    number_or_sequence(argument, takes, object)?.ok_or_else(|| {
-        let got =
-            format!("{}: one number a class needs a class axis, which this loss has not", type_name(object));
-        Error::value(argument, got, takes).into()
-    })
-}
-
-fn read_name<T>(
-    argument: &'static str,
-    object: &Bound<'_, PyAny>,
-    parse: fn(&str) -> Result<T, Error>,
-) -> PyResult<T> {
-    match object.cast::<PyString>() {
-        Ok(name) => Ok(parse(&name.to_string_lossy())?),
-        // No name is empty: the refusal of that one lists those that there are.
-        Err(_) => Err(match parse("") {
-            Err(Error::Value { takes, .. }) => Error::wrong_type(argument, type_name(object), takes),
-            Err(error) => error,
-            Ok(_) => Error::wrong_type(argument, type_name(object), "a string"),
-        }
-        .into()),
-    }
-}
-
-fn read_reduction(object: &Bound<'_, PyAny>) -> PyResult<Reduction> {
-    read_name("reduction", object, Reduction::parse)
-}
-
-fn read_normalizer(object: &Bound<'_, PyAny>) -> PyResult<Normalizer> {
-    if object.is_instance_of::<PyString>() {
-        return read_name("normalizer", object, Normalizer::parse);
-    }
-    let takes = "None, \"weights\", \"positives\" or a positive number";
-    Ok(Normalizer::constant(number("normalizer", takes, object)?)?)
-}
-
-/// The arguments that every call has.
-fn arguments<'a, 'py>(
-    logits: &'a Bound<'py, PyAny>,
-    targets: &'a Bound<'py, PyAny>,
-    sample_weight: Object<'a, 'py>,
-) -> Arguments<'a, 'py> {
-    Arguments {
-        logits_name: "logits",
-        logits,
-        targets,
-        sample_weight,
-        value_out: ("out", None),
-        grad_out: ("grad_out", None),
-        hess_out: ("hess_out", None),
-    }
-}
-
-/// A result that was asked for is not there.
-fn missing() -> PyErr {
-    PyRuntimeError::new_err("a result is missing; this is a defect of focalgrad")
+    evaluate_sigmoid(py, &loss.0, wanted, &arguments)?.value.ok_or_else(missing)
 }

@@ -1,0 +1,119 @@
+//! Losses added up over the class axis: one number for each position.
+
+use super::elements::{Inputs, Job, Labels, run_tile};
+use super::{BLOCK, Stop, Sums, operand, over_blocks};
+use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
+use crate::real::Real;
+use crate::simd::{AnyIsa, Isa, Kernel, fence};
+
+/// Bytes from a class to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    /// Of the logits.
+    pub logits: isize,
+    /// Of dense targets.
+    pub targets: isize,
+    /// Of sample weights.
+    pub samples: isize,
+}
+
+/// Bytes of an entry of a list by class.
+const ENTRY: isize = size_of::<f64>() as isize;
+
+/// Fills the job's `value` with the sums of the losses over `classes` classes. The plan is one of positions; the
+/// sources are those of the first class, and gradient and Hessian are not there.
+///
+/// # Errors
+/// If it was stopped, or the threads could not be started.
+///
+/// # Safety
+/// As [`super::elements::run`], for every class.
+pub unsafe fn run<R: Real>(
+    isa: AnyIsa,
+    job: &Job<R>,
+    classes: usize,
+    steps: Steps,
+    go_on: impl FnMut() -> bool,
+) -> Result<(), Stop> {
+    let plan = &job.plan;
+    over_blocks(plan, BLOCK, go_on, |block| {
+        let (mut losses, mut results, mut raw) = (Buffer::<R>::new(), Buffer::<R>::new(), Raw::new());
+        for tile in block.tiles(plan) {
+            let mut totals = [0.0; TILE];
+            for class in 0..classes as isize {
+                let inputs = job.inputs.of_class(class, steps);
+                let written = [losses.as_mut_ptr(), std::ptr::null_mut(), std::ptr::null_mut()];
+                // SAFETY: the caller vouches for the arrays; the buffer holds a tile.
+                unsafe {
+                    run_tile(isa, job, &inputs, tile, written, &mut Sums::default());
+                    let losses = std::slice::from_raw_parts(losses.as_mut_ptr(), tile.len);
+                    isa.vectorize(Add { totals: &mut totals, losses });
+                }
+            }
+            let place = Place { plan, operand: operand::VALUE, tile };
+            let rounded = results.as_mut_ptr();
+            for (i, total) in totals[..tile.len].iter().enumerate() {
+                // SAFETY: a tile is no longer than the buffer.
+                unsafe { rounded.add(i).write(R::from_f64(*total)) };
+            }
+            if let Some(target) = &job.value {
+                // SAFETY: handed through from the caller.
+                unsafe { target.put(isa, place, rounded, &mut raw) };
+            }
+        }
+        fence();
+        Sums::default()
+    })?;
+    Ok(())
+}
+
+/// Adds losses to totals.
+struct Add<'a, R> {
+    totals: &'a mut [f64; TILE],
+    losses: &'a [R],
+}
+
+impl<R: Real> Kernel for Add<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        for (total, loss) in self.totals.iter_mut().zip(self.losses) {
+            *total += loss.to_f64();
+        }
+    }
+}
+
+impl<R: Real> Inputs<R> {
+    /// The inputs of another class.
+    fn of_class(&self, class: isize, steps: Steps) -> Self {
+        let Self { logits, labels, ignored, samples, weights, gammas } = *self;
+        let labels = match labels {
+            Labels::Dense(targets) => Labels::Dense(targets.moved(class * steps.targets)),
+            Labels::Indices { targets, classes } => Labels::Indices {
+                targets: targets.moved(class * steps.targets),
+                classes: classes.moved(class * ENTRY),
+            },
+        };
+        Self {
+            logits: logits.moved(class * steps.logits),
+            labels,
+            ignored: ignored.map(|(targets, index)| (targets.moved(class * steps.targets), index)),
+            samples: samples.map(|samples| samples.moved(class * steps.samples)),
+            weights: weights.map(|pair| pair.map(|weights| weights.moved(class * ENTRY))),
+            gammas: gammas.map(|parts| parts.map(|part| part.moved(class * ENTRY))),
+        }
+    }
+}
+
+impl<R> Source<R> {
+    /// The source that starts so many bytes on.
+    fn moved(self, bytes: isize) -> Self {
+        match self {
+            Self::Constant(_) => self,
+            Self::Array { data, size, widen } => {
+                Self::Array { data: data.wrapping_offset(bytes), size, widen }
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Denominators that do not depend on the logits: counts, and sums of weights.
+
+use super::{BLOCK, JobPlan, Stop, Sums, operand, over_blocks};
+use super::elements::{Inputs, Labels};
+use crate::kernel::prepare::{clear, mark, one_hot};
+use crate::kernel::reduce::TileSum;
+use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
+use crate::layout::Tile;
+use crate::simd::{AnyIsa, Isa, Kernel};
+
+/// What to add up over the elements that are not ignored.
+#[derive(Clone, Copy, Debug)]
+pub enum Measure<'a> {
+    /// 1.
+    Count,
+    /// The label.
+    Positives,
+    /// The sample weight times that of the label.
+    Weights,
+    /// The sample weight times the number in the list that the target, a class index, stands for.
+    ByTarget(&'a [f64]),
+}
+
+/// The sum of a measure over all elements of a plan. Weights are those of the inputs' first pair.
+///
+/// # Errors
+/// If it was stopped, or the threads could not be started.
+///
+/// # Safety
+/// All inputs but the logits must be valid wherever the plan says that they have elements. No other thread may
+/// write to them meanwhile.
+pub unsafe fn run(
+    isa: AnyIsa,
+    plan: &JobPlan,
+    inputs: &Inputs<f64>,
+    measure: Measure<'_>,
+    go_on: impl FnMut() -> bool,
+) -> Result<f64, Stop> {
+    /// Pointers that blocks may share.
+    struct Shared<'a>(&'a Inputs<f64>);
+    // SAFETY: blocks only read.
+    unsafe impl Sync for Shared<'_> {}
+    impl Shared<'_> {
+        fn inputs(&self) -> &Inputs<f64> {
+            self.0
+        }
+    }
+    let shared = Shared(inputs);
+    let sums = over_blocks(plan, BLOCK, go_on, |block| {
+        let mut sums = Sums::default();
+        let mut terms = [0.0; TILE];
+        for tile in block.tiles(plan) {
+            let terms = &mut terms[..tile.len];
+            // SAFETY: handed through from the caller.
+            unsafe { Terms { isa, plan, inputs: shared.inputs(), tile }.fill(measure, terms) };
+            sums.value.add(isa.vectorize(TileSum(terms)));
+        }
+        sums
+    })?;
+    Ok(sums.value.value())
+}
+
+/// The terms of a tile.
+struct Terms<'a> {
+    isa: AnyIsa,
+    plan: &'a JobPlan,
+    inputs: &'a Inputs<f64>,
+    tile: Tile,
+}
+
+impl Terms<'_> {
+    /// # Safety
+    /// As [`run`]; `terms` must be as long as the tile.
+    unsafe fn fill(&self, measure: Measure<'_>, terms: &mut [f64]) {
+        let mut buffers = [const { Buffer::new() }; 4];
+        let [first, second, third, fourth] = &mut buffers;
+        // SAFETY: handed through from the caller.
+        unsafe {
+            match measure {
+                Measure::Count => terms.fill(1.0),
+                Measure::Positives => self.labels(terms, first, second),
+                Measure::Weights => {
+                    self.labels(terms, first, second);
+                    let [negative, positive] = &self.inputs.weights[0];
+                    let negative = self.fetch(negative, operand::CLASSES, first);
+                    let positive = self.fetch(positive, operand::CLASSES, second);
+                    let samples = self.inputs.samples.unwrap_or(Source::Constant(1.0));
+                    let samples = self.fetch(&samples, operand::SAMPLES, third);
+                    self.isa.vectorize(Weigh { terms, negative, positive, samples });
+                }
+                Measure::ByTarget(list) => {
+                    self.labels(terms, first, second);
+                    let samples = self.inputs.samples.unwrap_or(Source::Constant(1.0));
+                    let samples = self.fetch(&samples, operand::SAMPLES, third);
+                    for (term, sample) in terms.iter_mut().zip(samples) {
+                        // An ignored target may be no index; it is cleared below.
+                        *term = sample * list.get(*term as usize).copied().unwrap_or(0.0);
+                    }
+                }
+            }
+            if let Some((targets, index)) = &self.inputs.ignored {
+                let mut ignored = [false; TILE];
+                mark(self.isa, self.fetch(targets, operand::TARGETS, fourth), *index, &mut ignored);
+                clear(self.isa, terms, &ignored);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`run`]. The slice lives no longer than the array and the buffer.
+    unsafe fn fetch<'s>(
+        &self,
+        source: &Source<f64>,
+        operand: usize,
+        buffer: &'s mut Buffer<f64>,
+    ) -> &'s [f64] {
+        let place = Place { plan: self.plan, operand, tile: self.tile };
+        let mut raw = Raw::new();
+        // SAFETY: handed through from the caller; a tile has `len` elements.
+        unsafe { std::slice::from_raw_parts(source.tile(self.isa, place, buffer, &mut raw), self.tile.len) }
+    }
+
+    /// # Safety
+    /// As [`Self::fill`].
+    unsafe fn labels(&self, terms: &mut [f64], first: &mut Buffer<f64>, second: &mut Buffer<f64>) {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            match &self.inputs.labels {
+                Labels::Dense(source) => {
+                    terms.copy_from_slice(self.fetch(source, operand::TARGETS, first));
+                }
+                Labels::Indices { targets, classes } => {
+                    let targets = self.fetch(targets, operand::TARGETS, first);
+                    let classes = self.fetch(classes, operand::CLASSES, second);
+                    one_hot(self.isa, targets, classes, terms.as_mut_ptr());
+                }
+            }
+        }
+    }
+}
+
+/// Turns labels y into s ((1 - y) `w_0` + y `w_1`).
+struct Weigh<'a> {
+    terms: &'a mut [f64],
+    negative: &'a [f64],
+    positive: &'a [f64],
+    samples: &'a [f64],
+}
+
+impl Kernel for Weigh<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        let weights = self.negative.iter().zip(self.positive).zip(self.samples);
+        for (y, ((negative, positive), sample)) in self.terms.iter_mut().zip(weights) {
+            *y = sample * ((1.0 - *y) * negative + *y * positive);
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! A loss whose elements are rows of classes: one target, one loss a row, one gradient and one Hessian a logit.
+//!
+//! The plan is one of positions, the class axis left out. Rows whose logits and results lie as the kernel takes
+//! them are used where they are; others go through scratch memory, a few thousand logits at a time.
+
+use std::cell::RefCell;
+use std::thread::LocalKey;
+
+use super::{Block, JobPlan, Stop, Sums, operand, over_blocks};
+use crate::element::{DType, Narrow, Widen};
+use crate::kernel::grid::{self, Grid};
+use crate::kernel::prepare::{clear, mark};
+use crate::kernel::reduce::TileSum;
+use crate::kernel::rows::{self, Constants, Matrix, Operands, RowReal, Scratch};
+use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
+use crate::layout::{Run, Tile};
+use crate::loss::focal::{Gamma, power};
+use crate::params::{Modulator, SoftmaxFocalLoss};
+use crate::real::Real;
+use crate::simd::{AnyIsa, fence};
+
+/// Logits in a tile, so long as a row has not more; rows in a tile at most.
+const LOGITS: usize = 8192;
+const ROWS: usize = 256;
+const _: () = assert!(ROWS <= TILE);
+
+/// Logits in a block, so long as a tile has not more.
+const BLOCK_LOGITS: usize = 1 << 16;
+
+/// Rows in a tile of a plan.
+pub fn tile_rows(classes: usize) -> usize {
+    (LOGITS / classes.max(1)).clamp(1, ROWS)
+}
+
+/// Tiles in a block.
+fn block_tiles(classes: usize) -> usize {
+    (BLOCK_LOGITS / (tile_rows(classes) * classes.max(1))).max(1)
+}
+
+/// An array with a class axis, which the plan leaves out.
+#[derive(Clone, Copy, Debug)]
+pub struct RowArray {
+    /// The first element.
+    pub data: *mut u8,
+    /// Its type.
+    pub dtype: DType,
+    /// Bytes from a class to the next.
+    pub class_stride: isize,
+}
+
+/// What the targets of rows are.
+#[derive(Clone, Copy, Debug)]
+pub enum RowTargets {
+    /// Class indices, and the one that does not count.
+    Indices(Source<f64>, Option<f64>),
+    /// A target for each class.
+    Dense(RowArray),
+}
+
+/// What a target's class brings.
+#[derive(Clone, Debug)]
+pub struct ByClass<R> {
+    /// What multiplies losses, gradient and Hessian of rows with that target.
+    pub weights: [Vec<f64>; 3],
+    /// Their gamma.
+    pub gammas: Vec<Gamma<R>>,
+}
+
+/// What to do with rows.
+#[derive(Clone, Debug)]
+pub enum Formula<R> {
+    /// Logits and class indices.
+    Indices(Constants<R>),
+}
+
+impl<R: RowReal> Formula<R> {
+    /// From the parameters of a loss.
+    pub fn new(loss: &SoftmaxFocalLoss, weights: [R; 3]) -> Self {
+        let [value, grad, hess] = weights;
+        let modulator = match loss.modulator {
+            Modulator::Softmax => rows::Modulator::Softmax,
+            Modulator::Sigmoid => rows::Modulator::Sigmoid,
+        };
+        Self::Indices(Constants { modulator, value, grad, hess, ..Constants::new(loss.common.gamma.of(0)) })
+    }
+
+    /// Divides by the sum S of the modulating factors: V / S and 1 / S, for derivatives of the quotient.
+    pub fn divide_by_factors(&mut self, quotient: [R; 2]) {
+        match self {
+            Self::Indices(constants) => constants.quotient = Some(quotient),
+        }
+    }
+}
+
+/// A call on rows in plain numbers and pointers.
+#[derive(Clone, Debug)]
+pub struct Job<R> {
+    /// Where everything lies, cut into tiles of [`tile_rows`] rows.
+    pub plan: JobPlan,
+    /// Number of classes.
+    pub classes: usize,
+    /// What to do with a run of rows.
+    pub formula: Formula<R>,
+    /// What it computes.
+    pub outputs: u8,
+    /// Logits.
+    pub logits: RowArray,
+    /// Targets.
+    pub targets: RowTargets,
+    /// Sample weights.
+    pub samples: Option<Source<f64>>,
+    /// What multiplies losses, gradient and Hessian of all rows.
+    pub weights: [f64; 3],
+    /// What differs by the target's class.
+    pub by_class: Option<ByClass<R>>,
+    /// Where the losses go.
+    pub value: Option<Target<R>>,
+    /// Where the gradient goes.
+    pub grad: Option<RowArray>,
+    /// Where the Hessian goes.
+    pub hess: Option<RowArray>,
+    /// Whether gradient and Hessian are too large for the caches.
+    pub streamed: bool,
+    /// Whether the losses are added up.
+    pub sum: bool,
+    /// Whether the modulating factors are added up.
+    pub sum_factors: bool,
+}
+
+// SAFETY: the pointers are only followed by functions whose callers vouch for the memory behind them; blocks
+// write disjoint parts of it.
+unsafe impl<R: Send> Send for Job<R> {}
+// SAFETY: as above.
+unsafe impl<R: Sync> Sync for Job<R> {}
+
+/// A type with kernels for rows, and with memory that each thread keeps for them.
+pub trait PerThread: RowReal {
+    /// The memory of the calling thread.
+    fn memory() -> &'static LocalKey<RefCell<Memory<Self>>>;
+}
+
+macro_rules! per_thread {
+    ($($real:ty),+) => {$(
+        impl PerThread for $real {
+            fn memory() -> &'static LocalKey<RefCell<Memory<Self>>> {
+                thread_local! {
+                    static MEMORY: RefCell<Memory<$real>> = RefCell::new(Memory::new());
+                }
+                &MEMORY
+            }
+        }
+    )+};
+}
+per_thread!(f32, f64);
+
+/// Runs a job and returns its sums (0 unless asked for).
+///
+/// # Errors
+/// If it was stopped, or the threads could not be started.
+///
+/// # Safety
+/// All arrays must be valid wherever the plan says that they have rows, for every class. An output must either be
+/// exactly an input (same memory, type and strides) or share no memory with any other array, and its elements
+/// must not meet each other. No other thread may write to the inputs, or touch the outputs, meanwhile.
+pub unsafe fn run<R: PerThread>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bool) -> Result<Sums, Stop> {
+    over_blocks(&job.plan, block_tiles(job.classes), go_on, |block| {
+        R::memory().with_borrow_mut(|memory| {
+            // SAFETY: handed through from the caller.
+            let sums = unsafe { run_block(isa, job, block, memory) };
+            memory.shrink();
+            sums
+        })
+    })
+}
+
+/// Memory for rows that do not lie as the kernel takes them, and for what belongs to whole rows.
+pub struct Memory<R> {
+    scratch: Scratch<R>,
+    /// Logits, dense targets, gradient and Hessian.
+    matrices: [Vec<R>; 4],
+    raw: Vec<u64>,
+}
+
+impl<R: RowReal> Memory<R> {
+    fn new() -> Self {
+        Self { scratch: Scratch::new(), matrices: [const { Vec::new() }; 4], raw: Vec::new() }
+    }
+
+    /// Gives back what only very long rows need.
+    fn shrink(&mut self) {
+        const KEPT: usize = 1 << 16;
+        self.matrices.iter_mut().filter(|matrix| matrix.capacity() > KEPT).for_each(|matrix| *matrix = Vec::new());
+        if self.raw.capacity() > KEPT {
+            self.raw = Vec::new();
+        }
+    }
+}
+
+/// What belongs to the rows of a tile.
+struct Rows<R> {
+    targets: [i64; ROWS],
+    ignored: [bool; TILE],
+    weights: [[R; ROWS]; 3],
+    gammas: [[R; ROWS]; 3],
+    value: [R; ROWS],
+    factor: [R; ROWS],
+}
+
+/// # Safety
+/// As [`run`], for the rows of the block.
+unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block, memory: &mut Memory<R>) -> Sums {
+    let (mut numbers, mut samples, mut raw) = (Buffer::new(), Buffer::new(), Raw::new());
+    let mut rows = Rows {
+        targets: [0; ROWS],
+        ignored: [false; TILE],
+        weights: [[R::ZERO; ROWS]; 3],
+        gammas: [[R::ZERO; ROWS]; 3],
+        value: [R::ZERO; ROWS],
+        factor: [R::ZERO; ROWS],
+    };
+    let mut sums = Sums::default();
+    for tile in block.tiles(&job.plan) {
+        let place = |operand| Place { plan: &job.plan, operand, tile };
+        // SAFETY: the caller vouches for the arrays; a tile has `len` rows. All inputs of a row are read before
+        // an output is written.
+        unsafe {
+            if let RowTargets::Indices(source, ignored) = &job.targets {
+                let targets = source.tile(isa, place(operand::TARGETS), &mut numbers, &mut raw);
+                rows.take_targets(isa, std::slice::from_raw_parts(targets, tile.len), *ignored);
+            }
+            let samples = job.samples.map(|source| {
+                let samples = source.tile(isa, place(operand::SAMPLES), &mut samples, &mut raw);
+                std::slice::from_raw_parts(samples, tile.len)
+            });
+            rows.weigh(job, samples, tile.len);
+            job.plan.runs(tile, |run| job.run_rows(isa, &run, &mut rows, memory));
+            if let RowTargets::Indices(_, Some(_)) = job.targets {
+                clear(isa, &mut rows.value[..tile.len], &rows.ignored);
+                clear(isa, &mut rows.factor[..tile.len], &rows.ignored);
+            }
+            if job.sum {
+                sums.value.add(isa.vectorize(TileSum(&rows.value[..tile.len])));
+            }
+            if job.sum_factors {
+                sums.factor.add(isa.vectorize(TileSum(&rows.factor[..tile.len])));
+            }
+            if let Some(target) = &job.value {
+                target.put(isa, place(operand::VALUE), rows.value.as_ptr(), &mut raw);
+            }
+        }
+    }
+    fence();
+    sums
+}
+
+impl<R: RowReal> Rows<R> {
+    /// Class indices as the kernel takes them: negative where they do not count.
+    fn take_targets(&mut self, isa: AnyIsa, targets: &[f64], ignored: Option<f64>) {
+        for (target, &number) in self.targets.iter_mut().zip(targets) {
+            *target = number as i64;
+        }
+        if let Some(index) = ignored {
+            mark(isa, targets, index, &mut self.ignored);
+            for (target, ignored) in self.targets.iter_mut().zip(&self.ignored[..targets.len()]) {
+                *target = if *ignored { -1 } else { *target };
+            }
+        }
+    }
+
+    /// What multiplies the results of each row, and its gamma, if they are not the same for all.
+    fn weigh(&mut self, job: &Job<R>, samples: Option<&[f64]>, len: usize) {
+        if !job.weighs_rows() {
+            return;
+        }
+        for row in 0..len {
+            let sample = samples.map_or(1.0, |samples| samples[row]);
+            let class = usize::try_from(self.targets[row]).unwrap_or(usize::MAX);
+            let by_class = job.by_class.as_ref();
+            for (i, weights) in self.weights.iter_mut().enumerate() {
+                let of_class = by_class.map_or(job.weights[i], |by_class| {
+                    by_class.weights[i].get(class).copied().unwrap_or(0.0)
+                });
+                // The sum makes -0.0 a +0.0.
+                weights[row] = R::from_weight(sample * of_class + 0.0);
+            }
+            if let Some(gamma) = by_class.and_then(|by_class| by_class.gammas.get(class)) {
+                for (parts, part) in self.gammas.iter_mut().zip(gamma.parts()) {
+                    parts[row] = part;
+                }
+            }
+        }
+    }
+}
+
+impl<R: RowReal> Job<R> {
+    /// Whether rows have weights of their own.
+    fn weighs_rows(&self) -> bool {
+        self.samples.is_some() || self.by_class.is_some()
+    }
+
+    /// Runs the rows of a run.
+    ///
+    /// # Safety
+    /// As [`run`], for these rows.
+    unsafe fn run_rows(
+        &self,
+        isa: AnyIsa,
+        run: &Run<{ operand::COUNT }>,
+        rows: &mut Rows<R>,
+        memory: &mut Memory<R>,
+    ) {
+        let Memory { scratch, matrices: [logits, targets, grad, hess], raw } = memory;
+        let classes = self.classes;
+        let view = View { isa, classes, run };
+        let at = run.at;
+        let of_row = |tile: &[R; ROWS]| tile.as_ptr().wrapping_add(at);
+        let weighed = self.weighs_rows();
+        let own_gamma = self.by_class.as_ref().is_some_and(|by_class| !by_class.gammas.is_empty());
+        let null = [std::ptr::null(); 3];
+        // SAFETY: handed through from the caller.
+        unsafe {
+            let operands = Operands {
+                rows: run.len,
+                classes,
+                logits: view.input(&self.logits, operand::LOGITS, logits, raw),
+                targets: rows.targets.as_ptr().wrapping_add(at),
+                weights: if weighed { rows.weights.each_ref().map(of_row) } else { null },
+                gammas: if own_gamma { rows.gammas.each_ref().map(of_row) } else { null },
+                value: rows.value.as_mut_ptr().wrapping_add(at),
+                factor: if self.sum_factors { rows.factor.as_mut_ptr().wrapping_add(at) } else { std::ptr::null_mut() },
+                grad: view.output(self.grad.as_ref(), operand::GRAD, grad),
+                hess: view.output(self.hess.as_ref(), operand::HESS, hess),
+                streamed: self.streamed,
+            };
+            match &self.formula {
+                Formula::Indices(constants) => {
+                    rows::run(isa, constants, &operands, self.outputs, None, scratch);
+                }
+            }
+            view.put(self.grad.as_ref(), operand::GRAD, grad, raw);
+            view.put(self.hess.as_ref(), operand::HESS, hess, raw);
+        }
+    }
+}
+
+/// The rows of a run, and how they lie.
+struct View<'a> {
+    isa: AnyIsa,
+    classes: usize,
+    run: &'a Run<{ operand::COUNT }>,
+}
+
+impl View<'_> {
+    /// The rows of an array where they lie, if that is as the kernel takes them.
+    fn direct<R: Real>(&self, array: &RowArray, operand: usize) -> Option<Matrix<*mut R>> {
+        let size = size_of::<R>() as isize;
+        let data = array.data.wrapping_offset(self.run.offsets[operand]).cast::<R>();
+        let (row, class) = (self.run.strides[operand], array.class_stride);
+        let fits = array.dtype == R::DTYPE && data.is_aligned() && row % size == 0 && class % size == 0;
+        fits.then_some(Matrix { data, row: row / size, class: class / size })
+    }
+
+    /// A matrix without gaps whose axis of the smaller stride is the inner one.
+    fn packed<P>(&self, array: &RowArray, operand: usize, data: P) -> Matrix<P> {
+        let across = self.run.len > 1
+            && self.run.strides[operand].unsigned_abs() < array.class_stride.unsigned_abs();
+        if across {
+            Matrix { data, row: 1, class: self.run.len as isize }
+        } else {
+            Matrix { data, row: self.classes as isize, class: 1 }
+        }
+    }
+
+    /// An input as the kernel takes it: where it lies, or copied to `memory`.
+    ///
+    /// # Safety
+    /// The array must be readable for all rows and classes.
+    unsafe fn input<R: Real>(
+        &self,
+        array: &RowArray,
+        operand: usize,
+        memory: &mut Vec<R>,
+        raw: &mut Vec<u64>,
+    ) -> Matrix<*const R> {
+        if let Some(Matrix { data, row, class }) = self.direct::<R>(array, operand) {
+            return Matrix { data: data.cast_const(), row, class };
+        }
+        let len = self.run.len * self.classes;
+        memory.resize(memory.len().max(len), R::ZERO);
+        raw.resize(raw.len().max(len), 0);
+        let packed = self.packed(array, operand, memory.as_ptr());
+        let size = array.dtype.size();
+        let widen: Widen<R> = array.dtype.widen();
+        // SAFETY: the caller vouches for the array; both memories hold as many elements.
+        unsafe {
+            let (source, target) = self.grids(array, operand, &packed, raw.as_mut_ptr().cast());
+            let source = Grid { start: source.start.cast_const(), row: source.row, col: source.col };
+            grid::copy(self.isa, size, [self.run.len, self.classes], source, target);
+            widen(self.isa, raw.as_ptr().cast(), memory.as_mut_ptr(), len);
+        }
+        packed
+    }
+
+    /// Where the kernel writes an output: where it lies, or to `memory`.
+    fn output<R: Real>(&self, array: Option<&RowArray>, operand: usize, memory: &mut Vec<R>) -> Matrix<*mut R> {
+        let Some(array) = array else { return Matrix { data: std::ptr::null_mut(), row: 0, class: 0 } };
+        self.direct(array, operand).unwrap_or_else(|| {
+            memory.resize(memory.len().max(self.run.len * self.classes), R::ZERO);
+            self.packed(array, operand, memory.as_mut_ptr())
+        })
+    }
+
+    /// Brings an output to where it belongs, if it is not there.
+    ///
+    /// # Safety
+    /// The array must be writeable for all rows and classes; `memory` is what [`Self::output`] was given.
+    unsafe fn put<R: Real>(
+        &self,
+        array: Option<&RowArray>,
+        operand: usize,
+        memory: &mut Vec<R>,
+        raw: &mut Vec<u64>,
+    ) {
+        let Some(array) = array.filter(|array| self.direct::<R>(array, operand).is_none()) else { return };
+        let len = self.run.len * self.classes;
+        let packed = self.packed(array, operand, memory.as_ptr());
+        let narrow: Option<Narrow<R>> = array.dtype.narrow();
+        let mut from = memory.as_mut_ptr().cast::<u8>();
+        // SAFETY: the caller vouches for the array; both memories hold as many elements.
+        unsafe {
+            if let Some(narrow) = narrow {
+                raw.resize(raw.len().max(len), 0);
+                narrow(self.isa, memory.as_ptr(), raw.as_mut_ptr().cast(), len);
+                from = raw.as_mut_ptr().cast();
+            }
+            let (target, source) = self.grids(array, operand, &packed, from);
+            let source = Grid { start: source.start.cast_const(), row: source.row, col: source.col };
+            grid::copy(self.isa, array.dtype.size(), [self.run.len, self.classes], source, target);
+        }
+    }
+
+    /// The rows of an array and their packed copy at `packed_start`, as grids.
+    fn grids<P>(
+        &self,
+        array: &RowArray,
+        operand: usize,
+        packed: &Matrix<P>,
+        packed_start: *mut u8,
+    ) -> (Grid<*mut u8>, Grid<*mut u8>) {
+        let size = array.dtype.size() as isize;
+        let start = array.data.wrapping_offset(self.run.offsets[operand]);
+        (
+            Grid { start, row: self.run.strides[operand], col: array.class_stride },
+            Grid { start: packed_start, row: packed.row * size, col: packed.class * size },
+        )
+    }
+}
+
+/// Fills gradient and Hessian with zeros.
+///
+/// # Errors
+/// As [`run`].
+///
+/// # Safety
+/// As [`run`].
+pub unsafe fn zero<R: PerThread>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bool) -> Result<(), Stop> {
+    over_blocks(&job.plan, block_tiles(job.classes), go_on, |block| {
+        let mut raw = Raw::new();
+        let zeros = [R::ZERO; TILE];
+        for tile in block.tiles(&job.plan) {
+            // SAFETY: handed through from the caller.
+            unsafe { job.zero_tile(isa, tile, &zeros, &mut raw) };
+        }
+        Sums::default()
+    })?;
+    Ok(())
+}
+
+impl<R: RowReal> Job<R> {
+    /// # Safety
+    /// As [`run`], for the rows of the tile.
+    unsafe fn zero_tile(&self, isa: AnyIsa, tile: Tile, zeros: &[R; TILE], raw: &mut Raw) {
+        if let Some(target) = &self.value {
+            let place = Place { plan: &self.plan, operand: operand::VALUE, tile };
+            // SAFETY: handed through from the caller; a tile has no more rows than there are zeros.
+            unsafe { target.put(isa, place, zeros.as_ptr(), raw) };
+        }
+        self.plan.runs(tile, |run| {
+            for (array, operand) in [(&self.grad, operand::GRAD), (&self.hess, operand::HESS)] {
+                let Some(array) = array else { continue };
+                let start = array.data.wrapping_offset(run.offsets[operand]);
+                let target = Grid { start, row: run.strides[operand], col: array.class_stride };
+                // Zeros of every type are zero bytes.
+                let source = Grid { start: zeros.as_ptr().cast::<u8>(), row: 0, col: 0 };
+                // SAFETY: handed through from the caller.
+                unsafe { grid::copy(isa, array.dtype.size(), [run.len, self.classes], source, target) };
+            }
+        });
+    }
+}

@@ -1,0 +1,145 @@
+//! The parameters that are one of a few names.
+
+use crate::error::Error;
+
+/// An option that users choose by its name.
+pub trait Named: Copy + PartialEq + 'static {
+    /// The argument.
+    const ARGUMENT: &'static str;
+    /// What it may be called, and what that means.
+    const NAMES: &'static [(&'static str, Self)];
+
+    /// The option of that name.
+    ///
+    /// # Errors
+    /// If there is none.
+    fn parse(name: &str) -> Result<Self, Error> {
+        let found = Self::NAMES.iter().find(|(known, _)| *known == name);
+        found.map(|&(_, option)| option).ok_or_else(|| {
+            let known: Vec<_> = Self::NAMES.iter().map(|(known, _)| format!("{known:?}")).collect();
+            Error::value(Self::ARGUMENT, format!("{name:?}"), format!("one of {}", known.join(", ")))
+        })
+    }
+
+    /// The name that users give.
+    fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, known)| *known == self).map_or("", |&(name, _)| name)
+    }
+}
+
+/// How per-element losses become the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// They are the result.
+    None,
+    /// Their sum.
+    Sum,
+    /// Their sum divided by the normaliser.
+    Mean,
+    /// Their sums over the class axis.
+    SumClasses,
+}
+
+impl Named for Reduction {
+    const ARGUMENT: &'static str = "reduction";
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("none", Self::None),
+        ("sum", Self::Sum),
+        ("mean", Self::Mean),
+        ("sum_classes", Self::SumClasses),
+    ];
+}
+
+impl Reduction {
+    /// Whether the result is a number.
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Sum | Self::Mean)
+    }
+}
+
+/// What the mean divides by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Normalizer {
+    /// The number of elements (sigmoid) or targets (softmax) that are not ignored.
+    Count,
+    /// The sum of the weights that multiply the loss.
+    Weights,
+    /// The sum of the targets.
+    Positives,
+    /// The sum of the modulating factors.
+    FocalWeights,
+    /// A number.
+    Constant(f64),
+}
+
+impl Named for Normalizer {
+    const ARGUMENT: &'static str = "normalizer";
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("weights", Self::Weights), ("positives", Self::Positives), ("focal_weights", Self::FocalWeights)];
+}
+
+impl Normalizer {
+    /// What it may be.
+    pub const TAKES: &'static str =
+        "None, \"weights\", \"positives\", \"focal_weights\" or a positive finite number";
+
+    /// A number to divide by.
+    ///
+    /// # Errors
+    /// If it is not positive and finite.
+    pub fn constant(number: f64) -> Result<Self, Error> {
+        if number > 0.0 && number.is_finite() {
+            Ok(Self::Constant(number))
+        } else {
+            Err(Error::value("normalizer", number, Self::TAKES))
+        }
+    }
+}
+
+/// Which diagonal Hessian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hessian {
+    /// The second derivative. Negative where the loss is not convex.
+    Exact,
+    /// -p f', never negative.
+    GaussNewton,
+    /// (1 + gamma) times that: an upper bound of the exact one.
+    Upper,
+}
+
+impl Named for Hessian {
+    const ARGUMENT: &'static str = "hessian";
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("exact", Self::Exact), ("gauss_newton", Self::GaussNewton), ("upper", Self::Upper)];
+}
+
+/// What a label between 0 and 1 means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoftTargets {
+    /// The probability that modulates is that of a draw from both classes.
+    Mixture,
+    /// The mean of the losses of both classes.
+    Expected,
+    /// The distance of probability and label modulates.
+    Quality,
+}
+
+impl Named for SoftTargets {
+    const ARGUMENT: &'static str = "soft_targets";
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("mixture", Self::Mixture), ("expected", Self::Expected), ("quality", Self::Quality)];
+}
+
+/// What modulates the softmax loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modulator {
+    /// (1 - `p_t`)^gamma, with the probability that softmax gives the target.
+    Softmax,
+    /// (1 - sigmoid(`z_t`))^gamma, with the target's own logit.
+    Sigmoid,
+}
+
+impl Named for Modulator {
+    const ARGUMENT: &'static str = "modulator";
+    const NAMES: &'static [(&'static str, Self)] = &[("softmax", Self::Softmax), ("sigmoid", Self::Sigmoid)];
+}

@@ -1,0 +1,185 @@
+//! What the calls of both losses do: results to fill, work without the interpreter, checks of class indices.
+
+use numpy::npyffi::npy_intp;
+use pyo3::prelude::*;
+
+use super::admit::{Admitted, Outputs, Rules};
+use super::{Results, Wanted};
+use crate::error::Error;
+use crate::exec::Stop;
+use crate::exec::indices::{Valid, all_valid};
+use crate::kernel::tile::{Source, TILE};
+use crate::layout::Plan;
+use crate::python::array::Array;
+use crate::python::runtime::isa;
+
+/// From this many elements on the interpreter is released: less takes no longer than the release.
+const RELEASE: usize = 4096;
+
+/// The arrays that a call fills, made where they were not given.
+pub struct Filled<'py>([Option<Bound<'py, PyAny>>; 3]);
+
+impl<'py> Filled<'py> {
+    /// Takes the outputs that were given and makes the others.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn new(
+        admitted: &Admitted<'_, 'py>,
+        wanted: Wanted,
+        rules: &Rules,
+        given: &Outputs<'_, 'py>,
+    ) -> PyResult<Self> {
+        let mut results = [const { None }; 3];
+        for (i, (slot, wanted)) in results.iter_mut().zip(wanted.arrays(rules.reduction)).enumerate() {
+            if wanted {
+                let axis = admitted.value_axis(rules).filter(|_| i == 0);
+                *slot = Some(match &given[i] {
+                    Some(array) => array.object.clone(),
+                    None => admitted.logits.allocate_like(axis)?,
+                });
+            }
+        }
+        Ok(Self(results))
+    }
+
+    /// The arrays.
+    ///
+    /// # Errors
+    /// If they are none; that would be a defect.
+    pub fn arrays(&self) -> PyResult<Outputs<'_, 'py>> {
+        let mut outputs: Outputs<'_, 'py> = [const { None }; 3];
+        for (slot, result) in outputs.iter_mut().zip(&self.0) {
+            *slot = result.as_ref().map(|result| Array::made("a result", result)).transpose()?;
+        }
+        Ok(outputs)
+    }
+
+    /// The results, the value being `number` if it is not an array.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn results(self, py: Python<'py>, wanted: Wanted, number: f64) -> PyResult<Results<'py>> {
+        let [value, grad, hess] = self.0;
+        let value = match value {
+            None if wanted.value => Some(number.into_pyobject(py)?.into_any()),
+            value => value,
+        };
+        Ok(Results { value, grad, hess })
+    }
+}
+
+/// A shape as the core takes it.
+pub fn lengths(shape: &[npy_intp]) -> Vec<usize> {
+    shape.iter().map(|&len| len as usize).collect()
+}
+
+/// Refuses class indices that are none.
+///
+/// # Errors
+/// `ValueError` naming the first offender in C order.
+pub fn check_indices(
+    py: Python<'_>,
+    targets: &Array<'_, '_>,
+    classes: usize,
+    others: [Option<f64>; 2],
+) -> PyResult<()> {
+    let valid = Valid { classes: classes as f64, others: others.map(|other| other.unwrap_or(f64::NAN)) };
+    let source = Shared::new(Source::<f64>::numbers(targets.data, targets.dtype));
+    let shape = lengths(targets.shape);
+    let plan = Plan::new(&shape, [targets.strides], TILE);
+    // SAFETY: the array was admitted and lives as long as the reference to it.
+    let all = detached(py, plan.len(), |go_on| unsafe {
+        all_valid(isa(), &plan, source.get(), valid, go_on)
+    })?;
+    if all { Ok(()) } else { Err(first_invalid(targets, &shape, valid)) }
+}
+
+/// Pointers that a call hands to the core.
+pub struct Shared<T>(T);
+
+// SAFETY: they are only followed by functions whose callers vouch for the memory behind them.
+unsafe impl<T> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// Wraps them.
+    pub fn new(pointers: T) -> Self {
+        Self(pointers)
+    }
+
+    /// The pointers.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// The refusal of the first invalid index in C order.
+fn first_invalid(targets: &Array<'_, '_>, shape: &[usize], valid: Valid) -> PyErr {
+    let widen = targets.dtype.widen::<f64>();
+    for number in 0..targets.len() {
+        let (mut place, mut rest, mut offset) = (vec![0; shape.len()], number, 0);
+        for (axis, &len) in shape.iter().enumerate().rev() {
+            place[axis] = rest % len;
+            offset += place[axis] as isize * targets.strides[axis];
+            rest /= len;
+        }
+        let mut target = 0.0;
+        // SAFETY: the offset is that of an element of an array that was admitted.
+        unsafe { widen(isa(), targets.data.offset(offset), &raw mut target, 1) };
+        if !valid.has(target) {
+            let place: Vec<_> = place.iter().map(ToString::to_string).collect();
+            let got = format!("{}[{}] = {target}", targets.name, place.join(", "));
+            return refuse_index(valid, got).into();
+        }
+    }
+    refuse_index(valid, "an index that has changed meanwhile".to_owned()).into()
+}
+
+fn refuse_index(valid: Valid, got: String) -> Error {
+    let others: Vec<_> =
+        valid.others.iter().filter(|other| !other.is_nan()).map(|other| format!(" or {other}")).collect();
+    let takes = format!("whole numbers from 0 to {}{}", valid.classes - 1.0, others.concat());
+    Error::value("targets", got, format!("class indices, {takes}"))
+}
+
+/// Runs work without the interpreter if it is long, looking up for signals now and then.
+///
+/// # Errors
+/// What handlers of signals raise, and `RuntimeError` if threads cannot be started.
+pub fn detached<T: Send>(
+    py: Python<'_>,
+    len: usize,
+    work: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T, Stop> + Send,
+) -> PyResult<T> {
+    let mut raised = None;
+    let result = if len < RELEASE {
+        work(&mut || true)
+    } else {
+        let raised = &mut raised;
+        py.detach(|| {
+            work(&mut || match Python::attach(|py| py.check_signals()) {
+                Ok(()) => true,
+                Err(error) => {
+                    *raised = Some(error);
+                    false
+                }
+            })
+        })
+    };
+    match (result, raised) {
+        (_, Some(error)) => Err(error),
+        (Ok(result), None) => Ok(result),
+        (Err(Stop::Failed(error)), None) => Err(error.into()),
+        (Err(Stop::Interrupted), None) => Err(pyo3::exceptions::PyKeyboardInterrupt::new_err(())),
+    }
+}
+
+/// A power of two near the size of typical weights, if that is far from 1; else 1.
+pub fn scale_of(weight: f64) -> f64 {
+    // 2^-40 to 2^40
+    const ORDINARY: std::ops::Range<f64> = 1.0 / (1_u64 << 40) as f64..(1_u64 << 40) as f64;
+    let power = f64::from_bits(weight.to_bits() & f64::INFINITY.to_bits());
+    if power.is_normal() && !ORDINARY.contains(&power) { power } else { 1.0 }
+}

@@ -1,0 +1,401 @@
+//! A call of the sigmoid focal loss.
+
+use pyo3::prelude::*;
+use pyo3::types::PyEllipsis;
+
+use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
+use super::run::{Filled, Shared, check_indices, detached, lengths, scale_of};
+use super::{Arguments, Results, Wanted};
+use crate::cache;
+use crate::element::DType;
+use crate::error::Error;
+use crate::exec::columns::{self, Steps};
+use crate::exec::elements::{self, Inputs, Job, Labels, Soft};
+use crate::exec::measure::{self, Measure};
+use crate::exec::{JobPlan, Sums, operand};
+use crate::kernel::elementwise::{Constants, Weights, kernel, output};
+use crate::kernel::soft::{self, SoftConstants};
+use crate::kernel::tile::{Source, TILE, Target};
+use crate::layout::Plan;
+use crate::loss::focal::{Gamma, Scales};
+use crate::params::{Hessian, Label, Normalizer, Parameter, Reduction, SigmoidFocalLoss};
+use crate::python::runtime::isa;
+use crate::real::Real;
+
+/// Evaluates a loss.
+///
+/// # Errors
+/// `TypeError` and `ValueError` for what is refused, `KeyboardInterrupt` and its like from handlers of
+/// signals, `MemoryError`.
+pub fn evaluate<'py>(
+    py: Python<'py>,
+    loss: &SigmoidFocalLoss,
+    wanted: Wanted,
+    arguments: &Arguments<'_, 'py>,
+) -> PyResult<Results<'py>> {
+    let common = &loss.common;
+    let exact = wanted.hess.is_none_or(|hessian| hessian == Hessian::Exact);
+    check_surrogate(exact, common.from_logits, common.normalizer, true)?;
+    // Whatever runs code of the arguments' own comes first; what is read after it stays as it is.
+    let found = Found::new(arguments)?;
+    let rules = Rules { class_axis: loss.class_axis, rows: false, reduction: common.reduction };
+    let admitted = Admitted::new(arguments.logits_name, &found, &rules)?;
+    admitted.check_classes(loss.classes()?)?;
+    if let (Some(index), false) = (loss.background_index, admitted.indices) {
+        let got = format!("targets of the logits' shape with background_index={index}");
+        return Err(Error::value("targets", got, "class indices with background_index").into());
+    }
+    let outputs = admitted.outputs(wanted, arguments, &rules)?;
+    if admitted.indices {
+        let others = [common.ignore_index.map(Label::to_f64), loss.background_index.map(|index| index as f64)];
+        check_indices(py, &admitted.targets, admitted.classes(), others)?;
+    }
+    let call = Call { loss, wanted, rules, admitted };
+    match call.admitted.logits.dtype.of_results() {
+        DType::Float64 => call.run::<f64>(py, &outputs),
+        _ => call.run::<f32>(py, &outputs),
+    }
+}
+
+/// A call whose arguments have been admitted.
+struct Call<'b, 'py> {
+    loss: &'b SigmoidFocalLoss,
+    wanted: Wanted,
+    rules: Rules,
+    admitted: Admitted<'b, 'py>,
+}
+
+/// Numbers by class, as lists that sources point to; empty if they are the same for all classes.
+#[derive(Default)]
+struct Lists {
+    /// The classes themselves; NaN for background.
+    classes: Vec<f64>,
+    /// What multiplies losses, gradient and Hessian of negatives and of positives.
+    weights: [[Vec<f64>; 2]; 3],
+    /// Gamma, in two parts.
+    gammas: [Vec<f64>; 2],
+}
+
+/// What losses, gradient and Hessian are multiplied with beside weights.
+#[derive(Clone, Copy)]
+struct Scaling {
+    /// What the derivatives are divided by.
+    denominator: f64,
+    /// What the losses are divided by before they are added up: a power of two.
+    scale: f64,
+}
+
+impl Scaling {
+    const NONE: Self = Self { denominator: 1.0, scale: 1.0 };
+}
+
+impl<'py> Call<'_, 'py> {
+    /// Computes in `R`.
+    fn run<R: Real + Scales>(&self, py: Python<'py>, given: &Outputs<'_, 'py>) -> PyResult<Results<'py>> {
+        let &Self { loss, wanted, ref rules, ref admitted } = self;
+        let common = &loss.common;
+        if common.reduction == Reduction::SumClasses && wanted.value {
+            return self.sum_classes::<R>(py, given);
+        }
+        let filled = Filled::new(admitted, wanted, rules, given)?;
+        let outputs = filled.arrays()?;
+        let plan = self.plan(&outputs);
+        let len = plan.len();
+        let denominator = match (common.reduction, common.normalizer) {
+            (Reduction::None | Reduction::Sum | Reduction::SumClasses, _) => 1.0,
+            (Reduction::Mean, Normalizer::Constant(number)) => number,
+            (Reduction::Mean, Normalizer::FocalWeights) => {
+                return self.quotient::<R>(py, plan, filled);
+            }
+            (Reduction::Mean, Normalizer::Count) if common.ignore_index.is_none() => len as f64,
+            (Reduction::Mean, Normalizer::Count) => self.measure(py, &plan, Measure::Count)?,
+            (Reduction::Mean, Normalizer::Weights) => self.measure(py, &plan, Measure::Weights)?,
+            (Reduction::Mean, Normalizer::Positives) => self.measure(py, &plan, Measure::Positives)?,
+        };
+        let scaling = Scaling { denominator, scale: scale_of(denominator / len as f64) };
+        let lists = self.lists(scaling);
+        let job = self.job::<R>(plan, &outputs, &lists, scaling);
+        let sum = if denominator == 0.0 {
+            zero(py, &job)?
+        } else {
+            run(py, &job)?.value.value() / (denominator / scaling.scale)
+        };
+        drop(outputs);
+        filled.results(py, wanted, sum)
+    }
+
+    /// The quotient of the losses' sum and that of the modulating factors.
+    fn quotient<R: Real + Scales>(
+        &self,
+        py: Python<'py>,
+        plan: JobPlan,
+        filled: Filled<'py>,
+    ) -> PyResult<Results<'py>> {
+        let outputs = filled.arrays()?;
+        let lists = self.lists(Scaling::NONE);
+        let mut job = self.job::<R>(plan, &outputs, &lists, Scaling::NONE);
+        let arrays = (job.value.take(), job.grad.take(), job.hess.take());
+        (job.sum, job.sum_factors) = (true, true);
+        let sums = run(py, &job)?;
+        (job.value, job.grad, job.hess) = arrays;
+        (job.sum, job.sum_factors) = (false, false);
+        let (numerator, denominator) = (sums.value.value(), sums.factor.value());
+        let value = if denominator == 0.0 {
+            zero(py, &job)?
+        } else {
+            let value = numerator / denominator;
+            if let Some(soft) = job.soft.as_mut().filter(|_| job.grad.is_some() || job.hess.is_some()) {
+                soft.constants.quotient = Some([R::from_f64(value), R::from_f64(1.0 / denominator)]);
+                run(py, &job)?;
+            }
+            value
+        };
+        drop(outputs);
+        filled.results(py, self.wanted, value)
+    }
+
+    /// Losses added up over the class axis, and the derivatives.
+    fn sum_classes<R: Real + Scales>(
+        &self,
+        py: Python<'py>,
+        given: &Outputs<'_, 'py>,
+    ) -> PyResult<Results<'py>> {
+        let &Self { wanted, ref rules, ref admitted, .. } = self;
+        let derivatives = Wanted { value: false, ..wanted };
+        let alone = derivatives.arrays(rules.reduction) == [false; 3];
+        // What is computed first must not be written to an input of what is computed next.
+        let value_given = given[0].clone().filter(|_| alone);
+        let values = Wanted { grad: false, hess: None, ..wanted };
+        let made = [value_given, None, None];
+        let filled = Filled::new(admitted, values, rules, &made)?;
+        self.fill_sums::<R>(py, &filled)?;
+        let mut results = filled.results(py, values, 0.0)?;
+        if !alone {
+            let filled = Filled::new(admitted, derivatives, rules, given)?;
+            let outputs = filled.arrays()?;
+            let lists = self.lists(Scaling::NONE);
+            run(py, &self.job::<R>(self.plan(&outputs), &outputs, &lists, Scaling::NONE))?;
+            drop(outputs);
+            let Results { grad, hess, .. } = filled.results(py, derivatives, 0.0)?;
+            (results.grad, results.hess) = (grad, hess);
+            if let (Some(out), Some(value)) = (&given[0], &results.value) {
+                out.object.set_item(PyEllipsis::get(py), value)?;
+                results.value = Some(out.object.clone());
+            }
+        }
+        Ok(results)
+    }
+
+    /// Fills the array of losses added up over the class axis.
+    fn fill_sums<R: Real + Scales>(&self, py: Python<'py>, filled: &Filled<'py>) -> PyResult<()> {
+        let admitted = &self.admitted;
+        let (Some(axis), [Some(value), ..]) = (admitted.axis, &filled.arrays()?) else { return Ok(()) };
+        let without = |strides: &[isize]| {
+            let mut strides = strides.to_vec();
+            let step = if axis < strides.len() { strides.remove(axis) } else { 0 };
+            (strides, step)
+        };
+        let (logits, logits_step) = without(admitted.logits.strides);
+        let (targets, targets_step) = without(admitted.target_strides());
+        let (samples, samples_step) = without(admitted.weight_strides());
+        let mut shape = lengths(admitted.logits.shape);
+        let classes = shape.remove(axis);
+        let strides = [&logits[..], &targets, &samples, &[], value.strides, &[], &[]];
+        let lists = self.lists(Scaling::NONE);
+        let plan = Plan::new(&shape, strides, TILE);
+        let len = plan.len().saturating_mul(classes);
+        let mut job = self.job::<R>(plan, &[const { None }; 3], &lists, Scaling::NONE);
+        job.value = Some(Target::new(value.data, value.dtype, false));
+        let steps = Steps { logits: logits_step, targets: targets_step, samples: samples_step };
+        // SAFETY: as in `run`; the plan and the steps are made of the same shape and strides.
+        detached(py, len, |go_on| unsafe { columns::run(isa(), &job, classes, steps, go_on) })
+    }
+
+    /// A sum over the elements that are not ignored.
+    fn measure(&self, py: Python<'py>, plan: &JobPlan, what: Measure<'_>) -> PyResult<f64> {
+        let lists = self.lists(Scaling::NONE);
+        let inputs = Shared::new(self.inputs::<f64>(&lists, Scaling::NONE));
+        // SAFETY: as in `run`.
+        detached(py, plan.len(), |go_on| unsafe { measure::run(isa(), plan, inputs.get(), what, go_on) })
+    }
+
+    /// The order of the elements, from the strides of all arrays.
+    fn plan(&self, outputs: &Outputs<'_, 'py>) -> JobPlan {
+        let Admitted { logits, targets, .. } = &self.admitted;
+        let weight = self.admitted.weight_array();
+        let [value, grad, hess] = outputs.each_ref().map(Option::as_ref);
+        let arrays = [Some(logits), Some(targets), weight, None, value, grad, hess];
+        let full = arrays.iter().flatten().all(|array| array.shape == logits.shape);
+        let by_class = self.admitted.indices || self.loss.differs_by_class();
+        let every = full && !by_class;
+        if every && arrays.iter().flatten().all(|array| array.is_c())
+            || every && arrays.iter().flatten().all(|array| array.is_fortran())
+        {
+            let sizes = arrays.map(|array| array.map_or(0, |array| array.dtype.size() as isize));
+            return Plan::contiguous(logits.len(), sizes, TILE);
+        }
+        let mut strides = arrays.map(|array| array.map_or(&[][..], |array| array.strides));
+        strides[operand::TARGETS] = self.admitted.target_strides();
+        strides[operand::SAMPLES] = self.admitted.weight_strides();
+        let mut classes = vec![0; logits.shape.len()];
+        if let Some(axis) = self.admitted.axis.filter(|_| by_class) {
+            classes[axis] = size_of::<f64>() as isize;
+            strides[operand::CLASSES] = &classes;
+        }
+        Plan::new(&lengths(logits.shape), strides, TILE)
+    }
+
+    /// What differs by class, in lists.
+    fn lists(&self, scaling: Scaling) -> Lists {
+        let &Self { loss, ref admitted, .. } = self;
+        let mut lists = Lists::default();
+        if admitted.indices {
+            let background = loss.background_index.and_then(|index| usize::try_from(index).ok());
+            lists.classes = (0..admitted.classes())
+                .map(|class| if Some(class) == background { f64::NAN } else { class as f64 })
+                .collect();
+        }
+        if loss.differs_by_class() {
+            for class in 0..admitted.classes() {
+                let weights = self.weights_of(class, scaling);
+                for (list, weight) in lists.weights.iter_mut().flatten().zip(weights.into_iter().flatten()) {
+                    list.push(weight);
+                }
+            }
+        }
+        lists
+    }
+
+    /// What multiplies losses, gradient and Hessian of a class' negatives and positives. Derivatives are divided at
+    /// once; losses after they are added up, but for a power of two that keeps their products in range.
+    fn weights_of(&self, class: usize, Scaling { denominator, scale }: Scaling) -> [[f64; 2]; 3] {
+        let weights = self.loss.weights_of(class);
+        let upper = self.wanted.hess == Some(Hessian::Upper);
+        let bound = if upper { 1.0 + self.loss.common.gamma.of(class) } else { 1.0 };
+        [
+            weights.map(|weight| weight / scale),
+            weights.map(|weight| weight / denominator),
+            weights.map(|weight| weight / denominator * bound),
+        ]
+    }
+
+    /// What goes in.
+    fn inputs<R: Real>(&self, lists: &Lists, scaling: Scaling) -> Inputs<R> {
+        let Admitted { logits, targets, indices, .. } = &self.admitted;
+        let list = |list: &Vec<f64>| Source::numbers(list.as_ptr().cast_mut().cast(), DType::Float64);
+        let weights = self.weights_of(0, scaling);
+        let mut sources = weights.map(|pair| pair.map(Source::Constant));
+        if self.loss.differs_by_class() {
+            sources = lists.weights.each_ref().map(|pair| pair.each_ref().map(list));
+        }
+        let numbers = Source::numbers(targets.data, targets.dtype);
+        Inputs {
+            logits: Source::numbers(logits.data, logits.dtype),
+            labels: if *indices {
+                Labels::Indices { targets: numbers, classes: list(&lists.classes) }
+            } else {
+                Labels::Dense(Source::numbers(targets.data, targets.dtype))
+            },
+            ignored: self.loss.common.ignore_index.map(|label| (numbers, label.to_f64())),
+            samples: self.admitted.samples(),
+            weights: sources,
+            gammas: None,
+        }
+    }
+
+    /// The job that fills these outputs, or adds losses up.
+    fn job<R: Real + Scales>(
+        &self,
+        plan: JobPlan,
+        outputs: &Outputs<'_, 'py>,
+        lists: &Lists,
+        scaling: Scaling,
+    ) -> Job<R> {
+        let &Self { loss, wanted, ref admitted, .. } = self;
+        let arrays = [Some(&admitted.logits), Some(&admitted.targets), admitted.weight_array()]
+            .into_iter()
+            .chain(outputs.each_ref().map(Option::as_ref));
+        let bytes: usize = arrays.flatten().map(|array| array.dtype.size()).sum();
+        let large = bytes.saturating_mul(plan.len()) > cache::last_level();
+        let target = |output: usize| {
+            let array = outputs[output].as_ref()?;
+            let streamed = large && plan.is_run(operand::VALUE + output, array.dtype.size());
+            Some(Target::new(array.data, array.dtype, streamed))
+        };
+        let mut inputs = self.inputs::<R>(lists, scaling);
+        // A class without weight needs the kernel that knows what 0 times an infinite loss is.
+        let weights = self.weights_of(0, scaling);
+        if inputs.samples.is_none() && weights[0].contains(&0.0) {
+            inputs.samples = Some(Source::Constant(1.0));
+        }
+        let weighted = inputs.samples.is_some() || loss.differs_by_class();
+        let [value, mut grad, hess] = weights;
+        // The margin of a positive grows with its logit, that of a negative falls.
+        grad[1] = 0.0 - grad[1];
+        let [value, grad, hess] = [value, grad, hess].map(Weights::new);
+        let gamma = loss.common.gamma.of(0);
+        Job {
+            inputs,
+            kernel: kernel(gamma, self.kernel_outputs(), weighted),
+            constants: Constants { gamma: Gamma::new(gamma), value, grad, hess },
+            weighted,
+            soft: self.soft(),
+            value: target(0),
+            grad: target(1),
+            hess: target(2),
+            sum: wanted.sums(loss.common.reduction),
+            sum_factors: false,
+            plan,
+        }
+    }
+
+    /// The outputs of the kernel for hard labels.
+    fn kernel_outputs(&self) -> u8 {
+        let value = if self.wanted.value { output::VALUE } else { 0 };
+        let grad = if self.wanted.grad { output::GRAD } else { 0 };
+        let hess = match self.wanted.hess {
+            None => 0,
+            Some(Hessian::Exact) => output::CURVATURE,
+            Some(Hessian::GaussNewton | Hessian::Upper) => output::GAUSS_NEWTON,
+        };
+        value | grad | hess
+    }
+
+    /// The kernel for labels other than 0 and 1 and for probabilities, if there may be any.
+    fn soft<R: Real + Scales>(&self) -> Option<Soft<R>> {
+        let common = &self.loss.common;
+        let always = !common.from_logits
+            || common.label_smoothing != 0.0
+            || common.normalizer == Normalizer::FocalWeights;
+        let may_differ = !self.admitted.indices
+            && matches!(
+                self.admitted.targets.dtype,
+                DType::Float16 | DType::BFloat16 | DType::Float32 | DType::Float64
+            );
+        if !always && !may_differ {
+            return None;
+        }
+        let gamma = Gamma::new(common.gamma.of(0));
+        let mut constants = SoftConstants::new(gamma, self.loss.soft_targets);
+        constants.gauss_newton = self.wanted.hess.is_some_and(|hessian| hessian != Hessian::Exact);
+        constants = constants.smoothed(common.label_smoothing);
+        if common.eps > 0.0 {
+            constants = constants.clipped(common.eps);
+        }
+        Some(Soft { kernel: soft::kernel(self.loss.soft_targets, !common.from_logits), constants, always })
+    }
+}
+
+fn run<R: Real>(py: Python<'_>, job: &Job<R>) -> PyResult<Sums> {
+    // SAFETY: all arrays were admitted or made. They are valid wherever the plan, made of their shapes and
+    // strides, has elements, and overlap only where they are the same. They live as long as the references that
+    // the call holds. Other threads must not write to them meanwhile: the documentation asks that of callers.
+    detached(py, job.plan.len(), |go_on| unsafe { elements::run(isa(), job, go_on) })
+}
+
+/// Nothing to average: 0, also where a logit is NaN.
+fn zero<R: Real>(py: Python<'_>, job: &Job<R>) -> PyResult<f64> {
+    // SAFETY: as in `run`.
+    detached(py, job.plan.len(), |go_on| unsafe { elements::zero(isa(), job, go_on) })?;
+    Ok(0.0)
+}

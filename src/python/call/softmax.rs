@@ -1,0 +1,346 @@
+//! A call of the softmax focal loss.
+
+use pyo3::prelude::*;
+
+use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
+use super::run::{Filled, Shared, check_indices, detached, lengths, scale_of};
+use super::{Arguments, Results, Wanted};
+use crate::cache;
+use crate::element::DType;
+use crate::error::Error;
+use crate::exec::elements::{Inputs, Labels};
+use crate::exec::measure::{self, Measure};
+use crate::exec::rows::{self, ByClass, Formula, Job, PerThread, RowArray, RowTargets, tile_rows};
+use crate::exec::{JobPlan, Sums, operand};
+use crate::kernel::elementwise::output;
+use crate::kernel::tile::{Source, TILE, Target};
+use crate::layout::Plan;
+use crate::loss::focal::Gamma;
+use crate::params::{Hessian, Label, Modulator, Normalizer, Reduction, SoftmaxFocalLoss};
+use crate::python::array::{Array, shape_text};
+use crate::python::runtime::isa;
+
+/// Evaluates a loss.
+///
+/// # Errors
+/// `TypeError` and `ValueError` for what is refused, `KeyboardInterrupt` and its like from handlers of
+/// signals, `MemoryError`.
+pub fn evaluate<'py>(
+    py: Python<'py>,
+    loss: &SoftmaxFocalLoss,
+    wanted: Wanted,
+    arguments: &Arguments<'_, 'py>,
+) -> PyResult<Results<'py>> {
+    let common = &loss.common;
+    let exact = wanted.hess.is_none_or(|hessian| hessian == Hessian::Exact);
+    check_surrogate(exact, common.from_logits, common.normalizer, loss.modulator == Modulator::Softmax)?;
+    // Whatever runs code of the arguments' own comes first; what is read after it stays as it is.
+    let found = Found::new(arguments)?;
+    let rules = Rules { class_axis: Some(loss.class_axis), rows: true, reduction: common.reduction };
+    let admitted = Admitted::new(arguments.logits_name, &found, &rules)?;
+    admitted.check_classes(loss.classes()?)?;
+    check_targets(loss, &admitted)?;
+    let outputs = admitted.outputs(wanted, arguments, &rules)?;
+    if admitted.indices {
+        let others = [common.ignore_index.map(Label::to_f64), None];
+        check_indices(py, &admitted.targets, admitted.classes(), others)?;
+    }
+    let call = Call { loss, wanted, rules, admitted };
+    match call.admitted.logits.dtype.of_results() {
+        DType::Float64 => call.run::<f64>(py, &outputs),
+        _ => call.run::<f32>(py, &outputs),
+    }
+}
+
+/// Refuses dense targets where they have no meaning, and rows without classes.
+fn check_targets(loss: &SoftmaxFocalLoss, admitted: &Admitted<'_, '_>) -> PyResult<()> {
+    let refuse = |with: &str| {
+        let got = format!("targets of the logits' shape with {with}");
+        Err(Error::value("targets", got, format!("class indices with {with}")).into())
+    };
+    if !admitted.indices && loss.common.ignore_index.is_some() {
+        return refuse("ignore_index");
+    }
+    if !admitted.indices && loss.modulator == Modulator::Sigmoid {
+        return refuse("modulator=\"sigmoid\"");
+    }
+    let logits = &admitted.logits;
+    let rows: Vec<_> = lengths(logits.shape)
+        .into_iter()
+        .enumerate()
+        .filter_map(|(axis, len)| (Some(axis) != admitted.axis).then_some(len))
+        .collect();
+    if admitted.classes() == 0 && rows.iter().all(|&len| len > 0) {
+        let got = format!("shape {}", shape_text(logits.shape));
+        return Err(Error::value(logits.name, got, "of at least one class, or without rows").into());
+    }
+    Ok(())
+}
+
+/// A call whose arguments have been admitted.
+struct Call<'b, 'py> {
+    loss: &'b SoftmaxFocalLoss,
+    wanted: Wanted,
+    rules: Rules,
+    admitted: Admitted<'b, 'py>,
+}
+
+/// What losses and derivatives are divided by; losses by a power of two before they are added up.
+#[derive(Clone, Copy)]
+struct Scaling {
+    denominator: f64,
+    scale: f64,
+}
+
+impl Scaling {
+    const NONE: Self = Self { denominator: 1.0, scale: 1.0 };
+}
+
+impl<'py> Call<'_, 'py> {
+    /// Computes in `R`.
+    fn run<R: PerThread>(&self, py: Python<'py>, given: &Outputs<'_, 'py>) -> PyResult<Results<'py>> {
+        let &Self { loss, wanted, ref rules, ref admitted } = self;
+        let common = &loss.common;
+        let filled = Filled::new(admitted, wanted, rules, given)?;
+        let outputs = filled.arrays()?;
+        let plan = self.plan(&outputs);
+        let rows = plan.len();
+        let denominator = match (common.reduction, common.normalizer) {
+            (Reduction::Mean, Normalizer::Constant(number)) => number,
+            (Reduction::Mean, Normalizer::FocalWeights) => return self.quotient::<R>(py, plan, filled),
+            (Reduction::Mean, Normalizer::Weights) => self.weights(py, &plan)?,
+            (Reduction::Mean, _) if common.ignore_index.is_none() => rows as f64,
+            (Reduction::Mean, _) => self.measure(py, &plan, Measure::Count, [1.0; 2])?,
+            _ => 1.0,
+        };
+        let scaling = Scaling { denominator, scale: scale_of(denominator / rows as f64) };
+        let job = self.job::<R>(plan, &outputs, scaling);
+        let sum = if denominator == 0.0 {
+            zero(py, &job)?
+        } else {
+            run(py, &job)?.value.value() / (denominator / scaling.scale)
+        };
+        drop(outputs);
+        filled.results(py, wanted, sum)
+    }
+
+    /// The quotient of the losses' sum and that of the modulating factors.
+    fn quotient<R: PerThread>(
+        &self,
+        py: Python<'py>,
+        plan: JobPlan,
+        filled: Filled<'py>,
+    ) -> PyResult<Results<'py>> {
+        let outputs = filled.arrays()?;
+        let sums = {
+            let mut job = self.job::<R>(plan.clone(), &[const { None }; 3], Scaling::NONE);
+            (job.sum, job.sum_factors, job.outputs) = (true, true, output::VALUE);
+            run(py, &job)?
+        };
+        let (numerator, denominator) = (sums.value.value(), sums.factor.value());
+        let mut job = self.job::<R>(plan, &outputs, Scaling { denominator, scale: 1.0 });
+        (job.sum, job.sum_factors, job.outputs) = (false, false, job.outputs & !output::VALUE);
+        let value = if denominator == 0.0 {
+            zero(py, &job)?
+        } else {
+            let value = numerator / denominator;
+            if job.outputs != 0 {
+                let quotient = [value / denominator, 1.0 / denominator];
+                job.formula.divide_by_factors(quotient.map(R::from_f64));
+                run(py, &job)?;
+            }
+            value
+        };
+        drop(outputs);
+        filled.results(py, self.wanted, value)
+    }
+
+    /// The sum of the weights that samples and targets' classes give.
+    fn weights(&self, py: Python<'py>, plan: &JobPlan) -> PyResult<f64> {
+        let alphas: Vec<f64> = (0..self.admitted.classes()).map(|class| self.loss.weight_of(class)).collect();
+        if self.admitted.indices {
+            return self.measure(py, plan, Measure::ByTarget(&alphas), [1.0; 2]);
+        }
+        // sum_i s_i sum_c y_ic a_c, over all logits.
+        let Admitted { logits, targets, axis, .. } = &self.admitted;
+        let mut strides = [&[][..]; operand::COUNT];
+        let mut classes = vec![0; logits.shape.len()];
+        if let Some(axis) = axis {
+            classes[*axis] = size_of::<f64>() as isize;
+        }
+        strides[operand::LOGITS] = logits.strides;
+        strides[operand::TARGETS] = targets.strides;
+        strides[operand::SAMPLES] = self.admitted.weight_strides();
+        strides[operand::CLASSES] = &classes;
+        let plan = Plan::new(&lengths(logits.shape), strides, TILE);
+        let positive = Source::numbers(alphas.as_ptr().cast_mut().cast(), DType::Float64);
+        let pair = [Source::Constant(0.0), positive];
+        self.measure_with(py, &plan, Measure::Weights, pair)
+    }
+
+    /// A sum over the rows that are not ignored.
+    fn measure(
+        &self,
+        py: Python<'py>,
+        plan: &JobPlan,
+        what: Measure<'_>,
+        weights: [f64; 2],
+    ) -> PyResult<f64> {
+        self.measure_with(py, plan, what, weights.map(Source::Constant))
+    }
+
+    fn measure_with(
+        &self,
+        py: Python<'py>,
+        plan: &JobPlan,
+        what: Measure<'_>,
+        weights: [Source<f64>; 2],
+    ) -> PyResult<f64> {
+        let targets = &self.admitted.targets;
+        let numbers = Source::numbers(targets.data, targets.dtype);
+        let inputs = Shared::new(Inputs {
+            logits: Source::Constant(0.0),
+            labels: Labels::Dense(numbers),
+            ignored: self.loss.common.ignore_index.map(|label| (numbers, label.to_f64())),
+            samples: self.admitted.samples(),
+            weights: [weights; 3],
+            gammas: None,
+        });
+        // SAFETY: as in `run`.
+        detached(py, plan.len(), |go_on| unsafe { measure::run(isa(), plan, inputs.get(), what, go_on) })
+    }
+
+    /// The order of the rows, from the strides of all arrays along the axes other than that of the classes.
+    fn plan(&self, outputs: &Outputs<'_, 'py>) -> JobPlan {
+        let Admitted { logits, axis, .. } = &self.admitted;
+        let [value, grad, hess] = outputs.each_ref().map(Option::as_ref);
+        let without = |strides: &[isize]| {
+            let mut strides = strides.to_vec();
+            if let Some(axis) = axis.filter(|&axis| axis < strides.len()) {
+                strides.remove(axis);
+            }
+            strides
+        };
+        let of = |array: Option<&Array<'_, '_>>| without(array.map_or(&[], |array| array.strides));
+        let mut shape = lengths(logits.shape);
+        if let Some(axis) = *axis {
+            shape.remove(axis);
+        }
+        let strides = [
+            of(Some(logits)),
+            without(self.admitted.target_strides()),
+            without(self.admitted.weight_strides()),
+            Vec::new(),
+            value.map_or(Vec::new(), |value| value.strides.to_vec()),
+            of(grad),
+            of(hess),
+        ];
+        Plan::of_runs(&shape, strides.each_ref().map(Vec::as_slice), tile_rows(self.admitted.classes()))
+    }
+
+    /// What multiplies losses, gradient and Hessian of rows whose target is that class.
+    fn weights_of(&self, class: usize, weight: f64, Scaling { denominator, scale }: Scaling) -> [f64; 3] {
+        let upper = self.wanted.hess == Some(Hessian::Upper) && !self.is_dense();
+        let bound = if upper { 1.0 + self.loss.common.gamma.of(class) } else { 1.0 };
+        [weight / scale, weight / denominator, weight / denominator * bound]
+    }
+
+    /// Whether every class of a row has a target of its own: given so, or smoothed.
+    fn is_dense(&self) -> bool {
+        !self.admitted.indices || self.loss.common.label_smoothing != 0.0
+    }
+
+    /// What differs by the target's class.
+    fn by_class<R: PerThread>(&self, scaling: Scaling) -> Option<ByClass<R>> {
+        let loss = self.loss;
+        if self.is_dense() || matches!(loss.classes(), Ok(None)) {
+            return None;
+        }
+        let mut by_class = ByClass { weights: [const { Vec::new() }; 3], gammas: Vec::new() };
+        for class in 0..self.admitted.classes() {
+            let weights = self.weights_of(class, loss.weight_of(class), scaling);
+            for (list, weight) in by_class.weights.iter_mut().zip(weights) {
+                list.push(weight);
+            }
+            if loss.common.gamma.per_class().is_some() {
+                by_class.gammas.push(Gamma::new(loss.common.gamma.of(class)));
+            }
+        }
+        Some(by_class)
+    }
+
+    /// The job that fills these outputs, or adds losses up.
+    fn job<R: PerThread>(&self, plan: JobPlan, outputs: &Outputs<'_, 'py>, scaling: Scaling) -> Job<R> {
+        let &Self { loss, wanted, ref admitted, .. } = self;
+        let classes = admitted.classes();
+        let row_array = |array: &Array<'_, '_>| {
+            let class_stride = admitted.axis.map_or(0, |axis| array.strides[axis]);
+            RowArray { data: array.data, dtype: array.dtype, class_stride }
+        };
+        let arrays = [Some(&admitted.logits), outputs[1].as_ref(), outputs[2].as_ref()];
+        let bytes: usize = arrays.into_iter().flatten().map(|array| array.dtype.size()).sum();
+        let targets = &admitted.targets;
+        // Weights by class are among those by class, or the formula's.
+        let alpha = if self.is_dense() || loss.classes().is_ok_and(|classes| classes.is_some()) {
+            1.0
+        } else {
+            loss.weight_of(0)
+        };
+        Job {
+            classes,
+            formula: self.formula(scaling, alpha),
+            outputs: self.kernel_outputs(),
+            logits: row_array(&admitted.logits),
+            targets: if admitted.indices {
+                let ignored = loss.common.ignore_index.map(Label::to_f64);
+                RowTargets::Indices(Source::numbers(targets.data, targets.dtype), ignored)
+            } else {
+                RowTargets::Dense(row_array(targets))
+            },
+            samples: admitted.samples(),
+            weights: self.weights_of(0, alpha, scaling),
+            by_class: self.by_class(scaling),
+            value: outputs[0].as_ref().map(|value| Target::new(value.data, value.dtype, false)),
+            grad: outputs[1].as_ref().map(row_array),
+            hess: outputs[2].as_ref().map(row_array),
+            streamed: bytes.saturating_mul(plan.len().saturating_mul(classes)) > cache::last_level(),
+            sum: wanted.sums(loss.common.reduction),
+            sum_factors: false,
+            plan,
+        }
+    }
+
+    /// What to do with rows.
+    fn formula<R: PerThread>(&self, scaling: Scaling, alpha: f64) -> Formula<R> {
+        let weights = self.weights_of(0, alpha, scaling).map(R::from_weight);
+        Formula::new(self.loss, weights)
+    }
+
+    /// The outputs of the kernel.
+    fn kernel_outputs(&self) -> u8 {
+        let value = if self.wanted.value { output::VALUE } else { 0 };
+        let grad = if self.wanted.grad { output::GRAD } else { 0 };
+        let hess = match self.wanted.hess {
+            None => 0,
+            Some(Hessian::Exact) => output::CURVATURE,
+            Some(Hessian::GaussNewton | Hessian::Upper) => output::GAUSS_NEWTON,
+        };
+        value | grad | hess
+    }
+}
+
+fn run<R: PerThread>(py: Python<'_>, job: &Job<R>) -> PyResult<Sums> {
+    // SAFETY: all arrays were admitted or made. They are valid wherever the plan, made of their shapes and
+    // strides, has rows, for every class, and overlap only where they are the same. They live as long as the
+    // references that the call holds. Other threads must not write to them meanwhile: the documentation asks that
+    // of callers.
+    detached(py, job.plan.len().saturating_mul(job.classes), |go_on| unsafe { rows::run(isa(), job, go_on) })
+}
+
+/// Nothing to average: 0, also where a logit is NaN.
+fn zero<R: PerThread>(py: Python<'_>, job: &Job<R>) -> PyResult<f64> {
+    let len = job.plan.len().saturating_mul(job.classes);
+    // SAFETY: as in `run`.
+    detached(py, len, |go_on| unsafe { rows::zero(isa(), job, go_on) })?;
+    Ok(0.0)
+}

@@ -1,0 +1,260 @@
+//! The parameters of losses as Python gives and shows them.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple, PyType};
+
+use super::array::type_name;
+use super::number::{Numbers, number, number_or_sequence};
+use crate::error::Error;
+use crate::params::options::Named;
+use crate::params::{Common, Label, Normalizer, Parameter, Reduction};
+
+/// An argument that need not be given.
+pub type Object<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// An argument that has a default other than None. Never fails to be read, so that refusals keep their
+/// own words.
+#[derive(Clone, Copy)]
+pub struct Given<'a, 'py>(Option<Borrowed<'a, 'py, PyAny>>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Given<'a, 'py> {
+    type Error = std::convert::Infallible;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> Result<Self, Self::Error> {
+        Ok(Self(Some(object)))
+    }
+}
+
+impl<'a, 'py> Given<'a, 'py> {
+    /// It was not given.
+    pub const NOT: Self = Self(None);
+
+    /// What was given, else the default.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn parse<T>(self, default: T, read: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<T>) -> PyResult<T> {
+        self.0.map_or(Ok(default), |object| read(&object))
+    }
+
+    /// The option of the name that was given, else the default.
+    ///
+    /// # Errors
+    /// If there is no such name.
+    pub fn option<T: Named>(self, default: T) -> PyResult<T> {
+        self.parse(default, read_name)
+    }
+}
+
+/// The arguments of the parameters that both losses have.
+pub struct CommonArguments<'a, 'py> {
+    /// Gamma.
+    pub gamma: Given<'a, 'py>,
+    /// How losses become the result.
+    pub reduction: Reduction,
+    /// What the mean divides by.
+    pub normalizer: Object<'a, 'py>,
+    /// Label smoothing.
+    pub label_smoothing: Given<'a, 'py>,
+    /// The target that does not count.
+    pub ignore_index: Object<'a, 'py>,
+    /// Whether inputs are logits.
+    pub from_logits: Given<'a, 'py>,
+    /// The bound of probabilities.
+    pub eps: Given<'a, 'py>,
+}
+
+impl CommonArguments<'_, '_> {
+    /// The parameters, not checked together yet.
+    ///
+    /// # Errors
+    /// `TypeError` and `ValueError` naming the argument.
+    pub fn read(self) -> PyResult<Common> {
+        let gamma = self.gamma.parse(Parameter::Number(2.0), |object| {
+            read_parameter("gamma", "a finite number >= 0, or one such number a class", object)
+        })?;
+        let label = |object: &Bound<'_, PyAny>| -> PyResult<Label> {
+            Ok(Label::new("ignore_index", number("ignore_index", "None or a number", object)?)?)
+        };
+        Ok(Common {
+            gamma,
+            reduction: self.reduction,
+            normalizer: self.normalizer.map_or(Ok(Normalizer::Count), read_normalizer)?,
+            label_smoothing: self
+                .label_smoothing
+                .parse(0.0, |object| number("label_smoothing", "a number in [0, 1)", object))?,
+            ignore_index: self.ignore_index.map(label).transpose()?,
+            from_logits: self.from_logits.parse(true, |object| read_bool("from_logits", object))?,
+            eps: self.eps.parse(0.0, |object| number("eps", "a number in [0, 0.5)", object))?,
+        })
+    }
+}
+
+/// A number, or one for each class.
+///
+/// # Errors
+/// `TypeError` naming the argument if it is neither, and whatever the object itself raises.
+pub fn read_parameter(
+    argument: &'static str,
+    takes: &str,
+    object: &Bound<'_, PyAny>,
+) -> PyResult<Parameter> {
+    Ok(match number_or_sequence(argument, takes, object)? {
+        Numbers::One(number) => Parameter::Number(number),
+        Numbers::Many(numbers) => Parameter::PerClass(numbers.into()),
+    })
+}
+
+/// A whole number.
+///
+/// # Errors
+/// `TypeError` naming the argument if it is none, `ValueError` if it is too large to be one here.
+pub fn read_whole(argument: &'static str, takes: &str, object: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let refuse = || Error::wrong_type(argument, type_name(object), takes);
+    if object.is_instance_of::<PyBool>() {
+        return Err(refuse().into());
+    }
+    let index = match object.cast::<PyInt>() {
+        Ok(int) => int.as_any().clone(),
+        // NumPy's integers have it, its floats have not.
+        Err(_) if object.hasattr("__index__")? => object.call_method0("__index__")?,
+        Err(_) => return Err(refuse().into()),
+    };
+    index.extract().map_err(|_| Error::value(argument, &index, takes).into())
+}
+
+fn read_bool(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    object.extract().map_err(|_| Error::wrong_type(argument, type_name(object), "True or False").into())
+}
+
+/// The option of a name.
+///
+/// # Errors
+/// `TypeError` if it is no string, `ValueError` if there is no such name.
+pub fn read_name<T: Named>(object: &Bound<'_, PyAny>) -> PyResult<T> {
+    match object.cast::<PyString>() {
+        Ok(name) => Ok(T::parse(&name.to_string_lossy())?),
+        // No name is empty: the refusal of that one lists those that there are.
+        Err(_) => Err(match T::parse("") {
+            Err(Error::Value { takes, .. }) => Error::wrong_type(T::ARGUMENT, type_name(object), takes),
+            Err(error) => error,
+            Ok(_) => Error::wrong_type(T::ARGUMENT, type_name(object), "a string"),
+        }
+        .into()),
+    }
+}
+
+fn read_normalizer(object: &Bound<'_, PyAny>) -> PyResult<Normalizer> {
+    if let Ok(name) = object.cast::<PyString>() {
+        let name = name.to_string_lossy();
+        let refuse = |_| Error::value("normalizer", format!("{name:?}"), Normalizer::TAKES);
+        return Ok(Normalizer::parse(&name).map_err(refuse)?);
+    }
+    Ok(Normalizer::constant(number("normalizer", Normalizer::TAKES, object)?)?)
+}
+
+/// A parameter as users see it: a float, or a tuple of floats.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn shown<'py>(py: Python<'py>, parameter: &Parameter) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match parameter {
+        Parameter::Number(number) => number.into_pyobject(py)?.into_any(),
+        Parameter::PerClass(numbers) => PyTuple::new(py, numbers)?.into_any(),
+    })
+}
+
+/// A normaliser as users see it.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn shown_normalizer(py: Python<'_>, normalizer: Normalizer) -> PyResult<Option<Bound<'_, PyAny>>> {
+    Ok(match normalizer {
+        Normalizer::Count => None,
+        Normalizer::Constant(number) => Some(number.into_pyobject(py)?.into_any()),
+        named => Some(PyString::new(py, named.name()).into_any()),
+    })
+}
+
+/// A label as users see it.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn shown_label(py: Python<'_>, label: Option<Label>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    Ok(match label {
+        None => None,
+        Some(Label::Whole(number)) => Some(number.into_pyobject(py)?.into_any()),
+        Some(Label::Other(number)) => Some(number.into_pyobject(py)?.into_any()),
+    })
+}
+
+/// The parameters of a loss by the names that its constructor takes: its own attributes.
+///
+/// # Errors
+/// If one is missing; that would be a defect.
+pub fn parameters<'py>(loss: &Bound<'py, PyAny>, names: &[&str]) -> PyResult<Bound<'py, PyDict>> {
+    let parameters = PyDict::new(loss.py());
+    for name in names {
+        parameters.set_item(name, loss.getattr(*name)?)?;
+    }
+    Ok(parameters)
+}
+
+/// A copy of a loss with some parameters changed. Leaving "mean" drops a normaliser that is not named.
+///
+/// # Errors
+/// Those of the constructor.
+pub fn replaced<'py>(
+    loss: &Bound<'py, PyAny>,
+    names: &[&str],
+    changes: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let parameters = parameters(loss, names)?;
+    if let Some(changes) = changes {
+        let reduction = changes.get_item("reduction")?;
+        if reduction.is_some_and(|name| name.extract::<&str>().is_ok_and(|name| name != "mean")) {
+            parameters.set_item("normalizer", loss.py().None())?;
+        }
+        parameters.update(changes.as_mapping())?;
+    }
+    loss.get_type().call((), Some(&parameters))
+}
+
+/// How to make a loss again from its parameters: for pickle, in every protocol, and for copy.
+///
+/// # Errors
+/// If a parameter is missing; that would be a defect.
+pub fn reduced<'py>(
+    loss: &Bound<'py, PyAny>,
+    names: &[&str],
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+    let py = loss.py();
+    let make = py.import("copyreg")?.getattr("__newobj_ex__")?;
+    Ok((make, (loss.get_type(), PyTuple::empty(py), parameters(loss, names)?).into_pyobject(py)?))
+}
+
+/// The loss of a one-call function: its first parameters by position, the others by name.
+///
+/// # Errors
+/// Those of the constructor; `TypeError` for options that it has not.
+pub fn made<'py>(
+    class: &Bound<'py, PyType>,
+    alpha: Given<'_, 'py>,
+    gamma: Given<'_, 'py>,
+    reduction: Given<'_, 'py>,
+    options: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let parameters = PyDict::new(class.py());
+    for (name, given) in [("alpha", alpha), ("gamma", gamma), ("reduction", reduction)] {
+        if let Some(object) = given.0 {
+            parameters.set_item(name, object)?;
+        }
+    }
+    if !parameters.contains("reduction")? {
+        parameters.set_item("reduction", Reduction::None.name())?;
+    }
+    if let Some(options) = options {
+        parameters.update(options.as_mapping())?;
+    }
+    class.call((), Some(&parameters))
+}
