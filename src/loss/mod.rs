@@ -3,5 +3,6 @@
 pub mod focal;
 mod sigmoid;
 pub mod softmax;
+pub mod softmax_sigmoid;
 
 pub use sigmoid::{Hessian, Normalizer, Reduction, SigmoidFocalLoss};
