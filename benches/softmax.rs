@@ -2,12 +2,11 @@
 //!
 //! `cargo bench --no-default-features --bench softmax -- avx512/f32` picks some.
 
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::elementwise::output;
-use focalgrad::kernel::rows::{Constants, Matrix, Operands, PerClass, RowReal, Scratch, run};
-use focalgrad::loss::focal::{Gamma, power};
+use focalgrad::kernel::rows::{Constants, Matrix, Operands, RowReal, Scratch, run};
 use focalgrad::simd::AnyIsa;
 
 const CLASSES: [usize; 8] = [2, 3, 10, 21, 80, 100, 1000, 32_000];
@@ -48,16 +47,15 @@ fn rows_of<R: RowReal>(criterion: &mut Criterion, name: &str) {
                             classes,
                             logits: Matrix { data: logits.as_ptr(), row, class },
                             targets: targets.as_ptr(),
-                            weights: null(),
+                            weights: [null(); 3],
+                            gammas: [null(); 3],
                             value: values.as_mut_ptr(),
+                            factor: null_mut(),
                             grad,
                             hess,
                             streamed: place == "memory",
                         };
-                        let one = PerClass::Same(R::ONE);
-                        let gamma = PerClass::Same(Gamma::new(2.0));
-                        let constants =
-                            Constants { gamma, power: power::of(2.0), value: one, grad: one, hess: one };
+                        let constants = Constants::new(2.0);
                         let mut scratch = Scratch::new();
                         group.bench_function(format!("C {classes} {order}/{label}"), |bencher| {
                             // SAFETY: all arrays hold rows times classes elements.

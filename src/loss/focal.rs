@@ -89,6 +89,12 @@ impl<V: Vector> Gamma<V>
 where
     V::Real: Scales,
 {
+    /// Gamma, rounded.
+    #[inline(always)]
+    pub fn number(&self) -> V {
+        self.hi
+    }
+
     /// q^g over [`Scales::Q_UNSCALE`], where -log q is the sum of a large and a small number, the latter
     /// in two parts.
     #[inline(always)]
@@ -220,7 +226,9 @@ where
         let q = V::select(likely, small, large);
         let modulation = if POWER == power::GENERAL {
             let lo = if LOW { softplus_lo + likely_lo } else { softplus_lo };
-            gamma.power_of_q(V::select(likely, magnitude, zero), softplus, lo)
+            // Not the saturated magnitude: for a small gamma q^g is far from 0 where q is not.
+            let reach = (-z.constant(V::Real::LOWEST)).min_or(z.abs());
+            gamma.power_of_q(V::select(likely, reach, zero), softplus, lo)
         } else {
             q
         };
@@ -246,6 +254,24 @@ where
             modulation,
             gamma: *gamma,
         }
+    }
+
+    /// p.
+    #[inline(always)]
+    pub fn p(&self) -> V {
+        self.p
+    }
+
+    /// p times [`Scales::P_SCALE`].
+    #[inline(always)]
+    pub fn p_scaled(&self) -> V {
+        self.p_scaled
+    }
+
+    /// 1 - p.
+    #[inline(always)]
+    pub fn q(&self) -> V {
+        self.q
     }
 
     /// weight * q^g.
@@ -311,6 +337,40 @@ where
     #[inline(always)]
     pub fn gauss_newton(&self, weight: V) -> V {
         self.with_p(weight, self.slope())
+    }
+
+    /// weight * q^g: the modulating factor s, which stands in the denominator S of
+    /// V = sum(weight f) / sum(s).
+    #[inline(always)]
+    pub fn factor(&self, weight: V) -> V {
+        self.modulated(weight)
+    }
+
+    /// -(weight f' - V s') / S, the derivative of V with the sign of [`Margin::descent`]: with s' = -g q^g p
+    /// it is q^g [weight q + g p (weight L - V)] / S. Here the weight is over S, and `mean` is V / S.
+    #[inline(always)]
+    pub fn quotient_descent(&self, weight: V, mean: V) -> V {
+        let slope = (self.gamma.hi * self.excess(weight, mean)).mul_add(self.p, weight * self.q);
+        self.modulated(weight.constant(V::Real::ONE)) * slope
+    }
+
+    /// (weight f'' - V s'' - 2 V' s') / S, the part of the second derivative of V that goes with the square
+    /// of the margin's: with s'' = g q^g p (g p - q) it is
+    /// p q^g [(1 + 2g) weight q + g (weight L - V) (g p - q) + 2g V'] / S. Here the weight and V' are over S,
+    /// `mean` is V / S, `inverse` 1 / S, and V' comes as `descent` of [`Margin::quotient_descent`].
+    #[inline(always)]
+    pub fn quotient_curvature(&self, weight: V, mean: V, inverse: V, descent: V) -> V {
+        let Gamma { hi, one_plus_twice, .. } = self.gamma;
+        let bend = hi.mul_add(self.p, -self.q) * self.excess(weight, mean);
+        let own = (descent + descent).neg_mul_add(inverse, bend);
+        let bracket = hi.mul_add(own, (one_plus_twice * weight) * self.q);
+        self.with_p(weight.constant(V::Real::ONE), bracket)
+    }
+
+    /// weight * L - mean.
+    #[inline(always)]
+    fn excess(&self, weight: V, mean: V) -> V {
+        weight.mul_add(self.cross_entropy, -mean)
     }
 
     /// weight * q^g * p * factor, rounded into the subnormal numbers only once.

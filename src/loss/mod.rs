@@ -3,5 +3,6 @@
 pub mod focal;
 
 pub mod softmax;
+pub mod softmax_sigmoid;
 
 

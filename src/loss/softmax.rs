@@ -251,12 +251,10 @@ pub struct Bend<V> {
     pub inverse: V,
     /// S - 1.
     pub rest: V,
-    /// weight * f''(u), or the surrogate that stands for it, over `unscale` * [`Scales::P_SCALE`].
+    /// weight * f''(u), or the surrogate that stands for it.
     pub curvature: V,
-    /// -weight * f'(u), over the same.
+    /// -weight * f'(u).
     pub descent: V,
-    /// What is left to multiply with.
-    pub unscale: V,
 }
 
 impl<V: Vector> Bend<V>
@@ -266,27 +264,24 @@ where
     /// From the row, S - 1 and the two derivatives at the margin.
     #[inline(always)]
     pub fn new(row: &Row<V>, rest: V, curvature: V, descent: V) -> Self {
-        let (before, unscale) = split_scale(curvature.abs().max_or(descent.abs()));
-        Self {
-            total: row.total,
-            inverse: row.inverse,
-            rest,
-            curvature: curvature * before,
-            descent: descent * before,
-            unscale,
-        }
+        Self { total: row.total, inverse: row.inverse, rest, curvature, descent }
     }
 
     /// The Hessian of a class other than the target, from its scaled exponential.
     #[inline(always)]
     pub fn of(&self, exp: V) -> V {
+        let one = exp.constant(V::Real::ONE);
         let unscale = exp.constant(V::Real::P_UNSCALE);
         let exp = in_range(exp);
         let largest = exp.equals(exp.constant(V::Real::P_SCALE));
         let others = V::select(largest, self.rest, exp.neg_mul_add(unscale, self.total));
-        let share = exp * self.inverse;
-        let bracket = self.curvature.mul_add(share * unscale, self.descent * (others * self.inverse));
-        (share * bracket) * self.unscale
+        let small = exp * unscale;
+        let bracket = self.curvature.mul_add(small * self.inverse, self.descent * (others * self.inverse));
+        // The bracket may be far smaller than what it is made of: it is the share that is scaled, and only
+        // where it is too small for the normal numbers.
+        let normal = one.lt(exp);
+        let share = V::select(normal, small, exp) * self.inverse;
+        (share * bracket) * V::select(normal, one, unscale)
     }
 }
 

@@ -57,7 +57,10 @@ impl Truth {
         let t = (-(g * minus_log_q)).exp();
         let slope = q + g * p * loss;
         let bend = q * (one + g + g - g * loss) + g * g * p * loss;
-        [p, t * loss, t * slope, p * t * bend]
+        // p may be no normal number where p times the rest is one.
+        const POWER: i32 = 256;
+        let p_scaled = if likely { p.scaled(POWER) } else { u.scaled_exp(POWER) / (one + e) };
+        [p, t * loss, t * slope, (p_scaled * t * bend).scaled(-POWER)]
     }
 }
 

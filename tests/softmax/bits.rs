@@ -20,6 +20,7 @@ fn rows_of<R: RowReal>(rows: usize, classes: usize, seed: u64) -> (Vec<R>, Vec<i
 
 fn same<R: RowReal>(a: &Results<R>, b: &Results<R>, what: &str) {
     assert!(bits(&a.value) == bits(&b.value), "{what}: value");
+    assert!(bits(&a.factor) == bits(&b.factor), "{what}: modulating factor");
     assert!(bits(&a.grad) == bits(&b.grad), "{what}: gradient");
     assert!(bits(&a.hess) == bits(&b.hess), "{what}: Hessian");
 }

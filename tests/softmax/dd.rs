@@ -80,6 +80,11 @@ impl Div for Dd {
 impl Dd {
     /// e^self for any self at most 0; 0 far below.
     pub fn exp(self) -> Self {
+        self.scaled_exp(0)
+    }
+
+    /// e^self * 2^power, which may be a normal number where e^self is none.
+    pub fn scaled_exp(self, power: i32) -> Self {
         if self.hi < -1200.0 {
             return Self::from(0.0);
         }
@@ -94,9 +99,14 @@ impl Dd {
         for _ in 0..6 {
             sum = sum * sum;
         }
-        let half = 2.0_f64.powi(n as i32 / 2);
-        let rest = 2.0_f64.powi(n as i32 - n as i32 / 2);
-        Self { hi: sum.hi * half * rest, lo: sum.lo * half * rest }
+        sum.scaled(n as i32 + power)
+    }
+
+    /// self * 2^power.
+    pub fn scaled(self, power: i32) -> Self {
+        let half = 2.0_f64.powi(power / 2);
+        let rest = 2.0_f64.powi(power - power / 2);
+        Self { hi: self.hi * half * rest, lo: self.lo * half * rest }
     }
 
     /// log(1 + self) for self >= 0.

@@ -1,14 +1,17 @@
 //! Calls of the kernel on vectors.
 
+use std::ptr::null;
+
 use focalgrad::kernel::elementwise::output;
-use focalgrad::kernel::rows::{Constants, Form, Matrix, Operands, PerClass, RowReal, Scratch, run};
-use focalgrad::loss::focal::{Gamma, power};
+use focalgrad::kernel::rows::{Constants, Form, Matrix, Operands, RowReal, Scratch, run};
+use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;
 
 /// The results of a set of rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Results<R> {
     pub value: Vec<R>,
+    pub factor: Vec<R>,
     pub grad: Vec<R>,
     pub hess: Vec<R>,
 }
@@ -20,8 +23,11 @@ pub struct Case<'a, R> {
     /// By rows.
     pub logits: &'a [R],
     pub targets: &'a [i64],
+    /// Of each row, for all results.
     pub weights: Option<&'a [R]>,
     pub gamma: f64,
+    /// Each row's own, instead of that.
+    pub gammas: Option<&'a [f64]>,
     /// Whether the class axis comes first in memory.
     pub class_first: bool,
     pub form: Option<Form>,
@@ -31,13 +37,11 @@ pub struct Case<'a, R> {
 impl<'a, R: RowReal> Case<'a, R> {
     pub fn new(classes: usize, logits: &'a [R], targets: &'a [i64], gamma: f64) -> Self {
         let (class_first, form, streamed) = (false, None, false);
-        Self { classes, logits, targets, weights: None, gamma, class_first, form, streamed }
+        Self { classes, logits, targets, weights: None, gamma, gammas: None, class_first, form, streamed }
     }
 
-    pub fn constants(&self) -> Constants<'static, R> {
-        let one = PerClass::Same(R::ONE);
-        let gamma = PerClass::Same(Gamma::new(self.gamma));
-        Constants { gamma, power: power::of(self.gamma), value: one, grad: one, hess: one }
+    pub fn constants(&self) -> Constants<R> {
+        Constants::new(self.gamma)
     }
 
     pub fn run(&self, isa: AnyIsa, outputs: u8) -> Results<R> {
@@ -63,15 +67,21 @@ impl<'a, R: RowReal> Case<'a, R> {
         };
         let (row, class) = if self.class_first { (1, rows as isize) } else { (classes as isize, 1) };
         // NaN shows what was not written.
-        let mut value = vec![R::NAN; rows];
+        let [mut value, mut factor] = [vec![R::NAN; rows], vec![R::NAN; rows]];
         let [mut grad, mut hess] = [vec![R::NAN; logits.len()], vec![R::NAN; logits.len()]];
+        let weights = self.weights.map_or(null(), |weights| weights.as_ptr());
+        let gammas: [Vec<R>; 3] = std::array::from_fn(|i| {
+            self.gammas.unwrap_or_default().iter().map(|&g| Gamma::new(g).parts()[i]).collect()
+        });
         let operands = Operands {
             rows,
             classes,
             logits: Matrix { data: logits.as_ptr(), row, class },
             targets: self.targets.as_ptr(),
-            weights: self.weights.map_or(std::ptr::null(), |weights| weights.as_ptr()),
+            weights: [weights; 3],
+            gammas: gammas.each_ref().map(|part| if part.is_empty() { null() } else { part.as_ptr() }),
             value: value.as_mut_ptr(),
+            factor: factor.as_mut_ptr(),
             grad: Matrix { data: grad.as_mut_ptr(), row, class },
             hess: Matrix { data: hess.as_mut_ptr(), row, class },
             streamed: self.streamed,
@@ -91,7 +101,7 @@ impl<'a, R: RowReal> Case<'a, R> {
         if outputs & !(output::VALUE | output::GRAD) == 0 {
             hess.clear();
         }
-        Results { value, grad, hess }
+        Results { value, factor, grad, hess }
     }
 }
 

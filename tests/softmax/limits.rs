@@ -1,8 +1,8 @@
 //! Infinities, NaN, ignored rows, weights and options by class.
 
 use focalgrad::kernel::elementwise::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
-use focalgrad::kernel::rows::{Constants, Form, PerClass, RowReal, Scratch};
-use focalgrad::loss::focal::{Gamma, power};
+use focalgrad::kernel::rows::{Constants, Form, RowReal, Scratch};
+use focalgrad::loss::focal::power;
 use focalgrad::simd::AnyIsa;
 
 use crate::harness::{Case, Random, Results, bits, row};
@@ -189,36 +189,29 @@ fn ignored_rows_are_zero_whatever_they_hold() {
 }
 
 #[test]
-fn options_by_class_are_those_of_the_target() {
-    let gammas = [0.0, 1.7, 2.0, 5.0];
-    let alphas = [0.5_f32, 2.0, 0.0, 1.25];
-    let table: Vec<Gamma<f32>> = gammas.iter().map(|&g| Gamma::new(g)).collect();
-    let constants = Constants {
-        gamma: PerClass::Each(&table),
-        power: power::GENERAL,
-        value: PerClass::Each(&alphas),
-        grad: PerClass::Each(&alphas),
-        hess: PerClass::Same(3.0),
-    };
+fn rows_may_have_weights_and_gammas_of_their_own() {
+    let gammas: Vec<f64> = (0..100).map(|r| [0.0, 1.7, 2.0, 5.0, 0.3][r % 5]).collect();
+    let weights: Vec<f32> = (0..100).map(|r| [0.5, 2.0, 0.0, 1.25][r % 4]).collect();
     let logits: Vec<f32> = (0..400).map(|i| (i as f32 * 0.618).fract() * 12.0 - 6.0).collect();
     let targets: Vec<i64> = (0..100).map(|r| [0, 1, 2, 3, -1][r % 5]).collect();
     for isa in AnyIsa::available() {
-        let case = Case::new(4, &logits, &targets, 0.0);
-        let all = case.run_with(isa, VALUE | GRAD, &constants, &mut Scratch::new());
-        let hess = case.run_with(isa, GRAD | CURVATURE, &constants, &mut Scratch::new()).hess;
-        for (r, &target) in targets.iter().enumerate().filter(|&(_, &t)| t >= 0) {
-            let alpha = PerClass::Same(alphas[target as usize]);
-            let alone = Constants {
-                gamma: PerClass::Same(table[target as usize]),
-                value: alpha,
-                grad: alpha,
-                ..constants
+        let (weights, gammas) = (Some(weights.as_slice()), Some(gammas.as_slice()));
+        let case = Case { weights, gammas, ..Case::new(4, &logits, &targets, 9.0) };
+        let (all, hess) = (case.run(isa, VALUE | GRAD), case.run(isa, GRAD | CURVATURE).hess);
+        for r in 0..100 {
+            let constants = Constants {
+                power: power::GENERAL,
+                value: weights.unwrap()[r],
+                grad: weights.unwrap()[r],
+                hess: weights.unwrap()[r],
+                ..Constants::new(gammas.unwrap()[r])
             };
-            let one = Case::new(4, &logits[4 * r..4 * r + 4], &targets[r..=r], 0.0);
-            let expected = one.run_with(isa, VALUE | GRAD, &alone, &mut Scratch::new());
+            let one = Case::new(4, &logits[4 * r..4 * r + 4], &targets[r..=r], 9.0);
+            let expected = one.run_with(isa, VALUE | GRAD, &constants, &mut Scratch::new());
             assert_eq!(bits(&all.value[r..=r]), bits(&expected.value));
+            assert_eq!(bits(&all.factor[r..=r]), bits(&expected.factor));
             assert_eq!(bits(&all.grad[4 * r..4 * r + 4]), bits(&expected.grad));
-            let expected = one.run_with(isa, GRAD | CURVATURE, &alone, &mut Scratch::new());
+            let expected = one.run_with(isa, GRAD | CURVATURE, &constants, &mut Scratch::new());
             assert_eq!(bits(&hess[4 * r..4 * r + 4]), bits(&expected.hess));
         }
     }

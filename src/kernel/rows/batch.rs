@@ -3,11 +3,11 @@
 use std::ptr::copy_nonoverlapping;
 
 use super::chunks::Join;
-use super::margins::stage;
+use super::margins::{Wanted, stage};
 use super::spread::Spread;
 use super::sums::Sums;
 use super::tile::{Tile, emit, fetch, put_targets, take_targets};
-use super::{Constants, Form, Operands, PerClass, Plan, RowReal, Scratch, State};
+use super::{Constants, Form, Operands, Plan, RowReal, Scratch, State};
 use crate::kernel::elementwise::output;
 use crate::simd::AnyIsa;
 
@@ -19,8 +19,7 @@ const HESS: u8 = output::CURVATURE | output::GAUSS_NEWTON;
 ///
 /// # Safety
 /// The operands that are used must be valid for `rows` rows and `classes` classes and aligned to their
-/// type; targets must be less than `classes`, and so long must be the lists of [`Constants`]. A result
-/// must either be exactly the memory of the logits or share none with it, and share none with another.
+/// type; targets must be less than `classes`. A result must either be exactly the memory of the logits or share none with it, and share none with another.
 pub unsafe fn run<R: RowReal>(
     isa: AnyIsa,
     constants: &Constants<R>,
@@ -58,7 +57,7 @@ pub unsafe fn run<R: RowReal>(
 /// A batch of rows.
 struct Batch<'a, R> {
     isa: AnyIsa,
-    constants: &'a Constants<'a, R>,
+    constants: &'a Constants<R>,
     operands: &'a Operands<R>,
     outputs: u8,
     tile: Tile<R>,
@@ -89,11 +88,19 @@ impl<R: RowReal> Batch<'_, R> {
         }
         // SAFETY: handed through from the caller.
         unsafe { self.weigh(row) };
-        stage(self.constants.power)(self.isa, self.constants, rows, self.outputs, self.state);
-        if self.outputs & output::VALUE != 0 {
-            // SAFETY: handed through from the caller.
-            unsafe {
-                copy_nonoverlapping(self.state.value.as_ptr(), self.operands.value.add(row), rows);
+        let wanted = Wanted {
+            outputs: self.outputs,
+            factor: !self.operands.factor.is_null(),
+            gammas: !self.operands.gammas[0].is_null(),
+        };
+        stage(self.constants, wanted)(self.isa, self.constants, rows, wanted, self.state);
+        for (results, wanted, to) in [
+            (&self.state.value, self.outputs & output::VALUE != 0, self.operands.value),
+            (&self.state.factor, wanted.factor, self.operands.factor),
+        ] {
+            if wanted {
+                // SAFETY: handed through from the caller.
+                unsafe { copy_nonoverlapping(results.as_ptr(), to.add(row), rows) };
             }
         }
         if self.outputs & !output::VALUE == 0 {
@@ -139,45 +146,34 @@ impl<R: RowReal> Batch<'_, R> {
     /// As [`run`], for the rows from this on.
     unsafe fn weigh(&mut self, row: usize) {
         let Self { constants, operands, tile, ref mut state, .. } = *self;
-        let by_class = [
-            (constants.value, &mut state.value_weight),
-            (constants.grad, &mut state.grad_weight),
-            (constants.hess, &mut state.hess_weight),
-        ];
-        for (weights, of_row) in by_class {
-            if let PerClass::Each(weights) = weights {
-                for (r, weight) in of_row.iter_mut().enumerate().take(tile.rows) {
-                    // SAFETY: handed through from the caller. An ignored row has no weight.
-                    let target = unsafe { operands.targets.add(row + r).read() };
-                    *weight = weights.get(target as usize).copied().unwrap_or(R::ZERO);
-                }
-            }
-        }
-        if let PerClass::Each(gammas) = constants.gamma {
-            for r in 0..tile.rows {
+        for (i, constant) in constants.weights().into_iter().enumerate() {
+            let weights = operands.weights[i];
+            if weights.is_null() {
+                state.weights[i].fill(constant);
+            } else {
                 // SAFETY: handed through from the caller.
-                let target = unsafe { operands.targets.add(row + r).read() };
-                let parts = gammas.get(target as usize).map_or([R::ZERO; 3], |gamma| gamma.parts());
-                for (of_row, part) in state.gamma.iter_mut().zip(parts) {
-                    of_row[r] = part;
-                }
+                unsafe { copy_nonoverlapping(weights.add(row), state.weights[i].as_mut_ptr(), tile.rows) };
             }
         }
+        if !operands.gammas[0].is_null() {
+            for (of_row, gammas) in state.gamma.iter_mut().zip(operands.gammas) {
+                // SAFETY: handed through from the caller.
+                unsafe { copy_nonoverlapping(gammas.add(row), of_row.as_mut_ptr(), tile.rows) };
+            }
+        }
+        state.counted.fill(R::ONE);
+        for (of_row, constant) in state.quotient.iter_mut().zip(constants.quotient.unwrap_or([R::ZERO; 2])) {
+            of_row.fill(constant);
+        }
+        state.own = state.target;
         for r in 0..tile.rows {
-            // SAFETY: handed through from the caller.
-            let (ignored, weight) = unsafe {
-                let weights = operands.weights;
-                let weight = if weights.is_null() { R::ONE } else { weights.add(row + r).read() };
-                (operands.targets.add(row + r).read() < 0, weight)
-            };
-            // The sum makes -0.0 a +0.0.
-            state.sample[r] = weight + R::ZERO;
             if state.summary.infinite[r] {
                 // The limit, unless the target's logit is infinite too.
                 let finite = state.target[r] <= R::HIGHEST;
                 state.target[r] = if finite { R::NEG_INFINITY } else { R::NAN };
             }
-            if ignored {
+            // SAFETY: handed through from the caller.
+            if unsafe { operands.targets.add(row + r).read() } < 0 {
                 state.forget(r);
             }
         }
@@ -216,8 +212,12 @@ impl<R: RowReal> Batch<'_, R> {
 impl<R: RowReal> State<R> {
     /// Makes a row one without weight whose results are all +0.0.
     fn forget(&mut self, row: usize) {
-        self.sample[row] = R::ZERO;
+        for of_row in self.weights.iter_mut().chain(&mut self.gamma).chain(&mut self.quotient) {
+            of_row[row] = R::ZERO;
+        }
+        self.counted[row] = R::ZERO;
         self.target[row] = R::ZERO;
+        self.own[row] = R::ZERO;
         self.summary.max[row] = R::ZERO;
         self.summary.sum_head[row] = R::P_SCALE;
         self.summary.sum_tail[row] = R::ZERO;

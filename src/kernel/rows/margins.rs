@@ -1,126 +1,205 @@
 //! From the sums of rows to their losses and to what their classes' exponentials are multiplied with.
 
-use super::{Constants, PerClass, RowReal, State};
+use super::{Constants, Modulator, ROWS, RowReal, State};
 use crate::kernel::elementwise::output;
-use crate::loss::focal::{Gamma, power};
+use crate::loss::focal::{Gamma, Margin, power};
 use crate::loss::softmax::{Bend, Row, Sum};
+use crate::loss::softmax_sigmoid::Modulated;
+use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};
 
-/// The stage for a class of gammas.
-pub type Stage<R> = fn(AnyIsa, &Constants<R>, usize, u8, &mut State<R>);
+/// What is asked for, and how.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    /// As [`output`] has them.
+    pub outputs: u8,
+    /// Whether the modulating factors are.
+    pub factor: bool,
+    /// Whether each row has a gamma of its own.
+    pub gammas: bool,
+}
 
-/// The stage for a gamma; [`power::GENERAL`] for those that differ by class.
-pub fn stage<R: RowReal>(power: u8) -> Stage<R> {
-    match power {
-        0 => run::<R, 0>,
-        1 => run::<R, 1>,
-        2 => run::<R, 2>,
-        3 => run::<R, 3>,
-        _ => run::<R, { power::GENERAL }>,
+/// The stage for a class of gammas and a modulator.
+pub type Stage<R> = fn(AnyIsa, &Constants<R>, usize, Wanted, &mut State<R>);
+
+/// The stage that a call needs.
+pub fn stage<R: RowReal>(constants: &Constants<R>, wanted: Wanted) -> Stage<R> {
+    match (constants.modulator, if wanted.gammas { power::GENERAL } else { constants.power }) {
+        (Modulator::Sigmoid, _) => run::<R, 0, true>,
+        (Modulator::Softmax, 0) => run::<R, 0, false>,
+        (Modulator::Softmax, 1) => run::<R, 1, false>,
+        (Modulator::Softmax, 2) => run::<R, 2, false>,
+        (Modulator::Softmax, 3) => run::<R, 3, false>,
+        (Modulator::Softmax, _) => run::<R, { power::GENERAL }, false>,
     }
 }
 
-fn run<R: RowReal, const POWER: u8>(
+fn run<R: RowReal, const POWER: u8, const SIGMOID: bool>(
     isa: AnyIsa,
     constants: &Constants<R>,
     rows: usize,
-    outputs: u8,
+    wanted: Wanted,
     state: &mut State<R>,
 ) {
-    isa.vectorize(Margins::<R, POWER> { constants, rows, outputs, state });
+    isa.vectorize(Margins::<R, POWER, SIGMOID> { constants, rows, wanted, state });
 }
 
-struct Margins<'a, R, const POWER: u8> {
-    constants: &'a Constants<'a, R>,
+/// `SIGMOID`: the modulator is the sigmoid, and the margin that of the cross entropy (`POWER` 0).
+struct Margins<'a, R, const POWER: u8, const SIGMOID: bool> {
+    constants: &'a Constants<R>,
     rows: usize,
-    outputs: u8,
+    wanted: Wanted,
     state: &'a mut State<R>,
 }
 
-impl<R: RowReal, const POWER: u8> Kernel for Margins<'_, R, POWER> {
+impl<R: RowReal, const POWER: u8, const SIGMOID: bool> Kernel for Margins<'_, R, POWER, SIGMOID> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self { constants, rows, outputs, state } = self;
+        let Self { constants, rows, wanted, state } = self;
         let mut row = 0;
         while row < rows {
-            // SAFETY: there are ROWS of everything, whole groups of lanes.
-            unsafe { group::<R, I, POWER>(isa, constants, row, outputs, state) };
+            let gamma = if wanted.gammas {
+                // SAFETY: there are ROWS of each, whole groups of lanes.
+                unsafe { Gamma::load(isa, state.gamma.each_ref().map(|part| part[row..].as_ptr())) }
+            } else {
+                constants.gamma.splat(isa)
+            };
+            let group = Group::<R::Lanes<I>, POWER>::new(isa, state, row, gamma);
+            if SIGMOID {
+                group.by_sigmoid(wanted, state);
+            } else {
+                group.by_softmax(constants.quotient.is_some(), wanted, state);
+            }
             row += <R::Lanes<I>>::LANES;
         }
     }
 }
 
-/// # Safety
-/// A group of lanes from `row` on must be within the state.
-#[inline(always)]
-unsafe fn group<R: RowReal, I: Isa, const POWER: u8>(
-    isa: I,
-    constants: &Constants<R>,
+/// As many rows as there are lanes.
+struct Group<V: Vector, const POWER: u8> {
+    isa: V::Isa,
     row: usize,
-    outputs: u8,
-    state: &mut State<R>,
-) {
-    macro_rules! load {
-        ($($name:ident).+) => {
-            // SAFETY: handed through from the caller.
-            unsafe { <R::Lanes<I>>::load(isa, state.$($name).+.as_ptr().add(row)) }
-        };
-    }
-    macro_rules! store {
-        ($name:ident, $lanes:expr) => {
-            let lanes = $lanes;
-            // SAFETY: handed through from the caller.
-            unsafe { lanes.store(state.$name.as_mut_ptr().add(row)) }
-        };
-    }
-    macro_rules! weight {
-        ($name:ident, $of_class:ident) => {
-            match constants.$name {
-                PerClass::Same(weight) => <R::Lanes<I>>::splat(isa, weight),
-                PerClass::Each(_) => load!($of_class),
-            }
-            *load!(sample)
-        };
-    }
-    let sum = Sum { head: load!(summary.sum_head), tail: load!(summary.sum_tail) };
-    let summary = Row::new(load!(target), load!(summary.max), sum);
-    let gamma = match constants.gamma {
-        PerClass::Same(gamma) => gamma.splat(isa),
-        PerClass::Each(_) => {
-            // SAFETY: handed through from the caller.
-            unsafe { Gamma::load(isa, state.gamma.each_ref().map(|part| part.as_ptr().add(row))) }
+    gamma: Gamma<V>,
+    summary: Row<V>,
+    margin: Margin<V, POWER>,
+    weights: [V; 3],
+    counted: V,
+    /// V / S and 1 / S.
+    quotient: [V; 2],
+}
+
+impl<V: Vector, const POWER: u8> Group<V, POWER>
+where
+    V::Real: RowReal,
+{
+    #[inline(always)]
+    fn new(isa: V::Isa, state: &State<V::Real>, row: usize, gamma: Gamma<V>) -> Self {
+        let get = |of_row: &[V::Real; ROWS]| load::<V>(isa, of_row, row);
+        let sum = Sum { head: get(&state.summary.sum_head), tail: get(&state.summary.sum_tail) };
+        let summary = Row::new(get(&state.target), get(&state.summary.max), sum);
+        let zero = V::splat(isa, V::Real::ZERO);
+        let [value, grad, hess] = &state.weights;
+        let [mean, inverse] = &state.quotient;
+        Self {
+            isa,
+            row,
+            gamma,
+            summary,
+            margin: summary.at_margin::<POWER>(&gamma),
+            // The sums make a -0.0 a +0.0.
+            weights: [get(value) + zero, get(grad) + zero, get(hess) + zero],
+            counted: get(&state.counted),
+            quotient: [get(mean), get(inverse)],
         }
-    };
-    let margin = summary.at_margin::<POWER>(&gamma);
-    let zero = <R::Lanes<I>>::splat(isa, R::ZERO);
-    if outputs & output::VALUE != 0 {
-        store!(value, margin.value_or_zero(weight!(value, value_weight)));
     }
-    if outputs & output::GRAD != 0 {
-        let descent = margin.descent(weight!(grad, grad_weight));
-        // Not a negation: an ignored row has no -0.0.
-        store!(grad, zero - descent);
-        let share = summary.share(descent);
-        store!(grad_first, share.first);
-        store!(grad_second, share.second);
-    }
-    if outputs & (output::CURVATURE | output::GAUSS_NEWTON) != 0 {
-        let weight = weight!(hess, hess_weight);
-        let own = if outputs & output::CURVATURE != 0 {
-            margin.curvature(weight)
-        } else {
-            margin.gauss_newton(weight)
+
+    /// The paper's loss.
+    #[inline(always)]
+    fn by_softmax(&self, quotient: bool, wanted: Wanted, state: &mut State<V::Real>) {
+        let Self { margin, weights: [value, grad, hess], quotient: [mean, inverse], .. } = *self;
+        let descent = |weight: V| {
+            if quotient { margin.quotient_descent(weight, mean) } else { margin.descent(weight) }
         };
-        let rest = summary.rest(Sum { head: load!(summary.rest_head), tail: load!(summary.rest_tail) });
-        let bend = Bend::new(&summary, rest, own, margin.descent(weight));
-        store!(hess, own);
-        store!(total, bend.total);
-        store!(inverse, bend.inverse);
-        store!(rest, bend.rest);
-        store!(curvature, bend.curvature);
-        store!(descent, bend.descent);
-        store!(unscale, bend.unscale);
+        if wanted.factor {
+            self.put(margin.factor(self.counted), &mut state.factor);
+        }
+        if wanted.outputs & output::VALUE != 0 {
+            self.put(margin.value_or_zero(value), &mut state.value);
+        }
+        if wanted.outputs & output::GRAD != 0 {
+            let descent = descent(grad);
+            self.put_grad(descent, descent, state);
+        }
+        if wanted.outputs & (output::CURVATURE | output::GAUSS_NEWTON) != 0 {
+            let descent = descent(hess);
+            let own = if wanted.outputs & output::GAUSS_NEWTON != 0 {
+                margin.gauss_newton(hess)
+            } else if quotient {
+                margin.quotient_curvature(hess, mean, inverse, descent)
+            } else {
+                margin.curvature(hess)
+            };
+            self.put_hess(own, own, descent, state);
+        }
     }
+
+    /// The cross entropy, modulated by the sigmoid of the target's logit.
+    #[inline(always)]
+    fn by_sigmoid(&self, wanted: Wanted, state: &mut State<V::Real>) {
+        let Self { weights: [value, grad, hess], quotient: [mean, inverse], .. } = *self;
+        let cross_entropy = self.summary.at_margin::<0>(&self.gamma);
+        let row = Modulated::new(load(self.isa, &state.own, self.row), cross_entropy, &self.gamma);
+        if wanted.factor {
+            self.put(row.factor(self.counted), &mut state.factor);
+        }
+        if wanted.outputs & output::VALUE != 0 {
+            self.put(row.value(value), &mut state.value);
+        }
+        if wanted.outputs & output::GRAD != 0 {
+            self.put_grad(row.own_descent(grad, mean), row.descent(grad), state);
+        }
+        if wanted.outputs & output::CURVATURE != 0 {
+            let own = row.own_curvature(hess, mean, inverse, row.own_descent(hess, mean));
+            self.put_hess(own, row.curvature(hess), row.descent(hess), state);
+        }
+    }
+
+    /// What the gradient is made of: minus that of the target, and what the others share.
+    #[inline(always)]
+    fn put_grad(&self, own: V, descent: V, state: &mut State<V::Real>) {
+        // Not a negation: an ignored row has no -0.0.
+        self.put(V::splat(self.isa, V::Real::ZERO) - own, &mut state.grad);
+        let share = self.summary.share(descent);
+        self.put(share.first, &mut state.grad_first);
+        self.put(share.second, &mut state.grad_second);
+    }
+
+    /// What the Hessian is made of: that of the target, and the two derivatives that the others share.
+    #[inline(always)]
+    fn put_hess(&self, own: V, curvature: V, descent: V, state: &mut State<V::Real>) {
+        let get = |of_row: &[V::Real; ROWS]| load::<V>(self.isa, of_row, self.row);
+        let smaller = Sum { head: get(&state.summary.rest_head), tail: get(&state.summary.rest_tail) };
+        let bend = Bend::new(&self.summary, self.summary.rest(smaller), curvature, descent);
+        self.put(own, &mut state.hess);
+        self.put(bend.total, &mut state.total);
+        self.put(bend.inverse, &mut state.inverse);
+        self.put(bend.rest, &mut state.rest);
+        self.put(bend.curvature, &mut state.curvature);
+        self.put(bend.descent, &mut state.descent);
+    }
+
+    #[inline(always)]
+    fn put(&self, lanes: V, of_row: &mut [V::Real; ROWS]) {
+        let target = &mut of_row[self.row..self.row + V::LANES];
+        // SAFETY: as long as a group of lanes.
+        unsafe { lanes.store(target.as_mut_ptr()) };
+    }
+}
+
+#[inline(always)]
+fn load<V: Vector>(isa: V::Isa, of_row: &[V::Real; ROWS], row: usize) -> V {
+    // SAFETY: the slice is as long as a group of lanes.
+    unsafe { V::load(isa, of_row[row..row + V::LANES].as_ptr()) }
 }

@@ -18,7 +18,7 @@ mod tile;
 
 use std::ops::{Add, Sub};
 
-use crate::loss::focal::{Gamma, Scales};
+use crate::loss::focal::{Gamma, Scales, power};
 use crate::real::Real;
 use crate::simd::{Isa, Vector};
 pub use batch::run;
@@ -56,28 +56,54 @@ impl RowReal for f64 {
     const INFINITY: Self = f64::INFINITY;
 }
 
-/// One number for all classes, or one for each.
-#[derive(Clone, Copy, Debug)]
-pub enum PerClass<'a, T> {
-    /// The same for all.
-    Same(T),
-    /// By class.
-    Each(&'a [T]),
+/// What the loss of a row is modulated by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modulator {
+    /// 1 - softmax, as in the paper: [`crate::loss::softmax`].
+    Softmax,
+    /// 1 - sigmoid of the target's logit: [`crate::loss::softmax_sigmoid`]. It has no surrogate Hessian.
+    Sigmoid,
 }
 
-/// The numbers of a call that are the same for every row. Weights and gammas are the target class'.
+/// The numbers of a call that are the same for every row.
 #[derive(Clone, Copy, Debug)]
-pub struct Constants<'a, R> {
+pub struct Constants<R> {
     /// The focusing parameter.
-    pub gamma: PerClass<'a, Gamma<R>>,
-    /// The class of gamma: [`power::of`] it, [`power::GENERAL`] if it differs by class.
+    pub gamma: Gamma<R>,
+    /// The class of gamma: [`power::of`](crate::loss::focal::power::of) it.
     pub power: u8,
+    /// What the loss is modulated by.
+    pub modulator: Modulator,
     /// What multiplies the loss.
-    pub value: PerClass<'a, R>,
+    pub value: R,
     /// What multiplies the gradient.
-    pub grad: PerClass<'a, R>,
+    pub grad: R,
     /// What multiplies the Hessian.
-    pub hess: PerClass<'a, R>,
+    pub hess: R,
+    /// V / S and 1 / S, if gradient and exact Hessian are those of V, the sum of the weighted losses over S,
+    /// the sum of the modulating factors. What multiplies gradient and Hessian is then the weight of the
+    /// row over S. 0 for 1 / S and all of these make all results 0.
+    pub quotient: Option<[R; 2]>,
+}
+
+impl<R: RowReal> Constants<R> {
+    /// All weights 1, and nothing else out of the ordinary.
+    pub fn new(gamma: f64) -> Self {
+        Self {
+            gamma: Gamma::new(gamma),
+            power: power::of(gamma),
+            modulator: Modulator::Softmax,
+            value: R::ONE,
+            grad: R::ONE,
+            hess: R::ONE,
+            quotient: None,
+        }
+    }
+
+    /// What multiplies value, gradient and Hessian.
+    fn weights(&self) -> [R; 3] {
+        [self.value, self.grad, self.hess]
+    }
 }
 
 /// The operands of a run of rows. Those that are not used may be null. A result may be the very memory
@@ -92,10 +118,15 @@ pub struct Operands<R> {
     pub logits: Matrix<*const R>,
     /// The target class of each row; negative: the row is ignored, all its results are +0.0.
     pub targets: *const i64,
-    /// Sample weights, one a row; all 1 if null.
-    pub weights: *const R,
+    /// What multiplies loss, gradient and Hessian of each row, instead of the constants where not null. It
+    /// makes no difference for ignored rows.
+    pub weights: [*const R; 3],
+    /// The [`Gamma::parts`] of each row's own gamma, or all null.
+    pub gammas: [*const R; 3],
     /// The loss of each row.
     pub value: *mut R,
+    /// The modulating factor of each row, without its weight; null if it is not asked for.
+    pub factor: *mut R,
     /// The gradient.
     pub grad: Matrix<*mut R>,
     /// The Hessian.
@@ -129,17 +160,20 @@ struct State<R> {
     summary: Summary<R>,
     /// Of the chunks before it.
     before: Summary<R>,
-    /// The target's logit.
+    /// The target's logit, and what it was before a limit changed it.
     target: [R; ROWS],
-    /// The weight of the row, 0 if it is ignored.
-    sample: [R; ROWS],
-    /// What the target's class brings, where that differs by class.
-    value_weight: [R; ROWS],
-    grad_weight: [R; ROWS],
-    hess_weight: [R; ROWS],
+    own: [R; ROWS],
+    /// What multiplies loss, gradient and Hessian, 0 if the row is ignored.
+    weights: [[R; ROWS]; 3],
+    /// What multiplies the modulating factor: 1, 0 if the row is ignored.
+    counted: [R; ROWS],
+    /// V / S and 1 / S of [`Constants::quotient`], 0 if the row is ignored.
+    quotient: [[R; ROWS]; 2],
+    /// The row's gamma, where each has its own.
     gamma: [[R; ROWS]; 3],
-    /// The loss, and the target's gradient and Hessian.
+    /// The loss, the modulating factor, and the target's gradient and Hessian.
     value: [R; ROWS],
+    factor: [R; ROWS],
     grad: [R; ROWS],
     hess: [R; ROWS],
     /// What the others' exponentials are multiplied with.
@@ -150,7 +184,6 @@ struct State<R> {
     rest: [R; ROWS],
     curvature: [R; ROWS],
     descent: [R; ROWS],
-    unscale: [R; ROWS],
 }
 
 impl<R: Real> Summary<R> {
@@ -168,12 +201,13 @@ impl<R: Real> State<R> {
             summary: Summary::new(),
             before: Summary::new(),
             target: zeros,
-            sample: zeros,
-            value_weight: zeros,
-            grad_weight: zeros,
-            hess_weight: zeros,
+            own: zeros,
+            weights: [zeros; 3],
+            counted: zeros,
+            quotient: [zeros; 2],
             gamma: [zeros; 3],
             value: zeros,
+            factor: zeros,
             grad: zeros,
             hess: zeros,
             grad_first: zeros,
@@ -183,7 +217,6 @@ impl<R: Real> State<R> {
             rest: zeros,
             curvature: zeros,
             descent: zeros,
-            unscale: zeros,
         })
     }
 }

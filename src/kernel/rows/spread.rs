@@ -73,7 +73,6 @@ where
                 rest: V::splat(isa, state.rest[row]),
                 curvature: V::splat(isa, state.curvature[row]),
                 descent: V::splat(isa, state.descent[row]),
-                unscale: V::splat(isa, state.unscale[row]),
             },
         }
     }
@@ -97,7 +96,6 @@ where
                     rest: V::load(isa, state.rest.as_ptr().add(row)),
                     curvature: V::load(isa, state.curvature.as_ptr().add(row)),
                     descent: V::load(isa, state.descent.as_ptr().add(row)),
-                    unscale: V::load(isa, state.unscale.as_ptr().add(row)),
                 },
             }
         }
