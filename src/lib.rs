@@ -7,7 +7,7 @@
 //! | [`real`] | which types do kernels compute in? |
 //! | [`element`] | which types do arrays hold, and how do they become those? |
 //! | [`simd`] | what does an instruction set offer, and which one runs? |
-//! | [`math`] | how are exp and log1p computed? |
+//! | [`math`] | how are exp, log1p and log computed? |
 //! | [`params`] | which parameters has a loss, and what may they be? |
 //! | [`loss`] | which formula? |
 //! | [`kernel`] | how does a formula run over a tile of memory? |

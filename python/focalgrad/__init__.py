@@ -12,27 +12,40 @@ A loss is a small immutable object:
 
 from focalgrad._core import (
     SigmoidFocalLoss,
+    SoftmaxFocalLoss,
     __version__,
     get_num_threads,
     set_num_threads,
     sigmoid_focal_loss,
+    softmax_focal_loss,
 )
 from focalgrad._runtime import num_threads, show_config
 from focalgrad._signature import CallSignature
 
 __all__ = [
     "SigmoidFocalLoss",
+    "SoftmaxFocalLoss",
     "__version__",
     "get_num_threads",
     "num_threads",
     "set_num_threads",
     "show_config",
     "sigmoid_focal_loss",
+    "softmax_focal_loss",
 ]
 
 # What the package shows is the package's, wherever it is made.
-for _function in (get_num_threads, num_threads, set_num_threads, show_config, sigmoid_focal_loss):
+for _function in (
+    get_num_threads,
+    num_threads,
+    set_num_threads,
+    show_config,
+    sigmoid_focal_loss,
+    softmax_focal_loss,
+):
     _function.__module__ = __name__
 del _function
 
-SigmoidFocalLoss.__signature__ = CallSignature()
+for _loss in (SigmoidFocalLoss, SoftmaxFocalLoss):
+    _loss.__signature__ = CallSignature()
+del _loss

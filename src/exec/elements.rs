@@ -3,7 +3,7 @@
 use super::{BLOCK, Block, JobPlan, Stop, Sums, general, operand, over_blocks};
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
 use crate::kernel::factors::Factors;
-use crate::kernel::mixed::are_hard;
+use crate::kernel::prepare::are_hard;
 use crate::kernel::reduce::TileSum;
 use crate::kernel::soft::{SoftConstants, SoftKernel};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
@@ -297,8 +297,8 @@ pub(super) unsafe fn run_tile<R: Real>(
             let labels = source.tile(isa, place(operand::TARGETS), targets, raw);
             let labels = std::slice::from_raw_parts(labels, tile.len);
             if job.soft.is_none_or(|soft| !soft.always && are_hard(isa, labels)) {
-                let samples = inputs.samples.filter(|_| job.weighted);
-                let weights = samples.map_or([std::ptr::null(); 3], |source| {
+                let source = inputs.samples.filter(|_| job.weighted);
+                let weights = source.map_or([std::ptr::null(); 3], |source| {
                     let samples = source.tile(isa, place(operand::SAMPLES), samples, raw);
                     let samples = std::slice::from_raw_parts(samples, tile.len);
                     factors(isa, labels, samples, &numbers, job.computed(), weights)

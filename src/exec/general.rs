@@ -5,8 +5,8 @@ use super::elements::{Inputs, Job, Labels, Soft};
 use super::{Sums, operand};
 use crate::kernel::elementwise::Operands;
 use crate::kernel::factors::{ClassFactors, Product};
-use crate::kernel::mixed::{Mixed, are_hard};
-use crate::kernel::prepare::{clear, mark, one_hot};
+use crate::kernel::mixed::Mixed;
+use crate::kernel::prepare::{are_hard, clear, mark, one_hot};
 use crate::kernel::reduce::TileSum;
 use crate::kernel::soft::SoftOperands;
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
@@ -233,8 +233,13 @@ impl<R: Real> Work<'_, R> {
             }
             let mut hard_scratch = Scratch::new();
             let hard = self.hard_operands(labels, written, &mut hard_scratch);
-            let mixed = Mixed { hard: job.kernel, soft: soft.kernel };
-            mixed.run(isa, (&job.constants, &hard), (&soft.constants, &operands));
+            let mixed = Mixed {
+                hard: job.kernel,
+                hard_constants: job.constants,
+                soft: soft.kernel,
+                soft_constants: soft.constants,
+            };
+            mixed.run(isa, &hard, &operands);
         }
     }
 

@@ -14,8 +14,8 @@ use crate::kernel::reduce::TileSum;
 use crate::kernel::rows::{self, Constants, Matrix, Operands, RowReal, Scratch};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
 use crate::layout::{Run, Tile};
-use crate::loss::focal::{Gamma, power};
-use crate::params::{Modulator, SoftmaxFocalLoss};
+use crate::loss::focal::Gamma;
+use crate::params::SoftmaxFocalLoss;
 use crate::real::Real;
 use crate::simd::{AnyIsa, fence};
 
@@ -77,10 +77,7 @@ impl<R: RowReal> Formula<R> {
     /// From the parameters of a loss.
     pub fn new(loss: &SoftmaxFocalLoss, weights: [R; 3]) -> Self {
         let [value, grad, hess] = weights;
-        let modulator = match loss.modulator {
-            Modulator::Softmax => rows::Modulator::Softmax,
-            Modulator::Sigmoid => rows::Modulator::Sigmoid,
-        };
+        let modulator = loss.modulator;
         Self::Indices(Constants { modulator, value, grad, hess, ..Constants::new(loss.common.gamma.of(0)) })
     }
 

@@ -24,6 +24,23 @@ pub unsafe fn one_hot<R: Real>(isa: AnyIsa, targets: &[f64], classes: &[f64], la
     isa.vectorize(OneHot(targets, classes, labels));
 }
 
+/// Whether all labels are 0 or 1.
+pub fn are_hard<R: Real>(isa: AnyIsa, labels: &[R]) -> bool {
+    struct AreHard<'a, R>(&'a [R]);
+    impl<R: Real> Kernel for AreHard<'_, R> {
+        type Output = bool;
+        #[inline(always)]
+        fn run<I: Isa>(self, _: I) -> bool {
+            let mut all = true;
+            for y in self.0 {
+                all &= (*y == R::ZERO) | (*y == R::ONE);
+            }
+            all
+        }
+    }
+    isa.vectorize(AreHard(labels))
+}
+
 /// Notes which targets are the one that is ignored.
 pub fn mark(isa: AnyIsa, targets: &[f64], index: f64, ignored: &mut [bool]) {
     struct Mark<'a>(&'a [f64], f64, &'a mut [bool]);

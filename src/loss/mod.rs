@@ -1,8 +1,8 @@
-//! The losses: one file for each formula, one for each set of parameters.
+//! The losses: one file for each formula.
 
+pub mod factor;
 pub mod focal;
-
+pub mod probability;
+pub mod soft;
 pub mod softmax;
 pub mod softmax_sigmoid;
-
-

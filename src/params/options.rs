@@ -1,6 +1,8 @@
 //! The parameters that are one of a few names.
 
 use crate::error::Error;
+pub use crate::kernel::rows::Modulator;
+pub use crate::kernel::soft::Meaning as SoftTargets;
 
 /// An option that users choose by its name.
 pub trait Named: Copy + PartialEq + 'static {
@@ -113,30 +115,10 @@ impl Named for Hessian {
         &[("exact", Self::Exact), ("gauss_newton", Self::GaussNewton), ("upper", Self::Upper)];
 }
 
-/// What a label between 0 and 1 means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SoftTargets {
-    /// The probability that modulates is that of a draw from both classes.
-    Mixture,
-    /// The mean of the losses of both classes.
-    Expected,
-    /// The distance of probability and label modulates.
-    Quality,
-}
-
 impl Named for SoftTargets {
     const ARGUMENT: &'static str = "soft_targets";
     const NAMES: &'static [(&'static str, Self)] =
         &[("mixture", Self::Mixture), ("expected", Self::Expected), ("quality", Self::Quality)];
-}
-
-/// What modulates the softmax loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Modulator {
-    /// (1 - `p_t`)^gamma, with the probability that softmax gives the target.
-    Softmax,
-    /// (1 - sigmoid(`z_t`))^gamma, with the target's own logit.
-    Sigmoid,
 }
 
 impl Named for Modulator {

@@ -13,12 +13,12 @@ use crate::exec::columns::{self, Steps};
 use crate::exec::elements::{self, Inputs, Job, Labels, Soft};
 use crate::exec::measure::{self, Measure};
 use crate::exec::{JobPlan, Sums, operand};
-use crate::kernel::elementwise::{Constants, Weights, kernel, output};
+use crate::kernel::elementwise::{Constants, Weights, kernel, kernel_of_gammas, output};
 use crate::kernel::soft::{self, SoftConstants};
 use crate::kernel::tile::{Source, TILE, Target};
 use crate::layout::Plan;
 use crate::loss::focal::{Gamma, Scales};
-use crate::params::{Hessian, Label, Normalizer, Parameter, Reduction, SigmoidFocalLoss};
+use crate::params::{Hessian, Label, Normalizer, Reduction, SigmoidFocalLoss};
 use crate::python::runtime::isa;
 use crate::real::Real;
 
@@ -113,7 +113,7 @@ impl<'py> Call<'_, 'py> {
             (Reduction::Mean, Normalizer::Positives) => self.measure(py, &plan, Measure::Positives)?,
         };
         let scaling = Scaling { denominator, scale: scale_of(denominator / len as f64) };
-        let lists = self.lists(scaling);
+        let lists = self.lists::<R>(scaling);
         let job = self.job::<R>(plan, &outputs, &lists, scaling);
         let sum = if denominator == 0.0 {
             zero(py, &job)?
@@ -132,7 +132,7 @@ impl<'py> Call<'_, 'py> {
         filled: Filled<'py>,
     ) -> PyResult<Results<'py>> {
         let outputs = filled.arrays()?;
-        let lists = self.lists(Scaling::NONE);
+        let lists = self.lists::<R>(Scaling::NONE);
         let mut job = self.job::<R>(plan, &outputs, &lists, Scaling::NONE);
         let arrays = (job.value.take(), job.grad.take(), job.hess.take());
         (job.sum, job.sum_factors) = (true, true);
@@ -173,7 +173,7 @@ impl<'py> Call<'_, 'py> {
         if !alone {
             let filled = Filled::new(admitted, derivatives, rules, given)?;
             let outputs = filled.arrays()?;
-            let lists = self.lists(Scaling::NONE);
+            let lists = self.lists::<R>(Scaling::NONE);
             run(py, &self.job::<R>(self.plan(&outputs), &outputs, &lists, Scaling::NONE))?;
             drop(outputs);
             let Results { grad, hess, .. } = filled.results(py, derivatives, 0.0)?;
@@ -201,7 +201,7 @@ impl<'py> Call<'_, 'py> {
         let mut shape = lengths(admitted.logits.shape);
         let classes = shape.remove(axis);
         let strides = [&logits[..], &targets, &samples, &[], value.strides, &[], &[]];
-        let lists = self.lists(Scaling::NONE);
+        let lists = self.lists::<R>(Scaling::NONE);
         let plan = Plan::new(&shape, strides, TILE);
         let len = plan.len().saturating_mul(classes);
         let mut job = self.job::<R>(plan, &[const { None }; 3], &lists, Scaling::NONE);
@@ -213,7 +213,7 @@ impl<'py> Call<'_, 'py> {
 
     /// A sum over the elements that are not ignored.
     fn measure(&self, py: Python<'py>, plan: &JobPlan, what: Measure<'_>) -> PyResult<f64> {
-        let lists = self.lists(Scaling::NONE);
+        let lists = self.lists::<f64>(Scaling::NONE);
         let inputs = Shared::new(self.inputs::<f64>(&lists, Scaling::NONE));
         // SAFETY: as in `run`.
         detached(py, plan.len(), |go_on| unsafe { measure::run(isa(), plan, inputs.get(), what, go_on) })
@@ -246,7 +246,7 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// What differs by class, in lists.
-    fn lists(&self, scaling: Scaling) -> Lists {
+    fn lists<R: Real>(&self, scaling: Scaling) -> Lists {
         let &Self { loss, ref admitted, .. } = self;
         let mut lists = Lists::default();
         if admitted.indices {
@@ -260,6 +260,15 @@ impl<'py> Call<'_, 'py> {
                 let weights = self.weights_of(class, scaling);
                 for (list, weight) in lists.weights.iter_mut().flatten().zip(weights.into_iter().flatten()) {
                     list.push(weight);
+                }
+            }
+        }
+        if loss.common.gamma.per_class().is_some() {
+            for class in 0..admitted.classes() {
+                // Each part is a number of the kernel's type already.
+                let parts = Gamma::<R>::new(loss.common.gamma.of(class)).parts();
+                for (list, part) in lists.gammas.iter_mut().zip(parts) {
+                    list.push(part.to_f64());
                 }
             }
         }
@@ -299,7 +308,10 @@ impl<'py> Call<'_, 'py> {
             ignored: self.loss.common.ignore_index.map(|label| (numbers, label.to_f64())),
             samples: self.admitted.samples(),
             weights: sources,
-            gammas: None,
+            gammas: (!lists.gammas[0].is_empty()).then(|| {
+                let part = |list: &Vec<f64>| Source::numbers(list.as_ptr().cast_mut().cast(), DType::Float64);
+                lists.gammas.each_ref().map(part)
+            }),
         }
     }
 
@@ -336,7 +348,10 @@ impl<'py> Call<'_, 'py> {
         let gamma = loss.common.gamma.of(0);
         Job {
             inputs,
-            kernel: kernel(gamma, self.kernel_outputs(), weighted),
+            kernel: match inputs.gammas {
+                Some(_) => kernel_of_gammas(self.kernel_outputs()),
+                None => kernel(gamma, self.kernel_outputs(), weighted),
+            },
             constants: Constants { gamma: Gamma::new(gamma), value, grad, hess },
             weighted,
             soft: self.soft(),
@@ -375,8 +390,7 @@ impl<'py> Call<'_, 'py> {
         if !always && !may_differ {
             return None;
         }
-        let gamma = Gamma::new(common.gamma.of(0));
-        let mut constants = SoftConstants::new(gamma, self.loss.soft_targets);
+        let mut constants = SoftConstants::new(common.gamma.of(0), self.loss.soft_targets);
         constants.gauss_newton = self.wanted.hess.is_some_and(|hessian| hessian != Hessian::Exact);
         constants = constants.smoothed(common.label_smoothing);
         if common.eps > 0.0 {
