@@ -136,7 +136,7 @@ truth: $(VENV)/.tools ## compute the values that the oracles are measured agains
 
 ##### Polynomials
 
-COEFFICIENTS := src/math/exp.rs src/math/log1p.rs
+COEFFICIENTS := src/math/exp.rs src/math/log1p.rs src/math/log.rs
 
 .PHONY: coefficients
 coefficients: $(VENV)/.tools ## compute the polynomials' coefficients and print them

@@ -43,6 +43,7 @@ fn kernels_of<R: Compiled + Summable>(criterion: &mut Criterion, name: &str) {
                     logits: logits.as_ptr(),
                     targets: targets.as_ptr(),
                     weights: [std::ptr::null(); 3],
+                    gammas: [std::ptr::null(); 2],
                     value,
                     grad,
                     hess,

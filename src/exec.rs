@@ -264,6 +264,7 @@ unsafe fn run_block<R: Real>(isa: AnyIsa, job: &Job<R>, block: Block) -> Total {
                 logits: job.logits.tile(isa, place(operand::LOGITS), logits, &mut raw),
                 targets,
                 weights,
+                gammas: [std::ptr::null(); 2],
                 value: written(&job.value, operand::VALUE, value),
                 grad: written(&job.grad, operand::GRAD, grad),
                 hess: written(&job.hess, operand::HESS, hess),

@@ -7,7 +7,7 @@
 //! | [`real`] | which types do kernels compute in? |
 //! | [`element`] | which types do arrays hold, and how do they become those? |
 //! | [`simd`] | what does an instruction set offer, and which one runs? |
-//! | [`math`] | how are exp and log1p computed? |
+//! | [`math`] | how are exp, log1p and log computed? |
 //! | [`loss`] | which formula, with which parameters? |
 //! | [`kernel`] | how does a formula run over a tile of memory? |
 //! | [`layout`] | in which order are elements visited, and where are they? |

@@ -1,12 +1,21 @@
 //! The types that kernels compute in. What arrays hold is more: see [`crate::element`].
 
 use crate::element::{DType, Element};
-use crate::math::{ExpConstants, Log1pConstants};
+use crate::math::{ExpConstants, Log1pConstants, LogConstants};
 use crate::simd::{Isa, Vector};
 
 /// A floating-point type with kernels of its own.
 pub trait Real:
-    Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + ExpConstants + Log1pConstants + 'static
+    Copy
+    + Default
+    + PartialOrd
+    + Send
+    + Sync
+    + std::fmt::Debug
+    + ExpConstants
+    + Log1pConstants
+    + LogConstants
+    + 'static
 {
     /// The group of lanes of this type in an instruction set.
     type Lanes<I: Isa>: Vector<Isa = I, Real = Self>;
@@ -15,6 +24,8 @@ pub trait Real:
     const DTYPE: DType;
     /// 0.
     const ZERO: Self;
+    /// 1/2.
+    const HALF: Self;
     /// 1.
     const ONE: Self;
     /// The lowest finite number.
@@ -52,6 +63,7 @@ impl Real for f32 {
 
     const DTYPE: DType = DType::Float32;
     const ZERO: Self = 0.0;
+    const HALF: Self = 0.5;
     const ONE: Self = 1.0;
     const LOWEST: Self = f32::MIN;
     const NEG_INFINITY: Self = f32::NEG_INFINITY;
@@ -88,6 +100,7 @@ impl Real for f64 {
 
     const DTYPE: DType = DType::Float64;
     const ZERO: Self = 0.0;
+    const HALF: Self = 0.5;
     const ONE: Self = 1.0;
     const LOWEST: Self = f64::MIN;
     const NEG_INFINITY: Self = f64::NEG_INFINITY;

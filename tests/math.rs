@@ -12,6 +12,7 @@ use rayon::prelude::*;
 /// What `src/math/mod.rs` states, for the sets with a fused multiply-add.
 const EXP_ULP: f64 = 0.68;
 const LOG1P_ULP: f64 = 0.89;
+const LOG_ULP: f64 = 0.45;
 /// And for the portable set in float64.
 const PORTABLE_ULP: [f64; 2] = [0.70, 0.97];
 
@@ -35,6 +36,12 @@ fn float32_functions_keep_their_errors() {
         let worst = worst_f32(isa, best, Function::Log1p, patterns, stride);
         println!("{:9} float32 log1p: {:.3} ulp at {:e}", isa.name(), worst.0, f32::from_bits(worst.1));
         assert!(worst.0 <= LOG1P_ULP, "{}: {worst:?}", isa.name());
+        for [first, last] in [[f32::MIN_POSITIVE, 2.0_f32.powi(125)], [0.99, 1.01]] {
+            let patterns = [first.to_bits(), last.to_bits()];
+            let worst = worst_f32(isa, best, Function::Log, patterns, stride);
+            println!("{:9} float32 log: {:.3} ulp at {:e}", isa.name(), worst.0, f32::from_bits(worst.1));
+            assert!(worst.0 <= LOG_ULP, "{}: {worst:?}", isa.name());
+        }
     }
 }
 
@@ -48,6 +55,16 @@ fn arguments(points: u32, largest: f64) -> Vec<[f64; 2]> {
             [hi, lo * hi * 2.0_f64.powi(-53)]
         })
         .collect()
+}
+
+/// As [`arguments`], of the logarithm: near 1 from both sides, and over all exponents.
+fn logarithms(points: u32) -> Vec<[f64; 2]> {
+    let near = arguments(points, 0.4).into_iter().enumerate().map(|(i, [hi, lo])| {
+        let sign = if i / 2 % 2 == 0 { 1.0 } else { -1.0 };
+        [1.0 + sign * hi, lo]
+    });
+    let far = arguments(points, 1.0).into_iter().map(|[hi, _]| (hi * 2042.0 - 1022.0).exp2());
+    near.chain(far.map(|x| [x, x * 2.0_f64.powi(-54)])).collect()
 }
 
 fn worst_f64(isa: AnyIsa, function: Function, arguments: &[[f64; 2]]) -> (f64, f64) {
@@ -67,6 +84,7 @@ fn worst_f64(isa: AnyIsa, function: Function, arguments: &[[f64; 2]]) -> (f64, f
                         Wide::new(exp.mantissa, exp.exponent + bias as i32)
                     }
                     Function::Log1p => Wide::new(argument, 0).log1p(),
+                    Function::Log => Wide::new(argument, 0).log(),
                 };
                 let error = truth - Wide::from(y[1][k]);
                 (error.error_of(y[0][k], truth, 53, -1022), x[0][k])
@@ -89,5 +107,8 @@ fn float64_functions_keep_their_errors() {
         let worst = worst_f64(isa, Function::Log1p, &arguments(points, 1.0));
         println!("{:9} float64 log1p: {:.3} ulp at {:e}", isa.name(), worst.0, worst.1);
         assert!(worst.0 <= if portable { PORTABLE_ULP[1] } else { LOG1P_ULP }, "{}: {worst:?}", isa.name());
+        let worst = worst_f64(isa, Function::Log, &logarithms(points));
+        println!("{:9} float64 log: {:.3} ulp at {:e}", isa.name(), worst.0, worst.1);
+        assert!(worst.0 <= LOG_ULP, "{}: {worst:?}", isa.name());
     }
 }

@@ -3,10 +3,12 @@
     python tools/coefficients.py                    print the Rust source
     python tools/coefficients.py --check FILE...    compare Rust files with it
 
-Two functions are approximated, each once for f32 and once for f64:
+Two functions are approximated, each once for f32 and once for f64, the second
+on two intervals:
 
     exp(r)   = 1 + r + r^2 P(r)     for |r| <= ln(2)/2 (1 + 2^-10)
     log1p(e) =     e + e^2 S(e)     for 0 < e <= 1
+    log1p(f) =     f + f^2 S(f)     for |f| <= sqrt(2) - 1
 
 P and S minimise the largest relative error of the whole right-hand side.
 They are found with the Remez exchange algorithm.  The coefficients are then
@@ -18,8 +20,9 @@ one whose rounded polynomial has a relative error below 2^-27 (f32) or 2^-56
 it in the target format adds the usual rounding errors.
 
 With the coefficients below degree m fixed, what remains is an approximation
-by r^m, ..., r^n, which all vanish at 0 and, for odd m, change sign there.  The
-minimax error then alternates only after multiplication by sign(r)^m, so the
+by r^m, ..., r^n, all over the function, which itself may vanish at 0.  For odd
+m (for even m, if the function has a simple zero) they all change sign there.
+The minimax error then alternates only after multiplication by that sign, so the
 exchange works on that product throughout.
 
 The constants split ln(2) into LN2_HI + LN2_LO, where LN2_HI has so few
@@ -79,6 +82,11 @@ class Problem:
     low: mpf
     high: mpf
 
+    @property
+    def zeros(self):
+        """The order of the function's zero at 0."""
+        return next(i for i, coefficient in enumerate(self.head) if coefficient)
+
 
 def drop_surplus(peaks, count):
     """Reduce alternating (x, error) peaks to `count`, keeping the largest ones."""
@@ -103,13 +111,17 @@ class Fit:
         low, high = self.problem.low, self.problem.high
         return [(low + high) / 2 - (high - low) / 2 * mp.cos(angle) for angle in angles]
 
+    def sign(self, x, m):
+        """The sign that x^m, over the function, takes at x."""
+        return mp.sign(x) ** (m - self.problem.zeros)
+
     def extrema(self, coefficients, m=0):
         """(x, signed relative error) of the largest error of each run of equal sign."""
         backwards = coefficients[::-1]
 
         def signed(x, value=None):
             value = self.problem.function(x) if value is None else value
-            return (mp.polyval(backwards, x) / value - 1) * mp.sign(x) ** m
+            return (mp.polyval(backwards, x) / value - 1) * self.sign(x, m)
 
         errors = [signed(x, value) for x, value in self.grid]
         peaks = []  # grid indices
@@ -145,7 +157,7 @@ class Fit:
             value = self.problem.function(x)
             for j in range(count - 1):
                 matrix[i, j] = x ** (m + j) / value
-            matrix[i, count - 1] = (-1) ** i * mp.sign(x) ** m
+            matrix[i, count - 1] = (-1) ** i * self.sign(x, m)
             right[i] = 1 - mp.polyval(fixed[::-1], x) / value
         return fixed + list(mp.lu_solve(matrix, right))[:-1]
 

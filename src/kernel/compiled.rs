@@ -1,9 +1,11 @@
 //! The kernels of each element type, compiled with this crate.
 //!
 //! A generic function is compiled again in every program that calls it. There are hundreds of kernels,
-//! so tests, benches and examples take them from here.
+//! so tests, benches and examples take them from here; a function that was inlined over there would bring
+//! its kernels along.
 
-use super::elementwise::{TileKernel, kernel};
+use super::elementwise::{TileKernel, kernel, kernel_of_gammas};
+use super::soft::{self, Meaning, SoftKernel};
 use crate::loss::focal::Scales;
 use crate::real::Real;
 
@@ -11,16 +13,38 @@ use crate::real::Real;
 pub trait Compiled: Real + Scales {
     /// As [`kernel`].
     fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<Self>;
+    /// As [`kernel_of_gammas`].
+    fn kernel_of_gammas(outputs: u8) -> TileKernel<Self>;
+    /// As [`soft::kernel`].
+    fn soft_kernel(meaning: Meaning, probabilities: bool) -> SoftKernel<Self>;
 }
 
 impl Compiled for f32 {
     fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<f32> {
         kernel(gamma, outputs, weighted)
     }
+
+    fn kernel_of_gammas(outputs: u8) -> TileKernel<f32> {
+        kernel_of_gammas(outputs)
+    }
+
+    #[inline(never)]
+    fn soft_kernel(meaning: Meaning, probabilities: bool) -> SoftKernel<f32> {
+        soft::kernel(meaning, probabilities)
+    }
 }
 
 impl Compiled for f64 {
     fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<f64> {
         kernel(gamma, outputs, weighted)
+    }
+
+    fn kernel_of_gammas(outputs: u8) -> TileKernel<f64> {
+        kernel_of_gammas(outputs)
+    }
+
+    #[inline(never)]
+    fn soft_kernel(meaning: Meaning, probabilities: bool) -> SoftKernel<f64> {
+        soft::kernel(meaning, probabilities)
     }
 }

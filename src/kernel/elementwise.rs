@@ -82,6 +82,8 @@ pub struct Operands<R> {
     pub targets: *const R,
     /// What multiplies loss, gradient and Hessian of each element, instead of the constants.
     pub weights: [*const R; 3],
+    /// A gamma for each element as the sum of two parts: read by the kernels of [`kernel_of_gammas`].
+    pub gammas: [*const R; 2],
     /// The loss.
     pub value: *mut R,
     /// The gradient.
@@ -108,6 +110,14 @@ pub fn kernel<R: Real + Scales>(gamma: f64, outputs: u8, weighted: bool) -> Tile
         _ => for_outputs::<R, { power::GENERAL }>(outputs, weighted),
     }
 }
+
+/// The kernel for gammas and weights of each element's own, and a set of outputs.
+pub fn kernel_of_gammas<R: Real + Scales>(outputs: u8) -> TileKernel<R> {
+    for_outputs::<R, PER_ELEMENT>(outputs, true)
+}
+
+/// In the place of a class of gammas: each element has its own.
+const PER_ELEMENT: u8 = power::GENERAL - 1;
 
 fn for_outputs<R: Real + Scales, const POWER: u8>(outputs: u8, weighted: bool) -> TileKernel<R> {
     use output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
@@ -150,7 +160,10 @@ const MAX_LANES: usize = 64;
 
 /// A group's worth of every operand, for the elements that do not fill a group.
 #[repr(align(64))]
-struct Padded<R>([[R; MAX_LANES]; 8]);
+struct Padded<R>([[R; MAX_LANES]; ROWS]);
+
+/// Operands.
+const ROWS: usize = 10;
 
 impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> Kernel
     for Sigmoid<R, POWER, OUTPUTS, WEIGHTED>
@@ -171,13 +184,13 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         }
         if at < len {
             // The same code on a padded copy: the tail gets the bits that it would get anywhere.
-            let mut memory = Padded([[R::ZERO; MAX_LANES]; 8]);
+            let mut memory = Padded([[R::ZERO; MAX_LANES]; ROWS]);
             let inside = Operands::padded(&mut memory);
             let rest = Operands { len: len - at, ..self.operands.from(at) };
             // SAFETY: fewer than `lanes <= MAX_LANES` elements are copied in and out; the padded
             // operands are as long as the largest group.
             unsafe {
-                rest.copy_inputs::<OUTPUTS, WEIGHTED>(&inside);
+                rest.copy_inputs::<POWER, OUTPUTS, WEIGHTED>(&inside);
                 Self::group(isa, &constants, &inside);
                 rest.take_outputs::<OUTPUTS>(&inside);
             }
@@ -202,7 +215,32 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         let label = <R::Lanes<I>>::either(positive, y.equals(constants.zero));
         let signed = <R::Lanes<I>>::select(positive, x, -x);
         let z = <R::Lanes<I>>::select(label, signed, constants.nan);
-        let margin = Margin::<_, POWER>::new(z, &constants.gamma);
+        // SAFETY: handed through from the caller.
+        unsafe {
+            if POWER == PER_ELEMENT {
+                let [hi, lo] = operands.gammas;
+                let gamma = Gamma::of_lanes(<R::Lanes<I>>::load(isa, hi), <R::Lanes<I>>::load(isa, lo));
+                let margin = Margin::<_, { power::GENERAL }>::new(z, &gamma);
+                Self::write(isa, positive, &margin, constants, operands);
+            } else {
+                let margin = Margin::<_, POWER>::new(z, &constants.gamma);
+                Self::write(isa, positive, &margin, constants, operands);
+            }
+        }
+    }
+
+    /// Writes the outputs of a group of lanes.
+    ///
+    /// # Safety
+    /// As [`Self::group`].
+    #[inline(always)]
+    unsafe fn write<I: Isa, const FORM: u8>(
+        isa: I,
+        positive: <R::Lanes<I> as Vector>::Mask,
+        margin: &Margin<R::Lanes<I>, FORM>,
+        constants: &Splat<R::Lanes<I>>,
+        operands: &Operands<R>,
+    ) {
         // SAFETY: handed through from the caller.
         unsafe {
             let [value, grad, hess] = operands.weights;
@@ -270,6 +308,7 @@ impl<R: Real> Operands<R> {
             logits: self.logits.wrapping_add(at),
             targets: self.targets.wrapping_add(at),
             weights: self.weights.map(|weights| weights.wrapping_add(at)),
+            gammas: self.gammas.map(|gammas| gammas.wrapping_add(at)),
             value: self.value.wrapping_add(at),
             grad: self.grad.wrapping_add(at),
             hess: self.hess.wrapping_add(at),
@@ -279,10 +318,10 @@ impl<R: Real> Operands<R> {
     /// The operands of one group, in memory of their own.
     #[inline(always)]
     fn padded(memory: &mut Padded<R>) -> Self {
-        let [logits, targets, value, grad, hess, weights @ ..] =
+        let [logits, targets, value, grad, hess, hi, lo, weights @ ..] =
             memory.0.each_mut().map(|row| row.as_mut_ptr());
         let weights = weights.map(<*mut R>::cast_const);
-        Self { len: MAX_LANES, logits, targets, weights, value, grad, hess }
+        Self { len: MAX_LANES, logits, targets, weights, gammas: [hi, lo], value, grad, hess }
     }
 
     /// Copies the inputs to `inside`.
@@ -290,7 +329,7 @@ impl<R: Real> Operands<R> {
     /// # Safety
     /// The inputs must be valid for `len` elements, those of `inside` for as many and writable.
     #[inline(always)]
-    unsafe fn copy_inputs<const OUTPUTS: u8, const WEIGHTED: bool>(&self, inside: &Self) {
+    unsafe fn copy_inputs<const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>(&self, inside: &Self) {
         // SAFETY: handed through from the caller.
         unsafe {
             copy_nonoverlapping(self.logits, inside.logits.cast_mut(), self.len);
@@ -298,6 +337,11 @@ impl<R: Real> Operands<R> {
             for (i, inside) in inside.weights.into_iter().enumerate() {
                 if WEIGHTED && writes(OUTPUTS)[i] {
                     copy_nonoverlapping(self.weights[i], inside.cast_mut(), self.len);
+                }
+            }
+            if POWER == PER_ELEMENT {
+                for (outside, inside) in self.gammas.into_iter().zip(inside.gammas) {
+                    copy_nonoverlapping(outside, inside.cast_mut(), self.len);
                 }
             }
         }

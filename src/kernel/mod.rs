@@ -3,7 +3,7 @@
 //! A tile is a run of elements that fits the first-level cache several times over. Kernels see
 //! contiguous tiles of the type that they compute in, and nothing else: [`tile`] brings whatever an
 //! array holds into that form and results out of it, copying grids of elements where memory is strided;
-//! [`elementwise`] computes, [`reduce`] adds up.
+//! [`elementwise`], [`soft`] and [`mixed`] compute, [`reduce`] adds up.
 
 pub mod compiled;
 pub mod elementwise;
@@ -11,6 +11,9 @@ pub mod exact;
 pub mod exact_tile;
 pub mod factors;
 mod grid;
+pub mod mixed;
 pub mod reduce;
 pub mod rows;
+pub mod soft;
+mod soft_group;
 pub mod tile;

@@ -72,6 +72,20 @@ impl<R: Real> Gamma<R> {
 }
 
 impl<V: Vector> Gamma<V> {
+    /// Gammas that differ from lane to lane, each the sum of two parts.
+    #[inline(always)]
+    pub fn of_lanes(hi: V, lo: V) -> Self {
+        let one = hi.constant(V::Real::ONE);
+        let two = one + one;
+        Self { hi, lo, one_plus_twice: two.mul_add(lo, two.mul_add(hi, one)) }
+    }
+
+    /// Gamma as the sum of two parts.
+    #[inline(always)]
+    pub fn hi_lo(&self) -> (V, V) {
+        (self.hi, self.lo)
+    }
+
     /// A gamma for each lane, from arrays of the [`Gamma::parts`].
     ///
     /// # Safety
@@ -117,6 +131,8 @@ pub struct Margin<V, const POWER: u8> {
     q: V,
     /// p * [`Scales::P_SCALE`], 0 where z is saturated.
     p_scaled: V,
+    /// What `p_scaled` is short of, for z <= 0.
+    p_scaled_lo: V,
     /// log1p(exp(-|z|)).
     softplus: V,
     /// L, for finite logits: the formulas multiply it by p, which is 0 where L would be infinite.
@@ -134,6 +150,8 @@ pub trait Scales: Real {
     const P_UNSCALE: Self;
     /// Its exponent as [`exp_neg`] takes it.
     const P_SHIFT: Self;
+    /// Its exponent as a number.
+    const P_BITS: Self;
     /// Below this logit p is exp(z) to the last digit, and may be too small for a normal number.
     const P_SMALL: Self;
     /// One over the power of two times which q^g is held.
@@ -142,6 +160,8 @@ pub trait Scales: Real {
     const Q_SHIFT: Self;
     /// From here on exp(-x) rounds to 0.
     const UNDERFLOW: Self;
+    /// exp(-x) times the power of two of `Q_SHIFT` is finite from here on.
+    const OVERFLOW: Self;
 }
 
 /// 2^n.
@@ -158,20 +178,24 @@ impl Scales for f32 {
     const P_SCALE: f32 = power_of_two_f32(64);
     const P_UNSCALE: f32 = power_of_two_f32(-64);
     const P_SHIFT: f32 = 64.0 + f32::TO_INTEGER;
+    const P_BITS: f32 = 64.0;
     const P_SMALL: f32 = -80.0;
     const Q_UNSCALE: f32 = power_of_two_f32(-32);
     const Q_SHIFT: f32 = 32.0 + f32::TO_INTEGER;
     const UNDERFLOW: f32 = 105.0;
+    const OVERFLOW: f32 = -60.0;
 }
 
 impl Scales for f64 {
     const P_SCALE: f64 = power_of_two_f64(256);
     const P_UNSCALE: f64 = power_of_two_f64(-256);
     const P_SHIFT: f64 = 256.0 + f64::TO_INTEGER;
+    const P_BITS: f64 = 256.0;
     const P_SMALL: f64 = -700.0;
     const Q_UNSCALE: f64 = power_of_two_f64(-64);
     const Q_SHIFT: f64 = 64.0 + f64::TO_INTEGER;
     const UNDERFLOW: f64 = 746.0;
+    const OVERFLOW: f64 = -600.0;
 }
 
 impl<V: Vector, const POWER: u8> Margin<V, POWER>
@@ -234,18 +258,42 @@ where
         };
 
         let scale = z.constant(V::Real::P_SCALE);
-        let vanishing = V::select(magnitude.lt(limit), exponential.scaled(), zero);
-        let p_scaled = V::select(z.lt(z.constant(V::Real::P_SMALL)), vanishing, p * scale);
+        let tiny = z.lt(z.constant(V::Real::P_SMALL));
+        let (e_scaled, e_scaled_lo) = exponential.parts();
+        let vanishing = V::select(magnitude.lt(limit), e_scaled, zero);
+        let p_scaled = V::select(tiny, vanishing, p * scale);
+        let small_lo = remainder.mul_add(inverse, quotient - small);
+        let vanishing_lo = V::select(magnitude.lt(limit), e_scaled_lo, zero);
+        let p_scaled_lo = V::select(tiny, vanishing_lo, small_lo * scale);
         Self {
             z,
             p,
             q,
             p_scaled,
+            p_scaled_lo,
             softplus,
             cross_entropy: V::select(likely, zero, magnitude) + softplus,
             modulation,
             gamma: *gamma,
         }
+    }
+
+    /// p and q.
+    #[inline(always)]
+    pub fn probabilities(&self) -> (V, V) {
+        (self.p, self.q)
+    }
+
+    /// p times [`Scales::P_SCALE`], as the sum of two parts for z <= 0; 0 where z is saturated.
+    #[inline(always)]
+    pub fn p_scaled(&self) -> (V, V) {
+        (self.p_scaled, self.p_scaled_lo)
+    }
+
+    /// log1p(exp(-|z|)): the loss of the likelier class.
+    #[inline(always)]
+    pub fn softplus(&self) -> V {
+        self.softplus
     }
 
     /// weight * q^g.

@@ -9,7 +9,7 @@
 //! |---|---|---|---|---|
 //! | [`exp_neg`], both parts | \[0, 128\], \[0, 800\] | 0.67 ulp | 0.65 ulp | 0.67 ulp |
 //! | [`log1p`], both parts | (0, 1\] | 0.88 ulp | 0.84 ulp | 0.95 ulp |
-//! | [`log`], both parts | \[1, 2^24\] | 0.88 ulp | 0.84 ulp | 0.95 ulp |
+//! | [`log`], both parts | normal numbers to 2^125, 2^1020 | 0.33 ulp | 0.42 ulp | 0.44 ulp |
 //!
 //! `tests/math.rs` measures them: float32 by bit patterns against float64, float64 against double-double.
 
@@ -18,5 +18,5 @@ mod log;
 mod log1p;
 
 pub use exp::{ExpConstants, Exponential, exp_neg};
-pub use log::log;
+pub use log::{LogConstants, log, log_scaled};
 pub use log1p::{Log1pConstants, log1p};

@@ -11,6 +11,9 @@ pub struct Dd {
     pub lo: f64,
 }
 
+/// ln(2) to 107 bits.
+const LN2: Dd = Dd { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
+
 /// a + b exactly (Knuth).
 fn two_sum(a: f64, b: f64) -> Dd {
     let hi = a + b;
@@ -113,8 +116,6 @@ impl Dd {
 
     /// exp(self), for magnitudes up to 1e6.
     pub fn exp(self) -> Wide {
-        // ln(2) to 107 bits.
-        const LN2: Dd = Dd { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
         let n = (self.hi / LN2.hi).round();
         let r = self - LN2 * n.into();
         Wide::new(r.expm1() + 1.0.into(), n as i32)
@@ -162,7 +163,16 @@ impl Wide {
         if (self - other).mantissa.hi > 0.0 { self } else { other }
     }
 
-    /// log(1 + self) for 0 <= self <= 1, by a Newton step from the platform's.
+    /// log(self) for positive numbers.
+    pub fn log(self) -> Self {
+        // The mantissa around 1, so that nothing cancels where the logarithm is small.
+        let upper = self.mantissa.hi > std::f64::consts::SQRT_2;
+        let mantissa = if upper { self.mantissa.scaled(-1) } else { self.mantissa };
+        let whole = Dd::from(f64::from(self.exponent + i32::from(upper)));
+        Self::new(whole * LN2, 0) + Self::new(mantissa - 1.0.into(), 0).log1p()
+    }
+
+    /// log(1 + self) for -0.4 <= self <= 1, by a Newton step from the platform's.
     pub fn log1p(self) -> Self {
         if self.exponent < -110 {
             return self;

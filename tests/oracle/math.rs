@@ -1,6 +1,6 @@
 //! The errors of the elementary functions of `src/math`, both parts taken together.
 
-use focalgrad::math::{exp_neg, log1p};
+use focalgrad::math::{exp_neg, log, log1p};
 use focalgrad::real::Real;
 use focalgrad::simd::{AnyIsa, Isa, Kernel, Vector};
 use rayon::prelude::*;
@@ -18,6 +18,8 @@ pub enum Function {
     ExpNeg(f64),
     /// log(1 + x).
     Log1p,
+    /// log(x).
+    Log,
 }
 
 /// Evaluates a function of `src/math`; both parts of the argument are in `x`.
@@ -44,6 +46,7 @@ impl<R: Real> Kernel for Evaluate<'_, R> {
                         let one = hi.constant(R::ONE);
                         log1p(hi, lo, one / (one + hi))
                     }
+                    Function::Log => log(hi, lo),
                 };
                 head.store(y.as_mut_ptr().add(at));
                 tail.store(y_lo.as_mut_ptr().add(at));
@@ -97,7 +100,7 @@ impl Kernel for Compare<'_> {
         for (k, error) in errors.iter_mut().enumerate() {
             let truth = self.truth[0][k] + self.truth[1][k];
             let got = f64::from(self.y[0][k]) + f64::from(self.y[1][k]);
-            let exponent = truth.max(f64::from(f32::MIN_POSITIVE)).to_bits() >> 52;
+            let exponent = truth.abs().max(f64::from(f32::MIN_POSITIVE)).to_bits() >> 52;
             *error = (got - truth).abs() * f64::from_bits((2 * 1023 + 23 - exponent) << 52);
         }
         let worst = errors.iter().fold(0.0, |worst, &error| if error <= worst { worst } else { error });

@@ -48,6 +48,7 @@ impl<R: Compiled> Call<'_, R> {
             logits: self.logits.as_ptr(),
             targets: self.targets.as_ptr(),
             weights: factors.each_ref().map(|tile| tile.as_ptr()),
+            gammas: [std::ptr::null(); 2],
             value,
             grad,
             hess,

@@ -54,11 +54,17 @@ impl AtLogit {
         }
     }
 
+    /// q^g.
+    pub fn modulation(&self, gamma: f64) -> Wide {
+        let product = Wide::from(gamma) * self.minus_log_q;
+        if gamma == 0.0 { Wide::from(1.0) } else { (-product.to_dd()).exp() }
+    }
+
     pub fn focal(&self, gamma: f64) -> Truth {
-        let Self { p, q, cross_entropy, minus_log_q } = *self;
+        let Self { p, q, cross_entropy, .. } = *self;
         let g = Wide::from(gamma);
         let one = Wide::from(1.0);
-        let modulation = if gamma == 0.0 { one } else { (-(g * minus_log_q).to_dd()).exp() };
+        let modulation = self.modulation(gamma);
         let slope = q + g * p * cross_entropy;
         let bracket = q * (one + g + g - g * cross_entropy) + g * g * p * cross_entropy;
         Truth {

@@ -1,0 +1,305 @@
+//! A group of lanes of [`super::soft`]: from its inputs to its outputs.
+
+use crate::kernel::soft::{EXPECTED, FACTOR, Meaning, SoftConstants, SoftOperands};
+use crate::loss::factor::{Labels, Modulated};
+use crate::loss::focal::{Gamma, Margin, Scales, power};
+use crate::loss::probability::{Given, Point};
+use crate::loss::soft::Soft;
+use crate::real::Real;
+use crate::simd::Vector;
+
+/// What the work on a group of lanes needs to know.
+pub struct Group<'a, V: Vector> {
+    constants: &'a SoftConstants<V::Real>,
+    smoothing: [V; 2],
+    /// V and 1/S, if the loss is divided by the sum of the modulating factors.
+    quotient: Option<[V; 2]>,
+    gamma: Gamma<V>,
+    zero: V,
+    one: V,
+}
+
+/// The inputs of a group of lanes.
+struct Lanes<V> {
+    x: V,
+    y: V,
+    /// Those of negatives and of positives, for loss, gradient and Hessian.
+    weights: [[V; 2]; 3],
+    gamma: Gamma<V>,
+}
+
+/// How a group is folded: the less likely class is the negative one where `likely`; where `clipped` nothing
+/// changes with the input.
+struct Side<V: Vector> {
+    labels: Labels<V>,
+    likely: V::Mask,
+    clipped: Option<V::Mask>,
+}
+
+/// A margin with any gamma.
+type AnyMargin<V> = Margin<V, { power::GENERAL }>;
+
+const VALUE: usize = 0;
+const GRAD: usize = 1;
+const HESS: usize = 2;
+
+impl<'a, V: Vector> Group<'a, V>
+where
+    V::Real: Scales,
+{
+    #[inline(always)]
+    pub fn new(isa: V::Isa, constants: &'a SoftConstants<V::Real>) -> Self {
+        let quotient = match constants.quotient {
+            Some(both) => Some(splat(isa, both)),
+            None => None,
+        };
+        Self {
+            constants,
+            smoothing: splat(isa, constants.smoothing),
+            quotient,
+            gamma: constants.gamma.splat(isa),
+            zero: V::splat(isa, V::Real::ZERO),
+            one: V::splat(isa, V::Real::ONE),
+        }
+    }
+
+    /// Everything is read before anything is written.
+    ///
+    /// # Safety
+    /// The operands must be null or valid for a group of lanes, the weights of an output that is not null
+    /// valid.
+    #[inline(always)]
+    pub unsafe fn work<const KIND: u8>(&self, operands: &SoftOperands<V::Real>) {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            let lanes = self.load(operands);
+            match KIND {
+                FACTOR => self.factor(&lanes, operands),
+                EXPECTED => self.expected(&lanes, operands),
+                _ => self.probabilities(&lanes, operands),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::work`].
+    #[inline(always)]
+    unsafe fn load(&self, operands: &SoftOperands<V::Real>) -> Lanes<V> {
+        let isa = self.zero.isa();
+        // SAFETY: handed through from the caller.
+        unsafe {
+            let mut lanes = Lanes {
+                x: V::load(isa, operands.logits),
+                y: V::load(isa, operands.targets),
+                weights: [[self.zero; 2]; 3],
+                gamma: self.gamma,
+            };
+            let outputs = [operands.value, operands.grad, operands.hess];
+            let mut i = 0;
+            while i < outputs.len() {
+                if !outputs[i].is_null() {
+                    let [negative, positive] = operands.weights[i];
+                    lanes.weights[i] = [V::load(isa, negative), V::load(isa, positive)];
+                }
+                i += 1;
+            }
+            let [hi, lo] = operands.gammas;
+            if !hi.is_null() {
+                lanes.gamma = Gamma::of_lanes(V::load(isa, hi), V::load(isa, lo));
+            }
+            lanes
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::work`].
+    #[inline(always)]
+    unsafe fn factor(&self, lanes: &Lanes<V>, operands: &SoftOperands<V::Real>) {
+        let likely = self.zero.lt(lanes.x);
+        let labels = Labels::new(lanes.y, likely, self.smoothing);
+        let quality = self.constants.meaning == Meaning::Quality;
+        let soft = Soft::new(lanes.x, labels, quality, &lanes.gamma);
+        let side = Side { labels, likely, clipped: None };
+        let surrogate = if self.constants.gauss_newton && !operands.hess.is_null() {
+            let weight = labels.weight(likely, lanes.weights[HESS]);
+            let [negative, positive] = self.labelled(lanes, [weight; 2]);
+            let up = AnyMargin::new(lanes.x, &lanes.gamma);
+            let down = AnyMargin::new(-lanes.x, &lanes.gamma);
+            Some(up.gauss_newton(positive) + down.gauss_newton(negative))
+        } else {
+            None
+        };
+        // SAFETY: handed through from the caller.
+        unsafe {
+            let mut others = *operands;
+            if let Some(surrogate) = surrogate {
+                surrogate.store(operands.hess);
+                others.hess = std::ptr::null_mut();
+            }
+            self.write(lanes, &soft, &side, &others);
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::work`].
+    #[inline(always)]
+    unsafe fn probabilities(&self, lanes: &Lanes<V>, operands: &SoftOperands<V::Real>) {
+        let [low, high] = splat::<V>(self.zero.isa(), self.constants.clip);
+        let clipped = V::either(lanes.x.lt(low), high.lt(lanes.x));
+        // A NaN stays, -0.0 becomes 0.0.
+        let p = low.max_or(high.min_or(lanes.x)) + self.zero;
+        let (point, likely) = Point::new(p);
+        let labels = Labels::new(lanes.y, likely, self.smoothing);
+        let side = Side { labels, likely, clipped: Some(clipped) };
+        // SAFETY: handed through from the caller.
+        unsafe {
+            if self.constants.meaning == Meaning::Expected {
+                self.expected_probabilities(lanes, point, &side, operands);
+            } else {
+                let quality = self.constants.meaning == Meaning::Quality;
+                let given = Given::new(point, labels, quality, &lanes.gamma);
+                self.write(lanes, &given, &side, operands);
+            }
+        }
+    }
+
+    /// Writes what there is to write of a loss that has a factor.
+    ///
+    /// # Safety
+    /// As [`Self::work`].
+    #[inline(always)]
+    unsafe fn write(
+        &self,
+        lanes: &Lanes<V>,
+        loss: &impl Modulated<V>,
+        side: &Side<V>,
+        operands: &SoftOperands<V::Real>,
+    ) {
+        let weight = |of: usize| side.labels.weight(side.likely, lanes.weights[of]);
+        // SAFETY: handed through from the caller.
+        unsafe {
+            if !operands.value.is_null() {
+                loss.value(weight(VALUE)).store(operands.value);
+            }
+            if !operands.grad.is_null() {
+                let slope = self.divided_gradient(loss, weight(GRAD));
+                self.slope(side, slope).store(operands.grad);
+            }
+            if !operands.hess.is_null() {
+                let weight = weight(HESS);
+                let mut hessian = loss.curvature(weight);
+                if let Some([value, inverse]) = self.quotient {
+                    let slope = self.divided_gradient(loss, weight);
+                    let turn = loss.factor_gradient(inverse);
+                    let bend = loss.factor_curvature(inverse);
+                    let rest = value.mul_add(bend, (slope + slope) * turn);
+                    hessian = hessian * inverse - rest;
+                }
+                self.unless_clipped(side, hessian).store(operands.hess);
+            }
+            if !operands.factor.is_null() {
+                loss.factor(self.one).store(operands.factor);
+            }
+        }
+    }
+
+    /// n', or (n' - V s') / S, folded.
+    #[inline(always)]
+    fn divided_gradient(&self, loss: &impl Modulated<V>, weight: V) -> V {
+        let slope = loss.gradient(weight);
+        match self.quotient {
+            Some([value, inverse]) => value.neg_mul_add(loss.factor_gradient(inverse), slope * inverse),
+            None => slope,
+        }
+    }
+
+    /// A gradient by the positive class, from that by the less likely one.
+    #[inline(always)]
+    fn slope(&self, side: &Side<V>, slope: V) -> V {
+        self.unless_clipped(side, V::select(side.likely, -slope, slope))
+    }
+
+    #[inline(always)]
+    fn unless_clipped(&self, side: &Side<V>, derivative: V) -> V {
+        match side.clipped {
+            Some(clipped) => V::select(clipped, self.zero, derivative),
+            None => derivative,
+        }
+    }
+
+    /// The weights of both classes, each times its label.
+    #[inline(always)]
+    fn labelled(&self, lanes: &Lanes<V>, [negative, positive]: [V; 2]) -> [V; 2] {
+        let [keep, half] = self.smoothing;
+        let not_y = (self.one - lanes.y).mul_add(keep, half);
+        [negative * not_y, positive * lanes.y.mul_add(keep, half)]
+    }
+
+    /// # Safety
+    /// As [`Self::work`].
+    #[inline(always)]
+    unsafe fn expected(&self, lanes: &Lanes<V>, operands: &SoftOperands<V::Real>) {
+        let up = AnyMargin::new(lanes.x, &lanes.gamma);
+        let down = AnyMargin::new(-lanes.x, &lanes.gamma);
+        // SAFETY: handed through from the caller.
+        unsafe {
+            if !operands.value.is_null() {
+                let [negative, positive] = self.labelled(lanes, lanes.weights[VALUE]);
+                (up.value_or_zero(positive) + down.value_or_zero(negative)).store(operands.value);
+            }
+            if !operands.grad.is_null() {
+                let [negative, positive] = self.labelled(lanes, lanes.weights[GRAD]);
+                (down.descent(negative) - up.descent(positive)).store(operands.grad);
+            }
+            if !operands.hess.is_null() {
+                let [negative, positive] = self.labelled(lanes, lanes.weights[HESS]);
+                let hessian = if self.constants.gauss_newton {
+                    up.gauss_newton(positive) + down.gauss_newton(negative)
+                } else {
+                    up.curvature(positive) + down.curvature(negative)
+                };
+                hessian.store(operands.hess);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::work`].
+    #[inline(always)]
+    unsafe fn expected_probabilities(
+        &self,
+        lanes: &Lanes<V>,
+        point: Point<V>,
+        side: &Side<V>,
+        operands: &SoftOperands<V::Real>,
+    ) {
+        let small = Given::new(point, Labels::hard(lanes.x, true), false, &lanes.gamma);
+        let large = Given::new(point, Labels::hard(lanes.x, false), false, &lanes.gamma);
+        // The weights of the less and of the more likely class, each times its label.
+        let weights = |of: usize| {
+            let [negative, positive] = self.labelled(lanes, lanes.weights[of]);
+            [V::select(side.likely, negative, positive), V::select(side.likely, positive, negative)]
+        };
+        // SAFETY: handed through from the caller.
+        unsafe {
+            if !operands.value.is_null() {
+                let [a, b] = weights(VALUE);
+                (small.value(a) + large.value(b)).store(operands.value);
+            }
+            if !operands.grad.is_null() {
+                let [a, b] = weights(GRAD);
+                self.slope(side, small.gradient(a) + large.gradient(b)).store(operands.grad);
+            }
+            if !operands.hess.is_null() {
+                let [a, b] = weights(HESS);
+                self.unless_clipped(side, small.curvature(a) + large.curvature(b)).store(operands.hess);
+            }
+        }
+    }
+}
+
+/// Two numbers in vectors.
+#[inline(always)]
+fn splat<V: Vector>(isa: V::Isa, [a, b]: [V::Real; 2]) -> [V; 2] {
+    [V::splat(isa, a), V::splat(isa, b)]
+}
