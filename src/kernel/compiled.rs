@@ -1,7 +1,8 @@
 //! The kernels of each element type, compiled with this crate.
 //!
 //! A generic function is compiled again in every program that calls it. There are hundreds of kernels,
-//! so tests, benches and examples take them from here.
+//! so tests, benches and examples take them from here; a function that was inlined over there would bring
+//! its kernels along.
 
 use super::elementwise::{TileKernel, kernel, kernel_of_gammas};
 use super::soft::{self, Meaning, SoftKernel};
@@ -27,6 +28,7 @@ impl Compiled for f32 {
         kernel_of_gammas(outputs)
     }
 
+    #[inline(never)]
     fn soft_kernel(meaning: Meaning, probabilities: bool) -> SoftKernel<f32> {
         soft::kernel(meaning, probabilities)
     }
@@ -41,6 +43,7 @@ impl Compiled for f64 {
         kernel_of_gammas(outputs)
     }
 
+    #[inline(never)]
     fn soft_kernel(meaning: Meaning, probabilities: bool) -> SoftKernel<f64> {
         soft::kernel(meaning, probabilities)
     }

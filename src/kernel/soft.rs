@@ -5,6 +5,8 @@
 //! inputs are there or null, and any gamma goes through a logarithm. A branch that all elements of a
 //! call take alike costs little beside two logarithms, and so there are three kernels in all.
 
+use std::hint::black_box;
+
 use crate::kernel::soft_group::Group;
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Gamma, Scales};
@@ -146,24 +148,27 @@ impl<R: Real + Scales, const KIND: u8> Kernel for Loop<R, KIND> {
         let lanes = <R::Lanes<I>>::LANES;
         let len = self.operands.len;
         debug_assert!(lanes <= MAX_LANES && len <= TILE);
-        let group = Group::<R::Lanes<I>>::new(isa, &self.constants);
+        let mut memory = Padded([[R::ZERO; MAX_LANES]; INPUTS + OUTPUTS]);
         let mut at = 0;
         while at < len {
             let here = self.operands.from(at);
-            if at + lanes <= len {
-                // SAFETY: `at + lanes <= len`, for which the caller of the kernel vouches.
-                unsafe { group.work::<KIND>(&here) };
-            } else {
-                // The same code on a padded copy: the tail gets the bits that it would get anywhere.
-                let mut memory = Padded([[R::ZERO; MAX_LANES]; INPUTS + OUTPUTS]);
-                let inside = here.padded(&mut memory);
-                // SAFETY: fewer than `lanes <= MAX_LANES` elements are copied in and out; the padded
-                // operands are as long as the largest group.
-                unsafe {
+            let inside = here.padded(&mut memory);
+            // The same code on a padded copy: the tail gets the bits that it would get anywhere.
+            let tail = at + lanes > len;
+            // SAFETY: the caller of the kernel vouches for `len` elements. Unless a group ends within them,
+            // fewer than `lanes <= MAX_LANES` are copied in and out; padded operands are as long as the
+            // largest group.
+            unsafe {
+                if tail {
                     for (from, to) in here.inputs().into_iter().zip(inside.inputs()) {
                         copy(from, to.cast_mut(), len - at);
                     }
-                    group.work::<KIND>(&inside);
+                }
+                // Not known to be the same every time: a loop for each set of operands would be too much.
+                let operands = black_box(if tail { inside } else { here });
+                let constants = black_box(&self.constants);
+                Group::<R::Lanes<I>>::new(isa, constants).work::<KIND>(&operands);
+                if tail {
                     for (to, from) in here.outputs().into_iter().zip(inside.outputs()) {
                         copy(from.cast_const(), to, len - at);
                     }

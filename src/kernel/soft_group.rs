@@ -120,19 +120,23 @@ where
         let quality = self.constants.meaning == Meaning::Quality;
         let soft = Soft::new(lanes.x, labels, quality, &lanes.gamma);
         let side = Side { labels, likely, clipped: None };
+        let surrogate = if self.constants.gauss_newton && !operands.hess.is_null() {
+            let weight = labels.weight(likely, lanes.weights[HESS]);
+            let [negative, positive] = self.labelled(lanes, [weight; 2]);
+            let up = AnyMargin::new(lanes.x, &lanes.gamma);
+            let down = AnyMargin::new(-lanes.x, &lanes.gamma);
+            Some(up.gauss_newton(positive) + down.gauss_newton(negative))
+        } else {
+            None
+        };
         // SAFETY: handed through from the caller.
         unsafe {
-            if self.constants.gauss_newton && !operands.hess.is_null() {
-                let weight = labels.weight(likely, lanes.weights[HESS]);
-                let [negative, positive] = self.labelled(lanes, [weight; 2]);
-                let up = AnyMargin::new(lanes.x, &lanes.gamma);
-                let down = AnyMargin::new(-lanes.x, &lanes.gamma);
-                (up.gauss_newton(positive) + down.gauss_newton(negative)).store(operands.hess);
-                let hess = std::ptr::null_mut();
-                self.write(lanes, &soft, &side, &SoftOperands { hess, ..*operands });
-            } else {
-                self.write(lanes, &soft, &side, operands);
+            let mut others = *operands;
+            if let Some(surrogate) = surrogate {
+                surrogate.store(operands.hess);
+                others.hess = std::ptr::null_mut();
             }
+            self.write(lanes, &soft, &side, &others);
         }
     }
 

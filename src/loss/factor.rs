@@ -15,6 +15,8 @@ pub struct Labels<V> {
     /// The target of the more likely class.
     pub large: V,
     large_lo: V,
+    /// The target of the more likely class less that of the other, to the last digit also near 0.
+    pub difference: V,
 }
 
 impl<V: Vector> Labels<V> {
@@ -25,7 +27,9 @@ impl<V: Vector> Labels<V> {
         let one = y.constant(V::Real::ONE);
         let zero = y.constant(V::Real::ZERO);
         let rest = one - y;
-        let rest_lo = ((one - rest) - y) * keep;
+        let lost = (one - rest) - y;
+        let rest_lo = lost * keep;
+        let difference = ((rest - y) + lost) * keep;
         let positive = y.mul_add(keep, half);
         let negative = rest.mul_add(keep, half);
         Self {
@@ -33,6 +37,7 @@ impl<V: Vector> Labels<V> {
             small_lo: V::select(likely, rest_lo, zero),
             large: V::select(likely, positive, negative),
             large_lo: V::select(likely, zero, rest_lo),
+            difference: V::select(likely, -difference, difference),
         }
     }
 
@@ -42,7 +47,7 @@ impl<V: Vector> Labels<V> {
         let zero = like.constant(V::Real::ZERO);
         let one = like.constant(V::Real::ONE);
         let (small, large) = if small { (one, zero) } else { (zero, one) };
-        Self { small, small_lo: zero, large, large_lo: zero }
+        Self { small, small_lo: zero, large, large_lo: zero, difference: large - small }
     }
 
     /// The mean of the weights of negatives and positives under these labels.
@@ -71,31 +76,37 @@ impl<V: Vector> Factor<V>
 where
     V::Real: Scales,
 {
-    /// m = y q + (1 - y) p. The probabilities of the less likely class and of the other (which is short of
-    /// `large_lo`); the first one comes times `scale`, and so does m.
+    /// m = y q + (1 - y) p. The probabilities of the less likely class and of the other are sums of two
+    /// parts; the first one comes times `scale`, and so does m.
     #[inline(always)]
-    pub fn mixture(labels: &Labels<V>, small: V, large: V, large_lo: V, scale: V) -> Self {
+    pub fn mixture(
+        labels: &Labels<V>,
+        (small, small_lo): (V, V),
+        (large, large_lo): (V, V),
+        scale: V,
+    ) -> Self {
         let target = labels.small * scale;
         let a = target * large;
         let a_lo = target.mul_add(large_lo, target.product_error(large, a));
         let a_lo = (labels.small_lo * scale).mul_add(large, a_lo);
         let b = labels.large * small;
-        let b_lo = labels.large_lo.mul_add(small, labels.large.product_error(small, b));
+        let b_lo = labels.large.mul_add(small_lo, labels.large.product_error(small, b));
+        let b_lo = labels.large_lo.mul_add(small, b_lo);
         let sum = a + b;
         let lost = (a.max_or(b) - sum) + a.min_or(b);
-        Self::new(sum, lost + (a_lo + b_lo), labels.large - labels.small)
+        Self::new(sum, lost + (a_lo + b_lo), labels.difference)
     }
 
-    /// m = |p - y|, with p times `scale`, and so m.
+    /// m = |p - y|, with p, the sum of two parts, times `scale`, and so m.
     #[inline(always)]
-    pub fn quality(labels: &Labels<V>, small: V, scale: V) -> Self {
+    pub fn quality(labels: &Labels<V>, (small, small_lo): (V, V), scale: V) -> Self {
         let one = small.constant(V::Real::ONE);
         let zero = small.constant(V::Real::ZERO);
         let target = labels.small * scale;
         let difference = small - target;
         let subtracted = small - difference;
         let lost = (small - (difference + subtracted)) + (subtracted - target);
-        let lo = labels.small_lo.neg_mul_add(scale, lost);
+        let lo = labels.small_lo.neg_mul_add(scale, lost + small_lo);
         let d = difference + lo;
         let lo = (difference - d) + lo;
         let sign = V::select(zero.lt(d), one, V::select(d.lt(zero), -one, zero));

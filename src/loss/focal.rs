@@ -137,6 +137,8 @@ pub struct Margin<V, const POWER: u8> {
     q: V,
     /// p * [`Scales::P_SCALE`], 0 where z is saturated.
     p_scaled: V,
+    /// What `p_scaled` is short of, for z <= 0.
+    p_scaled_lo: V,
     /// log1p(exp(-|z|)).
     softplus: V,
     /// L, for finite logits: the formulas multiply it by p, which is 0 where L would be infinite.
@@ -264,13 +266,19 @@ where
         };
 
         let scale = z.constant(V::Real::P_SCALE);
-        let vanishing = V::select(magnitude.lt(limit), exponential.scaled(), zero);
-        let p_scaled = V::select(z.lt(z.constant(V::Real::P_SMALL)), vanishing, p * scale);
+        let tiny = z.lt(z.constant(V::Real::P_SMALL));
+        let (e_scaled, e_scaled_lo) = exponential.parts();
+        let vanishing = V::select(magnitude.lt(limit), e_scaled, zero);
+        let p_scaled = V::select(tiny, vanishing, p * scale);
+        let small_lo = remainder.mul_add(inverse, quotient - small);
+        let vanishing_lo = V::select(magnitude.lt(limit), e_scaled_lo, zero);
+        let p_scaled_lo = V::select(tiny, vanishing_lo, small_lo * scale);
         Self {
             z,
             p,
             q,
             p_scaled,
+            p_scaled_lo,
             softplus,
             cross_entropy: V::select(likely, zero, magnitude) + softplus,
             modulation,
@@ -290,10 +298,10 @@ where
         (self.p, self.q)
     }
 
-    /// p times [`Scales::P_SCALE`]; 0 where z is saturated.
+    /// p times [`Scales::P_SCALE`], as the sum of two parts for z <= 0; 0 where z is saturated.
     #[inline(always)]
-    pub fn p_scaled(&self) -> V {
-        self.p_scaled
+    pub fn p_scaled(&self) -> (V, V) {
+        (self.p_scaled, self.p_scaled_lo)
     }
 
     /// 1 - p.

@@ -14,12 +14,13 @@
 //! Folded as there: `small` is the probability of the less likely class, so that only it, and m where no
 //! label weighs it, can come near 0. What is divided by them is weighted before: 0 stays 0, and nothing
 //! overflows that the result does not. At `small` = 0 everything is the limit, which may be infinite.
+//! The power is held times one over [`Scales::Q_UNSCALE`]; where it vanishes even so, so do the results.
 
 use crate::loss::factor::{Factor, Labels, Modulated};
 use crate::loss::focal::{Gamma, Scales};
 use crate::math::log_scaled;
 use crate::real::Real;
-use crate::simd::Vector;
+use crate::simd::{Isa, Kernel, Vector};
 
 /// -log(x + lo) for x in (0, 1], also subnormal.
 #[inline(always)]
@@ -61,7 +62,8 @@ where
         let large_lo = V::select(likely, zero, rest_lo);
         let infinity = -one.constant(V::Real::NEG_INFINITY);
         let loss_small = V::select(small.equals(zero), infinity, neg_log(small, zero));
-        (Self { small, large, large_lo, loss_small, loss_large: neg_log(large, large_lo) }, likely)
+        let loss_large = neg_log(large, large_lo);
+        (Self { small, large, large_lo, loss_small, loss_large }, likely)
     }
 }
 
@@ -86,12 +88,18 @@ where
     /// The values for targets in one of the meanings that have a factor.
     #[inline(always)]
     pub fn new(point: Point<V>, labels: Labels<V>, quality: bool, gamma: &Gamma<V>) -> Self {
+        point.small.isa().vectorize(New { point, labels, quality, gamma: *gamma })
+    }
+
+    #[inline(always)]
+    fn compute(point: Point<V>, labels: Labels<V>, quality: bool, gamma: &Gamma<V>) -> Self {
         let scale = point.small.constant(V::Real::P_SCALE);
-        let small = point.small * scale;
+        // The probability of the less likely class is exact.
+        let small = (point.small * scale, scale.constant(V::Real::ZERO));
         let factor = if quality {
             Factor::quality(&labels, small, scale)
         } else {
-            Factor::mixture(&labels, small, point.large, point.large_lo, scale)
+            Factor::mixture(&labels, small, (point.large, point.large_lo), scale)
         };
         let gamma = gamma.hi_lo();
         let highest = scale.constant(V::Real::SATURATED);
@@ -111,12 +119,26 @@ where
         V::select(power.equals(zero), zero, ratio)
     }
 
-    /// numerator / small, 0 where the numerator is 0.
+    /// y / p of the less likely class over [`Scales::P_SCALE`], 0 for a label of 0.
     #[inline(always)]
-    fn over_small(&self, numerator: V) -> V {
-        let zero = numerator.constant(V::Real::ZERO);
-        let one = numerator.constant(V::Real::ONE);
-        numerator / V::select(numerator.equals(zero), one, self.point.small)
+    fn steepness(&self) -> V {
+        let target = self.labels.small;
+        let one = target.constant(V::Real::ONE);
+        let divisor = self.point.small * target.constant(V::Real::P_SCALE);
+        target / V::select(target.equals(target.constant(V::Real::ZERO)), one, divisor)
+    }
+
+    /// A modulated weight that is times 1 / [`Scales::Q_UNSCALE`], times y / p: small numbers meet large ones
+    /// before either leaves the range.
+    #[inline(always)]
+    fn steep(&self, scaled: V) -> V {
+        let zero = scaled.constant(V::Real::ZERO);
+        let one = scaled.constant(V::Real::ONE);
+        let scale = scaled.constant(V::Real::P_SCALE) * scaled.constant(V::Real::Q_UNSCALE);
+        let small = scaled.abs().lt(one);
+        let before = V::select(small, scale, one);
+        let after = V::select(small, one, scale);
+        V::select(scaled.equals(zero), zero, ((scaled * before) * self.steepness()) * after)
     }
 
     /// A weight, modulated. Where the loss is infinite only the sign of the factor counts, and it may have
@@ -137,8 +159,8 @@ where
         let two = one + one;
         let gamma = self.gamma.0;
         let Point { small, large, .. } = self.point;
-        let unmodulated =
-            self.over_small(self.over_small(self.labels.small)) + (self.labels.large / large) / large;
+        let steep = self.steepness() * gamma.constant(V::Real::P_SCALE);
+        let unmodulated = steep / small + (self.labels.large / large) / large;
         let at_two = V::select(gamma.equals(two), two * self.cross_entropy, zero);
         let soft = V::select(gamma.equals(zero), unmodulated, at_two);
         let at_one = V::select(gamma.equals(one), two, zero);
@@ -179,43 +201,15 @@ where
 
     #[inline(always)]
     fn gradient(&self, weight: V) -> V {
-        let modulated = self.at_limit(weight, self.factor(weight));
+        let scaled = self.at_limit(weight, weight * self.power);
         let rest = self.labels.large / self.point.large;
         let regular = (self.gamma.0 * self.factor.k).mul_add(self.ratio(self.power), rest);
-        modulated * regular - self.over_small(modulated * self.labels.small)
+        (scaled * regular) * scaled.constant(V::Real::Q_UNSCALE) - self.steep(scaled)
     }
 
     #[inline(always)]
     fn curvature(&self, weight: V) -> V {
-        let zero = weight.constant(V::Real::ZERO);
-        let one = weight.constant(V::Real::ONE);
-        let scale = weight.constant(V::Real::P_SCALE);
-        let m = self.factor.m * weight.constant(V::Real::P_UNSCALE);
-        // m^(g-1), as a power of its own from g = 1 on: m^g may be 0 where it is not. Below, m^g / m, which
-        // may be infinite where its product with m is not.
-        let (gamma, gamma_lo) = self.gamma;
-        let less = gamma - one;
-        let less_lo = ((gamma - less) - one) + gamma_lo;
-        let fractional = gamma.lt(one);
-        let exponent = (V::select(fractional, gamma, less), V::select(fractional, gamma_lo, less_lo));
-        let power = power(&self.factor, exponent);
-        let tiny = self.factor.m.lt(one);
-        let divisor = V::select(fractional, V::select(tiny, self.factor.m, m), one);
-        let multiplier = V::select(fractional, V::select(tiny, scale, one), one);
-        let modulated = ((weight * weight.constant(V::Real::Q_UNSCALE)) * power) / divisor;
-        let modulated = self.at_limit(weight, modulated);
-
-        let Point { small, large, .. } = self.point;
-        let turn = gamma * self.factor.k;
-        let turns = turn + turn;
-        let bend = (turn * (self.factor.k * less)) * self.ratio(power);
-        let rest = self.labels.large / large;
-        let regular = rest.mul_add(m / large + turns, bend);
-        let steep = self.over_small(modulated * self.labels.small);
-        let slope = V::select(steep.equals(zero), zero, self.factor.m / (small * scale) - turns);
-        let sum = modulated.mul_add(regular, steep * slope) * multiplier;
-        let sum = V::select(modulated.equals(zero), zero, sum);
-        V::select(self.factor.given.equals(zero), self.curvature_at_zero(weight), sum)
+        weight.isa().vectorize(Curvature { given: self, weight })
     }
 
     #[inline(always)]
@@ -247,6 +241,40 @@ impl<V: Vector> Given<V>
 where
     V::Real: Scales,
 {
+    /// The second derivative of the loss.
+    #[inline(always)]
+    fn computed_curvature(&self, weight: V) -> V {
+        let zero = weight.constant(V::Real::ZERO);
+        let one = weight.constant(V::Real::ONE);
+        let scale = weight.constant(V::Real::P_SCALE);
+        let m = self.factor.m * weight.constant(V::Real::P_UNSCALE);
+        // m^(g-1), as a power of its own from g = 1 on: m^g may be 0 where it is not. Below, m^g / m, which
+        // may be infinite where its product with m is not.
+        let (gamma, gamma_lo) = self.gamma;
+        let less = gamma - one;
+        let less_lo = ((gamma - less) - one) + gamma_lo;
+        let fractional = gamma.lt(one);
+        let exponent = (V::select(fractional, gamma, less), V::select(fractional, gamma_lo, less_lo));
+        let power = power(&self.factor, exponent);
+        let tiny = self.factor.m.lt(one);
+        let divisor = V::select(fractional, V::select(tiny, self.factor.m, m), one);
+        let multiplier = V::select(fractional, V::select(tiny, scale, one), one);
+        let scaled = self.at_limit(weight, (weight * power) / divisor);
+        let unscale = weight.constant(V::Real::Q_UNSCALE);
+
+        let Point { small, large, .. } = self.point;
+        let turn = gamma * self.factor.k;
+        let turns = turn + turn;
+        let bend = (turn * (self.factor.k * less)) * self.ratio(power);
+        let rest = self.labels.large / large;
+        let regular = rest.mul_add(m / large + turns, bend);
+        let steep = self.steep(scaled);
+        let slope = V::select(steep.equals(zero), zero, self.factor.m / (small * scale) - turns);
+        let sum = (scaled * regular).mul_add(unscale, steep * slope) * multiplier;
+        let sum = V::select(scaled.equals(zero), zero, sum);
+        V::select(self.factor.given.equals(zero), self.curvature_at_zero(weight), sum)
+    }
+
     /// g k / m, 0 where m is 0 or nothing is left of its power.
     #[inline(always)]
     fn turn(&self) -> V {
@@ -267,5 +295,44 @@ where
         let below = V::select(flat, zero, infinite);
         let limit = V::select(gamma.lt(one), below, V::select(gamma.equals(one), k, zero));
         V::select(self.factor.given.equals(zero), limit, zero)
+    }
+}
+
+/// [`Given::new`], compiled by itself: the whole of a group in one piece takes the compiler minutes where
+/// vectors are plain arrays.
+struct New<V> {
+    point: Point<V>,
+    labels: Labels<V>,
+    quality: bool,
+    gamma: Gamma<V>,
+}
+
+impl<V: Vector> Kernel for New<V>
+where
+    V::Real: Scales,
+{
+    type Output = Given<V>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) -> Given<V> {
+        Given::compute(self.point, self.labels, self.quality, &self.gamma)
+    }
+}
+
+/// [`Modulated::curvature`], compiled by itself.
+struct Curvature<'a, V> {
+    given: &'a Given<V>,
+    weight: V,
+}
+
+impl<V: Vector> Kernel for Curvature<'_, V>
+where
+    V::Real: Scales,
+{
+    type Output = V;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) -> V {
+        self.given.computed_curvature(self.weight)
     }
 }

@@ -74,11 +74,11 @@ where
         let magnitude = x.abs();
         let margin = Margin::<V, 0>::new(-magnitude, gamma);
         let (small, large) = margin.probabilities();
-        let scaled = margin.p_scaled();
+        let (scaled, scaled_lo) = margin.p_scaled();
         let factor = if quality {
-            Factor::quality(&labels, scaled, p_scale)
+            Factor::quality(&labels, (scaled, scaled_lo), p_scale)
         } else {
-            Factor::mixture(&labels, scaled, large, (one - large) - small, p_scale)
+            Factor::mixture(&labels, (scaled, scaled_lo), (large, (one - large) - small), p_scale)
         };
         // A factor of 0 is that of a saturated logit beside a hard label, exp(-|x|), or the singular point.
         let highest = -x.constant(V::Real::LOWEST);

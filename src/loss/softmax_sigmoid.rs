@@ -90,8 +90,8 @@ where
         let bend = (share - self.modulator.q()) * self.excess(weight, mean);
         let slope = weight.mul_add(self.entropy.q(), -(descent * inverse));
         let inner = self.gamma * (slope + slope + bend);
-        let flat = (weight * self.entropy.q()) * self.entropy.p_scaled();
-        let bracket = inner.mul_add(self.modulator.p_scaled(), flat);
+        let flat = (weight * self.entropy.q()) * self.entropy.p_scaled().0;
+        let bracket = inner.mul_add(self.modulator.p_scaled().0, flat);
         self.factor(bracket) * weight.constant(V::Real::P_UNSCALE)
     }
 
@@ -99,7 +99,7 @@ where
     #[inline(always)]
     fn excess(&self, weight: V, mean: V) -> V {
         let zero = weight.constant(V::Real::ZERO);
-        let nothing = V::either(weight.equals(zero), self.modulator.p_scaled().equals(zero));
+        let nothing = V::either(weight.equals(zero), self.modulator.p_scaled().0.equals(zero));
         let bounded = weight.constant(V::Real::SATURATED).min_or(self.loss);
         weight.mul_add(V::select(nothing, bounded, self.loss), -mean)
     }

@@ -25,7 +25,8 @@ impl Isa for Portable {
         Some(Self(()))
     }
 
-    #[inline]
+    // A function of its own, as on the other sets: what is put together in pieces stays in pieces.
+    #[inline(never)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
