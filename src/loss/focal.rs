@@ -256,6 +256,12 @@ where
         }
     }
 
+    /// Gamma.
+    #[inline(always)]
+    pub fn gamma(&self) -> Gamma<V> {
+        self.gamma
+    }
+
     /// p.
     #[inline(always)]
     pub fn p(&self) -> V {
@@ -344,6 +350,12 @@ where
     #[inline(always)]
     pub fn factor(&self, weight: V) -> V {
         self.modulated(weight)
+    }
+
+    /// -weight * s'.
+    #[inline(always)]
+    pub fn factor_descent(&self, weight: V) -> V {
+        self.modulated(weight) * (self.gamma.hi * self.p)
     }
 
     /// -(weight f' - V s') / S, the derivative of V with the sign of [`Margin::descent`]: with s' = -g q^g p

@@ -4,5 +4,7 @@
 mod accuracy;
 mod bits;
 mod dd;
+mod dense;
 mod harness;
 mod limits;
+mod truth;
