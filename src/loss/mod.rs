@@ -4,6 +4,7 @@ pub mod focal;
 mod sigmoid;
 pub mod softmax;
 pub mod softmax_dense;
+pub mod softmax_probability;
 pub mod softmax_sigmoid;
 
 pub use sigmoid::{Hessian, Normalizer, Reduction, SigmoidFocalLoss};

@@ -182,7 +182,7 @@ where
         let (margin, lost) = two_sum(distance, -log);
         let (margin, margin_lo) = fast_two_sum(margin, lost + (distance_lo - log_lo));
         // Sums of infinities have no rounding error.
-        let near = margin.abs().lt(max.constant(V::Real::SATURATED));
+        let near = margin.abs().lt(-lowest);
         let margin = V::select(near, margin, distance - log);
         let margin = V::select(alone, V::select(lowest.lt(target), -lowest, nan), margin);
         let valid = V::either(total.lt(-lowest), alone);

@@ -13,9 +13,18 @@
 //! by the chain rule (dp_c/dz_j = p_c ([c = j] - p_j)). With g constant and one y_c = 1 this is the loss of
 //! [`crate::loss::softmax`].
 //!
-//! For the quotient V = sum(w loss) / S, where S is the sum of all y_c q_c^g, w a L - V stands in for w a L,
-//! and the Hessian has -2 V' S' / S besides: with L = 0 and a = 0 in F' and F'' what is left of V, times
-//! -V, is what the same derivation gives for y q^g.
+//! For the quotient V = sum(w loss) / S, where S is the sum of all y_c q_c^g, the same derivation with
+//! w a q^g L - V q^g in the place of a q^g L gives
+//!
+//! ```text
+//! K'_c  = q^{g-1} [w a q + g p (w a L - V)]              for a F'
+//! K''_c = g p q^{g-2} [2 w a q + (g p - 1) (w a L - V)]  for a F''
+//! V'_j  = (p_j M - y_j K'_j) / S                         with M = sum_c y_c K'_c
+//! V''_j = (what H_jj becomes - 2 V'_j S'_j) / S
+//! ```
+//!
+//! and S'_j is the gradient with g p q^{g-1} in the place of a F'. In the code w and V are over S from the
+//! start.
 //!
 //! # Where the digits go
 //!

@@ -7,4 +7,6 @@ mod dd;
 mod dense;
 mod harness;
 mod limits;
+mod probabilities;
+mod quotients;
 mod truth;

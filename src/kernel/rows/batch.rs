@@ -198,7 +198,7 @@ impl<R: RowReal> Batch<'_, R> {
 
 impl<R: RowReal> State<R> {
     /// Makes a row one without weight whose results are all +0.0.
-    fn forget(&mut self, row: usize) {
+    pub(super) fn forget(&mut self, row: usize) {
         for of_row in self.weights.iter_mut().chain(&mut self.gamma).chain(&mut self.quotient) {
             of_row[row] = R::ZERO;
         }

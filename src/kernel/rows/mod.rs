@@ -8,11 +8,15 @@
 //!
 //! A row of more than [`RowReal::CHUNK`] classes is brought in chunk by chunk: once for its sums, each
 //! relative to the chunk's largest logit, and once for its results.
+//!
+//! There is an entry for every kind of rows: [`run`] and [`run_dense`] for logits with a target class or a
+//! target for every class, [`run_probabilities`] and [`run_dense_probabilities`] for probabilities.
 
 mod batch;
 mod chunks;
 mod dense;
 mod margins;
+mod probabilities;
 mod spread;
 mod sums;
 mod tile;
@@ -25,7 +29,8 @@ use crate::loss::focal::{Gamma, Scales, power};
 use crate::real::Real;
 use crate::simd::{Isa, Vector};
 pub use batch::run;
-pub use dense::{Operands as DenseOperands, run as run_dense};
+pub use dense::{Operands as DenseOperands, run as run_dense, run_probabilities as run_dense_probabilities};
+pub use probabilities::run as run_probabilities;
 pub use tile::{Form, Matrix};
 
 /// What the kernels of rows need to know of an element type.

@@ -52,15 +52,17 @@ pub struct Matrix<P> {
 }
 
 impl<R> Matrix<*const R> {
+    /// Where an element is.
     #[inline(always)]
-    fn from(&self, row: usize, class: usize) -> *const R {
+    pub(super) fn from(&self, row: usize, class: usize) -> *const R {
         self.data.wrapping_offset(row as isize * self.row + class as isize * self.class)
     }
 }
 
 impl<R> Matrix<*mut R> {
+    /// Where an element is.
     #[inline(always)]
-    fn from(&self, row: usize, class: usize) -> *mut R {
+    pub(super) fn from(&self, row: usize, class: usize) -> *mut R {
         self.data.wrapping_offset(row as isize * self.row + class as isize * self.class)
     }
 }

@@ -89,6 +89,40 @@ struct Batch<'a, R> {
     dense: &'a mut State<R>,
 }
 
+impl<R: RowReal> Operands<R> {
+    /// Alpha and both parts of gamma of `len` classes from `class` on, in lists of length `line`, padded
+    /// with 0.
+    ///
+    /// # Safety
+    /// As [`run`], for these classes; at `room` there must be room for three lists that nothing else refers
+    /// to.
+    pub(super) unsafe fn of_classes<'a>(
+        &self,
+        constants: &Constants<R>,
+        class: usize,
+        len: usize,
+        room: *mut R,
+        line: usize,
+    ) -> [&'a [R]; 3] {
+        let [hi, lo, _] = constants.gamma.parts();
+        let sources = [(self.alphas, R::ONE), (self.gammas[0], hi), (self.gammas[1], lo)];
+        let mut i = 0;
+        sources.map(|(source, constant)| {
+            // SAFETY: the caller made room for the lists and vouches for the sources.
+            let list = unsafe { std::slice::from_raw_parts_mut(room.add(i * line), line) };
+            i += 1;
+            list[len..].fill(R::ZERO);
+            if source.is_null() {
+                list[..len].fill(constant);
+            } else {
+                // SAFETY: as above; the list is at least as long.
+                unsafe { copy_nonoverlapping(source.add(class), list.as_mut_ptr(), len) };
+            }
+            &*list
+        })
+    }
+}
+
 impl<R: RowReal> Batch<'_, R> {
     fn each_tile(&mut self, change: impl Fn(&mut Tile<R>)) {
         let Tiles { exp, logits, targets, hess } = &mut self.tiles;
@@ -239,23 +273,8 @@ impl<R: RowReal> Batch<'_, R> {
     /// As [`run`], for the rows and classes from these on.
     unsafe fn terms(&mut self, row: usize, class: usize) {
         let Self { isa, constants, operands, needs, tiles, classes, line, ref mut dense, .. } = *self;
-        let len = tiles.targets.classes;
-        let [hi, lo, _] = constants.gamma.parts();
-        let sources = [(operands.alphas, R::ONE), (operands.gammas[0], hi), (operands.gammas[1], lo)];
-        for (i, (source, constant)) in sources.into_iter().enumerate() {
-            // SAFETY: `run` made room for three lines; the caller vouches for the source.
-            unsafe {
-                let list = std::slice::from_raw_parts_mut(classes.add(i * line), line);
-                list[len..].fill(R::ZERO);
-                if source.is_null() {
-                    list[..len].fill(constant);
-                } else {
-                    copy_nonoverlapping(source.add(class), list.as_mut_ptr(), len);
-                }
-            }
-        }
-        // SAFETY: as above, and nothing else refers to them now.
-        let classes = [0, 1, 2].map(|i| unsafe { std::slice::from_raw_parts(classes.add(i * line), line) });
+        // SAFETY: handed through from the caller; `run` made room for three lines.
+        let classes = unsafe { operands.of_classes(constants, class, tiles.targets.classes, classes, line) };
         // SAFETY: handed through from the caller; there are ROWS of the largest classes.
         unsafe {
             fetch(isa, &operands.targets, row, class, &tiles.targets, R::ZERO);

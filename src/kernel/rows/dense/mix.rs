@@ -65,8 +65,9 @@ where
     Row::new(lanes(isa, &state.target, row), lanes(isa, &summary.max, row), sum)
 }
 
+/// Puts a group of lanes into a list.
 #[inline(always)]
-fn put<V: Vector>(lanes: V, of_row: &mut [V::Real; ROWS], row: usize) {
+pub fn put<V: Vector>(lanes: V, of_row: &mut [V::Real; ROWS], row: usize) {
     // SAFETY: the slice is as long as a group of lanes.
     unsafe { lanes.store(of_row[row..row + V::LANES].as_mut_ptr()) };
 }

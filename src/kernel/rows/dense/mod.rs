@@ -9,12 +9,14 @@
 
 mod batch;
 mod mix;
+mod probabilities;
 mod spread;
 mod terms;
 
 use super::{Matrix, ROWS, Summary};
 use crate::real::Real;
 pub use batch::run;
+pub use probabilities::run as run_probabilities;
 
 /// The operands of a run of rows. Those that are not used may be null. A result may be the very memory
 /// of the logits or of the targets.
