@@ -66,8 +66,8 @@ where
         let over = one / V::select(certain, one, q);
         let ratio = V::select(certain, one, (limit + limit).min_or(loss) * over);
         let g = gamma.number();
-        let first = V::select(certain, lost_power(g, one), (power * g) * over);
-        let edge = V::select(g.equals(zero), zero, g * lost_power(g - one, one));
+        let first = V::select(certain, lost_power(g), (power * g) * over);
+        let edge = V::select(g.equals(zero), zero, g * lost_power(g - one));
         let second = V::select(certain, edge, (first * over) * (g - one));
         Self { clipped, q, inverse: one / p, loss, ratio, powers: [power, first, second], gamma: g }
     }
@@ -119,8 +119,9 @@ pub fn times<V: Vector>(weight: V, x: V) -> V {
 
 /// g q^{g-1} for q = 0: 0 for g = 0, infinite below 1 (of the sign of g), 1 at 1, 0 above.
 #[inline(always)]
-fn lost_power<V: Vector>(g: V, one: V) -> V {
-    let zero = one - one;
+fn lost_power<V: Vector>(g: V) -> V {
+    let zero = g.constant(V::Real::ZERO);
+    let one = g.constant(V::Real::ONE);
     let infinite = -g.constant(V::Real::NEG_INFINITY);
     let below = V::select(g.lt(zero), -infinite, infinite);
     let below = V::select(g.equals(zero), zero, below);

@@ -162,13 +162,13 @@ fn examine<R: RowReal>(drawn: &Drawn<R>, kind: usize, worst: &mut Worst, scratch
             Constants { grad: weight, hess: weight, quotient: Some([mean, inverse]), ..constants };
         let fourth = Case { constants, ..case.clone() }.run(isa, GRAD | CURVATURE, scratch);
         assert_eq!(bits(&first.grad), bits(&second.grad));
-        for j in 0..classes {
+        for (j, (grad, hess)) in quotient[0].iter().zip(&quotient[1]).enumerate() {
             worst.see(2, first.grad[j], loss.grad[j], kind, classes);
             worst.see(3, second.hess[j], loss.hess[j], kind, classes);
             worst.see(4, third.hess[j], loss.gauss_newton[j], kind, classes);
             worst.see(4, upper.hess[j], loss.upper[j], kind, classes);
-            worst.see(5, fourth.grad[j], quotient[0][j], kind, classes);
-            worst.see(6, fourth.hess[j], quotient[1][j], kind, classes);
+            worst.see(5, fourth.grad[j], *grad, kind, classes);
+            worst.see(6, fourth.hess[j], *hess, kind, classes);
         }
     }
 }

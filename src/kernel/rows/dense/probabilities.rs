@@ -12,6 +12,7 @@ use crate::kernel::rows::{self, Constants, Plan, ROWS, RowReal, Scratch};
 use crate::loss::focal::Gamma;
 use crate::loss::softmax::Sum;
 use crate::loss::softmax_probability::{Chance, times};
+use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};
 
 /// Computes a set of outputs ([`output`], but no Gauss-Newton Hessian) for a run of rows of probabilities,
@@ -209,7 +210,8 @@ where
                 times(target, chance.curvature(hess * alpha, mean, inverse)).store(bend);
             }
             if self.outputs & output::GRAD != 0 {
-                times(target, -chance.descent(grad * alpha, mean)).store(probabilities);
+                let zero = V::splat(isa, V::Real::ZERO);
+                times(target, zero - chance.descent(grad * alpha, mean)).store(probabilities);
             }
         }
     }
