@@ -6,7 +6,7 @@ use std::ptr::{null, null_mut};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::elementwise::output;
-use focalgrad::kernel::rows::{Constants, Matrix, Operands, RowReal, Scratch, run};
+use focalgrad::kernel::rows::{Constants, DenseOperands, Matrix, Operands, RowReal, Scratch, run, run_dense};
 use focalgrad::simd::AnyIsa;
 
 const CLASSES: [usize; 8] = [2, 3, 10, 21, 80, 100, 1000, 32_000];
@@ -71,9 +71,59 @@ fn rows_of<R: RowReal>(criterion: &mut Criterion, name: &str) {
     }
 }
 
+/// A target for every class, in cache.
+fn dense_of<R: RowReal>(criterion: &mut Criterion, name: &str) {
+    let size = SIZES[0].1;
+    let logits: Vec<R> =
+        (0..size).map(|i| R::from_f64((i as f64 * 0.618_034).fract() * 16.0 - 8.0)).collect();
+    let mut results = [vec![R::ZERO; size], vec![R::ZERO; size]];
+    let mut values = vec![R::ZERO; size];
+    for isa in AnyIsa::available() {
+        let mut group = criterion.benchmark_group(format!("{}/{name}/dense", isa.name()));
+        group.sample_size(20);
+        group.throughput(Throughput::Elements(size as u64));
+        for classes in CLASSES {
+            let (rows, row) = (size / classes, classes as isize);
+            let targets: Vec<R> = (0..size)
+                .map(|i| R::from_f64(if i % classes == i / classes % classes { 1.0 } else { 0.0 }))
+                .collect();
+            for (gamma, (label, outputs)) in [2.0, 1.7].into_iter().flat_map(|g| OUTPUTS.map(|o| (g, o))) {
+                let [grad, hess] =
+                    results.each_mut().map(|array| Matrix { data: array.as_mut_ptr(), row, class: 1 });
+                let operands = DenseOperands {
+                    rows,
+                    classes,
+                    logits: Matrix { data: logits.as_ptr(), row, class: 1 },
+                    targets: Matrix { data: targets.as_ptr(), row, class: 1 },
+                    smoothing: [R::ONE, R::ZERO],
+                    alphas: null(),
+                    gammas: [null(); 3],
+                    weights: [null(); 3],
+                    upper: false,
+                    value: values.as_mut_ptr(),
+                    factor: null_mut(),
+                    grad,
+                    hess,
+                    streamed: false,
+                };
+                let (constants, mut scratch) = (Constants::new(gamma), Scratch::new());
+                group.bench_function(format!("C {classes} gamma {gamma}/{label}"), |bencher| {
+                    // SAFETY: all arrays hold rows times classes elements.
+                    bencher.iter(|| unsafe {
+                        run_dense(isa, &constants, &operands, outputs, None, &mut scratch);
+                    });
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
 fn rows(criterion: &mut Criterion) {
     rows_of::<f32>(criterion, "f32");
     rows_of::<f64>(criterion, "f64");
+    dense_of::<f32>(criterion, "f32");
+    dense_of::<f64>(criterion, "f64");
 }
 
 criterion_group!(benches, rows);

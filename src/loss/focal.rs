@@ -26,6 +26,8 @@ use crate::math::{ExpConstants, exp_neg, log1p};
 use crate::real::Real;
 use crate::simd::Vector;
 
+mod quotient;
+
 /// A class of gammas that has a form of its own.
 pub mod power {
     /// Any gamma.
@@ -103,6 +105,13 @@ impl<V: Vector> Gamma<V>
 where
     V::Real: Scales,
 {
+    /// A gamma of which only [`Gamma::number`] and [`Gamma::power_of_q`] are asked, from its first two parts.
+    #[inline(always)]
+    pub fn from_parts(hi: V, lo: V) -> Self {
+        let one = hi.constant(V::Real::ONE);
+        Self { hi, lo, one_plus_twice: one + (hi + hi) }
+    }
+
     /// Gamma, rounded.
     #[inline(always)]
     pub fn number(&self) -> V {
@@ -112,7 +121,7 @@ where
     /// q^g over [`Scales::Q_UNSCALE`], where -log q is the sum of a large and a small number, the latter
     /// in two parts.
     #[inline(always)]
-    fn power_of_q(self, positive_part: V, softplus: V, softplus_lo: V) -> V {
+    pub fn power_of_q(self, positive_part: V, softplus: V, softplus_lo: V) -> V {
         let larger = positive_part.max_or(softplus);
         let smaller = positive_part.min_or(softplus);
         let hi = larger + smaller;
@@ -214,8 +223,8 @@ where
         Self::at::<false>(z, z.constant(V::Real::ZERO), gamma)
     }
 
-    /// The intermediate values at z + `z_lo`, where `z_lo` is no more than the rounding error of z, and
-    /// 0 where z is saturated. Without `LOW` it is not looked at.
+    /// The intermediate values at z + `z_lo`, where `z_lo` is no more than the rounding error of z.
+    /// Without `LOW` it is not looked at.
     #[inline(always)]
     pub fn at<const LOW: bool>(z: V, z_lo: V, gamma: &Gamma<V>) -> Self {
         let zero = z.constant(V::Real::ZERO);
@@ -226,8 +235,9 @@ where
         // What z_lo adds to |z|, to max(z, 0) and to max(-z, 0).
         let (magnitude_lo, likely_lo, unlikely_lo) = if LOW {
             let opposite = -z_lo;
+            let magnitude_lo = V::select(likely, z_lo, opposite);
             (
-                V::select(likely, z_lo, opposite),
+                V::select(z.abs().lt(limit), magnitude_lo, zero),
                 V::select(likely, z_lo, zero),
                 V::select(likely, zero, opposite),
             )
@@ -284,6 +294,12 @@ where
             modulation,
             gamma: *gamma,
         }
+    }
+
+    /// Gamma.
+    #[inline(always)]
+    pub fn gamma(&self) -> Gamma<V> {
+        self.gamma
     }
 
     /// p.
@@ -379,40 +395,6 @@ where
     #[inline(always)]
     pub fn gauss_newton(&self, weight: V) -> V {
         self.with_p(weight, self.slope())
-    }
-
-    /// weight * q^g: the modulating factor s, which stands in the denominator S of
-    /// V = sum(weight f) / sum(s).
-    #[inline(always)]
-    pub fn factor(&self, weight: V) -> V {
-        self.modulated(weight)
-    }
-
-    /// -(weight f' - V s') / S, the derivative of V with the sign of [`Margin::descent`]: with s' = -g q^g p
-    /// it is q^g [weight q + g p (weight L - V)] / S. Here the weight is over S, and `mean` is V / S.
-    #[inline(always)]
-    pub fn quotient_descent(&self, weight: V, mean: V) -> V {
-        let slope = (self.gamma.hi * self.excess(weight, mean)).mul_add(self.p, weight * self.q);
-        self.modulated(weight.constant(V::Real::ONE)) * slope
-    }
-
-    /// (weight f'' - V s'' - 2 V' s') / S, the part of the second derivative of V that goes with the square
-    /// of the margin's: with s'' = g q^g p (g p - q) it is
-    /// p q^g [(1 + 2g) weight q + g (weight L - V) (g p - q) + 2g V'] / S. Here the weight and V' are over S,
-    /// `mean` is V / S, `inverse` 1 / S, and V' comes as `descent` of [`Margin::quotient_descent`].
-    #[inline(always)]
-    pub fn quotient_curvature(&self, weight: V, mean: V, inverse: V, descent: V) -> V {
-        let Gamma { hi, one_plus_twice, .. } = self.gamma;
-        let bend = hi.mul_add(self.p, -self.q) * self.excess(weight, mean);
-        let own = (descent + descent).neg_mul_add(inverse, bend);
-        let bracket = hi.mul_add(own, (one_plus_twice * weight) * self.q);
-        self.with_p(weight.constant(V::Real::ONE), bracket)
-    }
-
-    /// weight * L - mean.
-    #[inline(always)]
-    fn excess(&self, weight: V, mean: V) -> V {
-        weight.mul_add(self.cross_entropy, -mean)
     }
 
     /// weight * q^g * p * factor, rounded into the subnormal numbers only once.

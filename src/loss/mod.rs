@@ -5,4 +5,6 @@ pub mod focal;
 pub mod probability;
 pub mod soft;
 pub mod softmax;
+pub mod softmax_dense;
+pub mod softmax_probability;
 pub mod softmax_sigmoid;

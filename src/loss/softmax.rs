@@ -26,7 +26,7 @@
 //! it would have to be taken again. 1 - pi_j of the largest class is S - 1 over S, and where that
 //! cancels, a second sum that leaves out the largest class stands in for S - 1.
 
-use crate::loss::focal::{Margin, Scales};
+use crate::loss::focal::{Gamma, Margin, Scales};
 use crate::math::{exp_neg, log};
 use crate::real::Real;
 use crate::simd::Vector;
@@ -49,7 +49,7 @@ where
     (V::select(beyond, zero, head), V::select(beyond, zero, tail))
 }
 
-/// A sum of numbers that are not negative, in two parts.
+/// A sum in two parts.
 #[derive(Clone, Copy)]
 pub struct Sum<V> {
     /// The sum, rounded at every step.
@@ -59,7 +59,28 @@ pub struct Sum<V> {
 }
 
 impl<V: Vector> Sum<V> {
-    /// Adds a number in two parts.
+    /// No terms.
+    #[inline(always)]
+    pub fn nothing(isa: V::Isa) -> Self {
+        let zero = V::splat(isa, V::Real::ZERO);
+        Self { head: zero, tail: zero }
+    }
+
+    /// Adds a number of any sign.
+    #[inline(always)]
+    pub fn add_any(self, number: V) -> Self {
+        let (head, lost) = two_sum(self.head, number);
+        Self { head, tail: self.tail + lost }
+    }
+
+    /// The sum, rounded. What an infinite one has lost is no number.
+    #[inline(always)]
+    pub fn rounded(self) -> V {
+        let finite = self.head.abs().lt(-self.head.constant(V::Real::NEG_INFINITY));
+        V::select(finite, self.head + self.tail, self.head)
+    }
+
+    /// Adds a number in two parts, where none is negative.
     ///
     /// Where the number is larger than the sum so far, a rounding error of that number may be lost: the
     /// sum has doubled then, so all such losses together are no more than a rounding error of the end.
@@ -70,14 +91,11 @@ impl<V: Vector> Sum<V> {
         Self { head: sum, tail: self.tail + (lost + tail) }
     }
 
-    /// Adds another sum.
+    /// Adds another sum; numbers of any sign.
     #[inline(always)]
     pub fn merge(self, other: Self) -> Self {
-        let larger = self.head.max_or(other.head);
-        let smaller = self.head.min_or(other.head);
-        let sum = self.head + other.head;
-        let lost = smaller - (sum - larger);
-        Self { head: sum, tail: (self.tail + other.tail) + lost }
+        let (head, lost) = two_sum(self.head, other.head);
+        Self { head, tail: (self.tail + other.tail) + lost }
     }
 }
 
@@ -135,6 +153,8 @@ pub struct Row<V> {
     total_lo: V,
     /// One over S.
     inverse: V,
+    /// log S.
+    log: V,
 }
 
 impl<V: Vector> Row<V>
@@ -162,7 +182,7 @@ where
         let (margin, lost) = two_sum(distance, -log);
         let (margin, margin_lo) = fast_two_sum(margin, lost + (distance_lo - log_lo));
         // Sums of infinities have no rounding error.
-        let near = margin.abs().lt(max.constant(V::Real::SATURATED));
+        let near = margin.abs().lt(-lowest);
         let margin = V::select(near, margin, distance - log);
         let margin = V::select(alone, V::select(lowest.lt(target), -lowest, nan), margin);
         let valid = V::either(total.lt(-lowest), alone);
@@ -172,19 +192,32 @@ where
             total,
             total_lo,
             inverse: one / total,
+            log: log + log_lo,
         }
     }
 
     /// The scalar loss at the margin.
     #[inline(always)]
-    pub fn at_margin<const POWER: u8>(&self, gamma: &super::focal::Gamma<V>) -> Margin<V, POWER> {
+    pub fn at_margin<const POWER: u8>(&self, gamma: &Gamma<V>) -> Margin<V, POWER> {
         Margin::at::<true>(self.margin, self.margin_lo, gamma)
+    }
+
+    /// The cross entropy at minus the margin, where p is 1 - p.
+    #[inline(always)]
+    pub fn at_opposite(&self, gamma: &Gamma<V>) -> Margin<V, 0> {
+        Margin::at::<true>(-self.margin, -self.margin_lo, gamma)
     }
 
     /// S.
     #[inline(always)]
     pub fn total(&self) -> V {
         self.total
+    }
+
+    /// log S.
+    #[inline(always)]
+    pub fn log_total(&self) -> V {
+        self.log
     }
 
     /// 1 / S.

@@ -33,8 +33,8 @@ pub struct Modulated<V: Vector> {
     gamma: V,
     /// The cross entropy.
     loss: V,
-    /// Whether it is infinite: then the modulating factor is 1, even if its own logit says 0.
-    finite: V::Mask,
+    /// Where it is infinite: there the modulating factor is 1, even if its own logit says 0.
+    infinite: V::Mask,
 }
 
 impl<V: Vector> Modulated<V>
@@ -45,14 +45,14 @@ where
     #[inline(always)]
     pub fn new(target: V, entropy: Margin<V, 0>, gamma: &Gamma<V>) -> Self {
         let loss = entropy.value(target.constant(V::Real::ONE));
-        let finite = loss.lt(-target.constant(V::Real::NEG_INFINITY));
-        Self { modulator: Margin::new(target, gamma), entropy, gamma: gamma.number(), loss, finite }
+        let infinite = loss.equals(-target.constant(V::Real::NEG_INFINITY));
+        Self { modulator: Margin::new(target, gamma), entropy, gamma: gamma.number(), loss, infinite }
     }
 
     /// weight * w.
     #[inline(always)]
     pub fn factor(&self, weight: V) -> V {
-        V::select(self.finite, self.modulator.factor(weight), weight)
+        V::select(self.infinite, weight, self.modulator.scaled_factor(weight))
     }
 
     /// weight * w * l, 0 for a weight of 0 even where the loss is infinite.

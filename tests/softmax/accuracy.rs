@@ -5,7 +5,7 @@ use focalgrad::kernel::rows::RowReal;
 use focalgrad::simd::AnyIsa;
 
 use crate::dd::Dd;
-use crate::harness::{Case, KINDS, Random, row};
+use crate::harness::{Case, KINDS, Random, row, ulps};
 
 /// What a row comes to, in double-double: u and the shares with their complements.
 struct Truth {
@@ -62,20 +62,6 @@ impl Truth {
         let p_scaled = if likely { p.scaled(POWER) } else { u.scaled_exp(POWER) / (one + e) };
         [p, t * loss, t * slope, (p_scaled * t * bend).scaled(-POWER)]
     }
-}
-
-/// The distance in ulp of R, counted at `size`.
-fn ulps<R: RowReal>(got: R, truth: Dd, size: f64) -> f64 {
-    let (bits, smallest) = if size_of::<R>() == 4 { (23, -126) } else { (52, -1022) };
-    let got = got.to_f64();
-    if got == truth.hi {
-        return 0.0;
-    }
-    let error = (Dd::from(got) - truth).hi.abs();
-    let exponent = if size > 0.0 { (size.log2().floor() as i32).max(smallest) } else { smallest };
-    // In two factors: the unit may be subnormal.
-    let half = exponent / 2;
-    error * 2.0_f64.powi(-half) * 2.0_f64.powi(bits - (exponent - half))
 }
 
 #[derive(Clone, Copy, Default, Debug)]

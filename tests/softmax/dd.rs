@@ -78,7 +78,7 @@ impl Div for Dd {
 }
 
 impl Dd {
-    /// e^self for any self at most 0; 0 far below.
+    /// e^self; 0 far below 0.
     pub fn exp(self) -> Self {
         self.scaled_exp(0)
     }
@@ -107,6 +107,17 @@ impl Dd {
         let half = 2.0_f64.powi(power / 2);
         let rest = 2.0_f64.powi(power - power / 2);
         Self { hi: self.hi * half * rest, lo: self.lo * half * rest }
+    }
+
+    /// log(self) for self > 0, -inf for 0.
+    pub fn ln(self) -> Self {
+        if self.hi == 0.0 {
+            return Self::from(f64::NEG_INFINITY);
+        }
+        let y = Self::from(self.hi.ln());
+        // Two Newton steps for e^y = self.
+        let y = y + (self * (-y).exp() - Self::from(1.0));
+        y + (self * (-y).exp() - Self::from(1.0))
     }
 
     /// log(1 + self) for self >= 0.

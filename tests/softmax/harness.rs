@@ -7,6 +7,8 @@ use focalgrad::kernel::rows::{Constants, Form, Matrix, Operands, RowReal, Scratc
 use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;
 
+use crate::dd::Dd;
+
 /// The results of a set of rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Results<R> {
@@ -105,7 +107,7 @@ impl<'a, R: RowReal> Case<'a, R> {
     }
 }
 
-fn turn<R: Copy>(matrix: &[R], rows: usize, columns: usize) -> Vec<R> {
+pub fn turn<R: Copy>(matrix: &[R], rows: usize, columns: usize) -> Vec<R> {
     (0..columns).flat_map(|c| (0..rows).map(move |r| matrix[r * columns + c])).collect()
 }
 
@@ -148,7 +150,7 @@ pub fn row(kind: usize, classes: usize, random: &mut Random) -> (Vec<f64>, i64) 
         4 => z.iter_mut().for_each(|z| *z += 1e4),
         5 => z.iter_mut().for_each(|z| *z = if random.next() < 0.3 { f64::NEG_INFINITY } else { *z }),
         // Every term as large as the sum before it.
-        6 => z.iter_mut().enumerate().for_each(|(k, z)| *z = (k / 32) as f64 * 0.693_147),
+        6 => z.iter_mut().enumerate().for_each(|(k, z)| *z = (k / 32) as f64 * std::f64::consts::LN_2),
         // All but the largest far below and equal.
         7 => {
             z.fill(-1.3 - distance / 2.0);
@@ -175,4 +177,18 @@ pub fn row(kind: usize, classes: usize, random: &mut Random) -> (Vec<f64>, i64) 
         z[target] = -2.0;
     }
     (z, target as i64)
+}
+
+/// The distance in ulp of R, counted at `size`.
+pub fn ulps<R: RowReal>(got: R, truth: Dd, size: f64) -> f64 {
+    let (bits, smallest) = if size_of::<R>() == 4 { (23, -126) } else { (52, -1022) };
+    let got = got.to_f64();
+    if got == truth.hi {
+        return 0.0;
+    }
+    let error = (Dd::from(got) - truth).hi.abs();
+    let exponent = if size > 0.0 { (size.log2().floor() as i32).max(smallest) } else { smallest };
+    // In two factors: the unit may be subnormal.
+    let half = exponent / 2;
+    error * 2.0_f64.powi(-half) * 2.0_f64.powi(bits - (exponent - half))
 }

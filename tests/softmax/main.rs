@@ -4,5 +4,9 @@
 mod accuracy;
 mod bits;
 mod dd;
+mod dense;
 mod harness;
 mod limits;
+mod probabilities;
+mod quotients;
+mod truth;

@@ -7,7 +7,7 @@ use super::margins::{Wanted, stage};
 use super::spread::Spread;
 use super::sums::Sums;
 use super::tile::{Tile, emit, fetch, put_targets, take_targets};
-use super::{Constants, Form, Operands, Plan, RowReal, Scratch, State};
+use super::{Constants, Form, Operands, Plan, RowReal, Scratch, State, lay_out};
 use crate::kernel::elementwise::output;
 use crate::simd::AnyIsa;
 
@@ -31,16 +31,9 @@ pub unsafe fn run<R: RowReal>(
     if operands.rows == 0 || operands.classes == 0 {
         return;
     }
-    let plan = Plan::new(operands, form);
+    let plan = Plan::new::<R>(operands.rows, operands.classes, operands.logits.class == 1, form);
     let tiles = if outputs & output::GRAD != 0 && outputs & HESS != 0 { 2 } else { 1 };
-    // A cache line more, to align the tiles.
-    let align = 64 / size_of::<R>();
-    let needed = tiles * plan.len() + align;
-    if scratch.tiles.len() < needed {
-        scratch.tiles.resize(needed, R::ZERO);
-    }
-    let memory = scratch.tiles.as_mut_ptr();
-    let data = memory.wrapping_add(memory.align_offset(64).min(align));
+    let (data, _) = scratch.tiles(tiles, plan.len(), 0);
     let tile = Tile { data, pitch: plan.pitch, form: plan.form, rows: 0, classes: plan.classes };
     let hess = if tiles == 2 { Tile { data: data.wrapping_add(plan.len()), ..tile } } else { tile };
     let mut batch = Batch { isa, constants, operands, outputs, tile, hess, state: &mut scratch.state };
@@ -129,14 +122,15 @@ impl<R: RowReal> Batch<'_, R> {
         let Self { isa, operands, tile, .. } = *self;
         // SAFETY: handed through from the caller.
         unsafe {
-            fetch(isa, &operands.logits, row, class, &tile);
-            take_targets(&tile, class, operands.targets.add(row), &mut self.state.target);
+            fetch(isa, &operands.logits, row, class, &tile, R::NEG_INFINITY);
+            let targets = operands.targets.add(row);
+            take_targets(&tile, class, targets, R::NEG_INFINITY, &mut self.state.target);
         }
         let summary = &mut self.state.summary;
         if self.outputs & HESS != 0 {
-            isa.vectorize(Sums::<R, true> { tile, known, summary });
+            isa.vectorize(Sums::<R, 2> { tile, known, summary });
         } else {
-            isa.vectorize(Sums::<R, false> { tile, known, summary });
+            isa.vectorize(Sums::<R, 1> { tile, known, summary });
         }
     }
 
@@ -147,19 +141,12 @@ impl<R: RowReal> Batch<'_, R> {
     unsafe fn weigh(&mut self, row: usize) {
         let Self { constants, operands, tile, ref mut state, .. } = *self;
         for (i, constant) in constants.weights().into_iter().enumerate() {
-            let weights = operands.weights[i];
-            if weights.is_null() {
-                state.weights[i].fill(constant);
-            } else {
-                // SAFETY: handed through from the caller.
-                unsafe { copy_nonoverlapping(weights.add(row), state.weights[i].as_mut_ptr(), tile.rows) };
-            }
+            // SAFETY: handed through from the caller.
+            unsafe { lay_out(operands.weights[i], row, tile.rows, constant, &mut state.weights[i]) };
         }
-        if !operands.gammas[0].is_null() {
-            for (of_row, gammas) in state.gamma.iter_mut().zip(operands.gammas) {
-                // SAFETY: handed through from the caller.
-                unsafe { copy_nonoverlapping(gammas.add(row), of_row.as_mut_ptr(), tile.rows) };
-            }
+        for (i, constant) in constants.gamma.parts().into_iter().enumerate() {
+            // SAFETY: handed through from the caller.
+            unsafe { lay_out(operands.gammas[i], row, tile.rows, constant, &mut state.gamma[i]) };
         }
         state.counted.fill(R::ONE);
         for (of_row, constant) in state.quotient.iter_mut().zip(constants.quotient.unwrap_or([R::ZERO; 2])) {
@@ -211,7 +198,7 @@ impl<R: RowReal> Batch<'_, R> {
 
 impl<R: RowReal> State<R> {
     /// Makes a row one without weight whose results are all +0.0.
-    fn forget(&mut self, row: usize) {
+    pub(super) fn forget(&mut self, row: usize) {
         for of_row in self.weights.iter_mut().chain(&mut self.gamma).chain(&mut self.quotient) {
             of_row[row] = R::ZERO;
         }

@@ -8,24 +8,33 @@
 //!
 //! A row of more than [`RowReal::CHUNK`] classes is brought in chunk by chunk: once for its sums, each
 //! relative to the chunk's largest logit, and once for its results.
+//!
+//! There is an entry for every kind of rows: [`run`] and [`run_dense`] for logits with a target class or a
+//! target for every class, [`run_probabilities`] and [`run_dense_probabilities`] for probabilities.
 
 mod batch;
 mod chunks;
+mod dense;
 mod margins;
+mod probabilities;
 mod spread;
 mod sums;
 mod tile;
+mod tree;
 
-use std::ops::{Add, Sub};
+use std::ops::{Add, Mul, Sub};
+use std::ptr::copy_nonoverlapping;
 
 use crate::loss::focal::{Gamma, Scales, power};
 use crate::real::Real;
 use crate::simd::{Isa, Vector};
 pub use batch::run;
+pub use dense::{Operands as DenseOperands, run as run_dense, run_probabilities as run_dense_probabilities};
+pub use probabilities::run as run_probabilities;
 pub use tile::{Form, Matrix};
 
 /// What the kernels of rows need to know of an element type.
-pub trait RowReal: Real + Scales + Add<Output = Self> + Sub<Output = Self> {
+pub trait RowReal: Real + Scales + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
     /// The group of lanes that works on a tile: their number divides `PARTIAL_SUMS`.
     type RowLanes<I: Isa>: Vector<Isa = I, Real = Self>;
 
@@ -139,6 +148,7 @@ pub struct Operands<R> {
 const ROWS: usize = 256;
 
 /// What the classes of each row come to, for a batch of rows.
+#[derive(Clone)]
 #[repr(C, align(64))]
 struct Summary<R> {
     /// The largest logit but the target's; the lowest finite number if it is lower.
@@ -225,12 +235,42 @@ impl<R: Real> State<R> {
 pub struct Scratch<R> {
     tiles: Vec<R>,
     state: Box<State<R>>,
+    dense: Option<Box<dense::State<R>>>,
 }
 
 impl<R: Real> Scratch<R> {
     /// Memory that grows as it is needed.
     pub fn new() -> Self {
-        Self { tiles: Vec::new(), state: State::new() }
+        Self { tiles: Vec::new(), state: State::new(), dense: None }
+    }
+}
+
+impl<R: RowReal> Scratch<R> {
+    /// Room for `count` tiles of `len` elements, and for `more` elements after them; good until the next
+    /// call.
+    fn tiles(&mut self, count: usize, len: usize, more: usize) -> (*mut R, *mut R) {
+        // A cache line more, to align the tiles.
+        let align = 64 / size_of::<R>();
+        let needed = count * len + more + align;
+        if self.tiles.len() < needed {
+            self.tiles.resize(needed, R::ZERO);
+        }
+        let memory = self.tiles.as_mut_ptr();
+        let tiles = memory.wrapping_add(memory.align_offset(64).min(align));
+        (tiles, tiles.wrapping_add(count * len))
+    }
+}
+
+/// Fills the numbers of `rows` rows from `row` on from a list, or with a constant if that is null.
+///
+/// # Safety
+/// A list that is not null must be valid for these rows.
+unsafe fn lay_out<R: RowReal>(list: *const R, row: usize, rows: usize, constant: R, of_row: &mut [R; ROWS]) {
+    if list.is_null() {
+        of_row.fill(constant);
+    } else {
+        // SAFETY: handed through from the caller; there are no more than ROWS rows.
+        unsafe { copy_nonoverlapping(list.add(row), of_row.as_mut_ptr(), rows) };
     }
 }
 
@@ -252,31 +292,32 @@ struct Plan {
     pitch: usize,
 }
 
+/// The longest group of lanes: columns are padded to it, and lines to two of the shorter ones.
+const GROUP: usize = 2 * MOST_PARTIAL_SUMS;
+
 /// From so many classes on lanes lie across them, if their axis is contiguous.
 const LINES_FROM: usize = 40;
 
 impl Plan {
     /// The form is a matter of speed alone: no result depends on it.
-    fn new<R: RowReal>(operands: &Operands<R>, form: Option<Form>) -> Self {
+    /// `contiguous`: whether the class axis is, or else it is taken to be far from it.
+    fn new<R: RowReal>(rows: usize, classes: usize, contiguous: bool, form: Option<Form>) -> Self {
         const TILE_BYTES: usize = 48 << 10;
         const MOST_BYTES: usize = 256 << 10;
-        // The longest group of lanes: columns are padded to it, and lines to two of the shorter ones.
-        const GROUP: usize = 2 * MOST_PARTIAL_SUMS;
         let elements = TILE_BYTES / size_of::<R>();
-        let contiguous = operands.logits.class == 1;
-        let fits = operands.classes * MOST_PARTIAL_SUMS * size_of::<R>() <= MOST_BYTES;
-        let columns = operands.classes < LINES_FROM || (!contiguous && fits);
+        let fits = classes * MOST_PARTIAL_SUMS * size_of::<R>() <= MOST_BYTES;
+        let columns = classes < LINES_FROM || (!contiguous && fits);
         let form = form.unwrap_or(if columns { Form::Columns } else { Form::Lines });
-        let classes = operands.classes.min(R::CHUNK);
+        let classes = classes.min(R::CHUNK);
         if form == Form::Columns {
             let most = (elements / classes / GROUP * GROUP).clamp(MOST_PARTIAL_SUMS, ROWS);
-            let rows = most.min(operands.rows);
+            let rows = most.min(rows);
             return Self { form, rows, classes, pitch: rows.next_multiple_of(MOST_PARTIAL_SUMS) };
         }
         let pitch = classes.next_multiple_of(GROUP);
         // A strided axis is read by whole cache lines of neighbouring rows.
         let fewest = if contiguous { 1 } else { 64 / size_of::<R>() };
-        let rows = (elements / pitch).clamp(fewest, ROWS).min(operands.rows);
+        let rows = (elements / pitch).clamp(fewest, ROWS).min(rows);
         Self { form, rows, classes, pitch }
     }
 

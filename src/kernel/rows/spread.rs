@@ -50,9 +50,9 @@ impl<R: RowReal, const GRAD: bool, const HESS: bool> Kernel for Spread<'_, R, GR
 }
 
 /// What the exponentials of a row, or of as many rows as there are lanes, are multiplied with.
-struct Factors<V> {
-    grad: Factor<V>,
-    hess: Bend<V>,
+pub struct Factors<V> {
+    pub grad: Factor<V>,
+    pub hess: Bend<V>,
 }
 
 impl<V: Vector> Factors<V>
@@ -61,7 +61,7 @@ where
 {
     /// Those of one row for all lanes.
     #[inline(always)]
-    fn splat(isa: V::Isa, state: &State<V::Real>, row: usize) -> Self {
+    pub fn splat(isa: V::Isa, state: &State<V::Real>, row: usize) -> Self {
         Self {
             grad: Factor {
                 first: V::splat(isa, state.grad_first[row]),
@@ -82,7 +82,7 @@ where
     /// # Safety
     /// A group of lanes from `row` on must be within the state.
     #[inline(always)]
-    unsafe fn load(isa: V::Isa, state: &State<V::Real>, row: usize) -> Self {
+    pub unsafe fn load(isa: V::Isa, state: &State<V::Real>, row: usize) -> Self {
         // SAFETY: handed through from the caller.
         unsafe {
             Self {

@@ -1,18 +1,15 @@
 //! From a tile of logits to each row's largest logit and sum of exponentials, which take the logits'
 //! place in the tile.
-//!
-//! Class k goes to partial sum k mod [`RowReal::PARTIAL_SUMS`], and the partial sums are added as a tree
-//! that halves their number at every level. So the sums do not depend on how the lanes lie, nor on how
-//! many there are.
 
 use super::tile::{Form, Tile};
+use super::tree::{Terms, total};
 use super::{MOST_PARTIAL_SUMS, ROWS, RowReal, Summary};
 use crate::loss::softmax::{Sum, scaled_exp};
 use crate::real::Real;
 use crate::simd::{Isa, Kernel, Vector};
 
-/// The sums of a tile. `REST`: also those that leave out the largest logits.
-pub struct Sums<'a, R, const REST: bool> {
+/// The sums of a tile. With `N` = 2 also those that leave out the largest logits.
+pub struct Sums<'a, R, const N: usize> {
     /// The logits, the targets' own taken out.
     pub tile: Tile<R>,
     /// Whether the largest logits are known.
@@ -21,7 +18,7 @@ pub struct Sums<'a, R, const REST: bool> {
     pub summary: &'a mut Summary<R>,
 }
 
-impl<R: RowReal, const REST: bool> Kernel for Sums<'_, R, REST> {
+impl<R: RowReal, const N: usize> Kernel for Sums<'_, R, N> {
     type Output = ();
 
     #[inline(always)]
@@ -45,10 +42,10 @@ impl<R: RowReal, const REST: bool> Kernel for Sums<'_, R, REST> {
                 }
             }
         }
-        match tile.form {
-            Form::Columns => sums_of_columns::<R, I, REST>(isa, &tile, summary),
-            Form::Lines => sums_of_lines::<R, I, REST>(isa, &tile, summary),
-        }
+        let Summary { max, sum_head, sum_tail, rest_head, rest_tail, .. } = summary;
+        let mut sums = [[sum_head, sum_tail], [rest_head, rest_tail]];
+        // SAFETY: the tile is padded as its form wants it.
+        unsafe { total::<R, I, _, N>(isa, &tile, &Exponentials { tile, max }, &mut sums) };
     }
 }
 
@@ -116,139 +113,44 @@ fn largest_in_lines<R: RowReal, I: Isa>(isa: I, tile: &Tile<R>, max: &mut [R; RO
     }
 }
 
-/// One term: its exponential goes where the logit was, and is added.
-///
-/// # Safety
-/// `logit` must be valid for a group of lanes.
-#[inline(always)]
-unsafe fn term<V: Vector, const REST: bool>(logit: *mut V::Real, max: V, sums: &mut [Sum<V>; 2])
+/// The exponentials of a tile, which go where the logits were, and their sum. With `N` = 2 also the sum of
+/// those that are smaller than the largest.
+struct Exponentials<'a, R> {
+    tile: Tile<R>,
+    max: &'a [R; ROWS],
+}
+
+impl<V: Vector, const N: usize> Terms<V, N> for Exponentials<'_, V::Real>
 where
     V::Real: RowReal,
 {
-    let zero = max.constant(V::Real::ZERO);
-    // SAFETY: handed through from the caller.
-    let z = unsafe { V::load(max.isa(), logit) };
-    let (head, tail) = scaled_exp(z, max);
-    sums[0] = sums[0].add(head, tail);
-    if REST {
-        let largest = z.equals(max);
-        sums[1] = sums[1].add(V::select(largest, zero, head), V::select(largest, zero, tail));
+    /// The largest logit.
+    type Row = V;
+
+    #[inline(always)]
+    fn rows(&self, isa: V::Isa, row: usize) -> V {
+        // SAFETY: the slice is as long as a group of lanes.
+        unsafe { V::load(isa, self.max[row..row + V::LANES].as_ptr()) }
     }
-    // SAFETY: handed through from the caller.
-    unsafe { head.store(logit) };
-}
 
-/// No more levels than this has the tree of partial sums.
-const LEVELS: usize = MOST_PARTIAL_SUMS.ilog2() as usize;
-
-#[inline(always)]
-fn sums_of_columns<R: RowReal, I: Isa, const REST: bool>(isa: I, tile: &Tile<R>, summary: &mut Summary<R>) {
-    let zero = <R::RowLanes<I>>::splat(isa, R::ZERO);
-    let nothing = [Sum { head: zero, tail: zero }; 2];
-    let levels = R::PARTIAL_SUMS.ilog2();
-    let mut row = 0;
-    while row < tile.rows {
-        // SAFETY: there are ROWS of them, whole groups of lanes.
-        let max = unsafe { <R::RowLanes<I>>::load(isa, summary.max.as_ptr().add(row)) };
-        // Leaves in the order in which the tree completes its branches; one waits at every level.
-        let mut waiting = [nothing; LEVELS + 1];
-        let mut present = 0_u32;
-        for leaf in 0..R::PARTIAL_SUMS {
-            let first = leaf.reverse_bits() >> (usize::BITS - levels);
-            let mut node = nothing;
-            let mut empty = first >= tile.classes;
-            let mut k = first;
-            while k < tile.classes {
-                // SAFETY: a column is padded to whole groups of lanes.
-                unsafe { term::<_, REST>(tile.at(row, k), max, &mut node) };
-                k += R::PARTIAL_SUMS;
-            }
-            let mut level = 0;
-            while leaf >> level & 1 == 1 {
-                if present >> level & 1 == 1 {
-                    let left = waiting[level];
-                    if empty {
-                        node = left;
-                    } else {
-                        node[0] = left[0].merge(node[0]);
-                        if REST {
-                            node[1] = left[1].merge(node[1]);
-                        }
-                    }
-                    empty = false;
-                    present ^= 1 << level;
-                }
-                level += 1;
-            }
-            if !empty {
-                waiting[level] = node;
-                present |= 1 << level;
-            }
-        }
-        let [sum, rest] = waiting[levels as usize];
-        // SAFETY: there are ROWS of each, whole groups of lanes.
-        unsafe {
-            sum.head.store(summary.sum_head.as_mut_ptr().add(row));
-            sum.tail.store(summary.sum_tail.as_mut_ptr().add(row));
-            if REST {
-                rest.head.store(summary.rest_head.as_mut_ptr().add(row));
-                rest.tail.store(summary.rest_tail.as_mut_ptr().add(row));
-            }
-        }
-        row += <R::RowLanes<I>>::LANES;
+    #[inline(always)]
+    fn row(&self, isa: V::Isa, row: usize) -> V {
+        V::splat(isa, self.max[row])
     }
-}
 
-/// No more groups of lanes than this hold the partial sums.
-const PARTS: usize = 8;
-
-#[inline(always)]
-fn sums_of_lines<R: RowReal, I: Isa, const REST: bool>(isa: I, tile: &Tile<R>, summary: &mut Summary<R>) {
-    let parts = R::PARTIAL_SUMS / <R::RowLanes<I>>::LANES;
-    let zero = <R::RowLanes<I>>::splat(isa, R::ZERO);
-    let nothing = Sum { head: zero, tail: zero };
-    for row in 0..tile.rows {
-        let max = <R::RowLanes<I>>::splat(isa, summary.max[row]);
-        let mut sums = [[nothing; 2]; PARTS];
-        let mut k = 0;
-        while k < tile.classes {
-            for sums in sums.iter_mut().take(parts) {
-                // SAFETY: a line is padded to whole blocks of partial sums.
-                unsafe { term::<_, REST>(tile.at(row, k), max, sums) };
-                k += <R::RowLanes<I>>::LANES;
-            }
+    #[inline(always)]
+    unsafe fn add(&self, max: &V, row: usize, class: usize, sums: &mut [Sum<V>; N]) {
+        let logit = self.tile.at(row, class);
+        // SAFETY: handed through from the caller.
+        let z = unsafe { V::load(max.isa(), logit) };
+        let (head, tail) = scaled_exp(z, *max);
+        sums[0] = sums[0].add(head, tail);
+        if N == 2 {
+            let zero = max.constant(V::Real::ZERO);
+            let largest = z.equals(*max);
+            sums[1] = sums[1].add(V::select(largest, zero, head), V::select(largest, zero, tail));
         }
-        let mut lanes = [[[R::ZERO; MOST_PARTIAL_SUMS]; 2]; 2];
-        for (part, sums) in sums.iter().enumerate().take(parts) {
-            for (lanes, sum) in lanes.iter_mut().zip(sums) {
-                // SAFETY: the parts together have as many lanes as there are partial sums.
-                unsafe {
-                    sum.head.store(lanes[0].as_mut_ptr().add(part * <R::RowLanes<I>>::LANES));
-                    sum.tail.store(lanes[1].as_mut_ptr().add(part * <R::RowLanes<I>>::LANES));
-                }
-            }
-        }
-        [summary.sum_head[row], summary.sum_tail[row]] = tree(&mut lanes[0]);
-        if REST {
-            [summary.rest_head[row], summary.rest_tail[row]] = tree(&mut lanes[1]);
-        }
+        // SAFETY: handed through from the caller.
+        unsafe { head.store(logit) };
     }
-}
-
-/// The tree of partial sums, each level as [`Sum::merge`] adds.
-#[inline(always)]
-fn tree<R: RowReal>([heads, tails]: &mut [[R; MOST_PARTIAL_SUMS]; 2]) -> [R; 2] {
-    let mut width = R::PARTIAL_SUMS / 2;
-    while width > 0 {
-        for lane in 0..width {
-            let (a, b) = (heads[lane], heads[lane + width]);
-            let larger = if a > b { a } else { b };
-            let smaller = if a < b { a } else { b };
-            let sum = a + b;
-            heads[lane] = sum;
-            tails[lane] = (tails[lane] + tails[lane + width]) + (smaller - (sum - larger));
-        }
-        width /= 2;
-    }
-    [heads[0], tails[0]]
 }

@@ -10,7 +10,7 @@ use crate::simd::{AnyIsa, Isa, Kernel, stream, transpose};
 pub enum Form {
     /// Across rows: a class of all rows is contiguous.
     Columns,
-    /// Across classes: a row is contiguous, and padded to whole groups of lanes with minus infinity.
+    /// Across classes: a row is contiguous, and padded to whole groups of lanes.
     Lines,
 }
 
@@ -52,20 +52,23 @@ pub struct Matrix<P> {
 }
 
 impl<R> Matrix<*const R> {
+    /// Where an element is.
     #[inline(always)]
-    fn from(&self, row: usize, class: usize) -> *const R {
+    pub(super) fn from(&self, row: usize, class: usize) -> *const R {
         self.data.wrapping_offset(row as isize * self.row + class as isize * self.class)
     }
 }
 
 impl<R> Matrix<*mut R> {
+    /// Where an element is.
     #[inline(always)]
-    fn from(&self, row: usize, class: usize) -> *mut R {
+    pub(super) fn from(&self, row: usize, class: usize) -> *mut R {
         self.data.wrapping_offset(row as isize * self.row + class as isize * self.class)
     }
 }
 
-/// Fills a tile with the rows from `row` and the classes from `class` on.
+/// Fills a tile with the rows from `row` and the classes from `class` on, and the padding of lines with
+/// `padding`.
 ///
 /// # Safety
 /// The rows and classes of the tile must lie within the array.
@@ -75,6 +78,7 @@ pub unsafe fn fetch<R: RowReal>(
     row: usize,
     class: usize,
     tile: &Tile<R>,
+    padding: R,
 ) {
     let Matrix { row: row_stride, class: class_stride, .. } = *array;
     let (source, data, pitch) = (array.from(row, class), tile.data, tile.pitch);
@@ -106,37 +110,38 @@ pub unsafe fn fetch<R: RowReal>(
             }
         }
     }
-    pad(tile);
+    pad(tile, padding);
 }
 
 /// Fills what lies between the last class of a line and the next line.
-fn pad<R: RowReal>(tile: &Tile<R>) {
+fn pad<R: RowReal>(tile: &Tile<R>, padding: R) {
     if tile.form == Form::Lines {
         for r in 0..tile.rows {
             for k in tile.classes..tile.pitch {
                 // SAFETY: a line is as long as the pitch.
-                unsafe { tile.at(r, k).write(R::NEG_INFINITY) };
+                unsafe { tile.at(r, k).write(padding) };
             }
         }
     }
 }
 
-/// Takes the logits of the targets that are among the classes from `class` on out of a tile, and leaves
-/// minus infinity.
+/// Takes the numbers of the targets that are among the classes from `class` on out of a tile, and leaves
+/// others in their place.
 ///
 /// # Safety
-/// `targets` and `logits` must be valid for the rows of the tile.
+/// `targets` must be valid for the rows of the tile.
 pub unsafe fn take_targets<R: RowReal>(
     tile: &Tile<R>,
     class: usize,
     targets: *const i64,
-    logits: &mut [R; super::ROWS],
+    left: R,
+    taken: &mut [R; super::ROWS],
 ) {
-    for (r, logit) in logits.iter_mut().enumerate().take(tile.rows) {
+    for (r, taken) in taken.iter_mut().enumerate().take(tile.rows) {
         // SAFETY: the caller vouches for the targets; the class is inside the tile.
         unsafe {
             if let Some(k) = inside(targets.add(r).read(), class, tile.classes) {
-                *logit = tile.at(r, k).replace(R::NEG_INFINITY);
+                *taken = tile.at(r, k).replace(left);
             }
         }
     }
@@ -145,7 +150,7 @@ pub unsafe fn take_targets<R: RowReal>(
 /// Puts the targets' results, for targets among the classes from `class` on, into a tile.
 ///
 /// # Safety
-/// `targets` and `results` must be valid for the rows of the tile.
+/// `targets` must be valid for the rows of the tile.
 pub unsafe fn put_targets<R: RowReal>(
     tile: &Tile<R>,
     class: usize,
