@@ -23,6 +23,7 @@ from support import METHODS, coin, public_callables, sample
 
 NAMES = {
     "SigmoidFocalLoss",
+    "class_weights",
     "get_num_threads",
     "num_threads",
     "set_num_threads",

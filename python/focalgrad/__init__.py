@@ -10,6 +10,7 @@ A loss is a small immutable object:
 0.108304
 """
 
+from focalgrad._beside import class_weights
 from focalgrad._core import (
     SigmoidFocalLoss,
     __version__,
@@ -23,6 +24,7 @@ from focalgrad._signature import CallSignature
 __all__ = [
     "SigmoidFocalLoss",
     "__version__",
+    "class_weights",
     "get_num_threads",
     "num_threads",
     "set_num_threads",
@@ -31,7 +33,14 @@ __all__ = [
 ]
 
 # What the package shows is the package's, wherever it is made.
-for _function in (get_num_threads, num_threads, set_num_threads, show_config, sigmoid_focal_loss):
+for _function in (
+    class_weights,
+    get_num_threads,
+    num_threads,
+    set_num_threads,
+    show_config,
+    sigmoid_focal_loss,
+):
     _function.__module__ = __name__
 del _function
 

@@ -35,6 +35,12 @@ def same_number(targets: NDArray[Any], number: float | None) -> Mask:
     return same
 
 
+def invalid_indices(targets: NDArray[Any], classes: int, skipped: Mask) -> Mask:
+    """Where targets are no class indices: not whole, or out of range."""
+    bad: Mask = ~((targets >= 0) & (targets < classes) & (targets == np.floor(targets))) & ~skipped
+    return bad
+
+
 def class_indices(targets: NDArray[Any], classes: int, skipped: Mask) -> NDArray[np.intp]:
     """Give targets as class indices, 0 where skipped.
 
@@ -43,15 +49,14 @@ def class_indices(targets: NDArray[Any], classes: int, skipped: Mask) -> NDArray
     ValueError
         If one that is not skipped is no whole number or out of range. Names the first in C order.
     """
-    numbers = np.where(skipped, 0, targets)
-    bad = ~((numbers >= 0) & (numbers < classes) & (numbers == np.floor(numbers)))
+    bad = invalid_indices(targets, classes, skipped)
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(
             f"targets must be class indices from 0 to {classes - 1}; "
             f"got targets[{', '.join(map(str, where))}] = {targets[where]}"
         )
-    return numbers.astype(np.intp)
+    return np.where(skipped, 0, targets).astype(np.intp)
 
 
 def read_labels(
