@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -99,9 +100,11 @@ def refusal_at_call(kind: str, options: Options) -> str | None:
     return "modulator" if dense and options["modulator"] == "sigmoid" else None
 
 
-def accepted(kind: str) -> list[Options]:
-    """The combinations that are taken."""
-    return [o for o in grid(kind) if refusal(kind, o) is None and refusal_at_call(kind, o) is None]
+@cache
+def accepted(kind: str) -> tuple[Options, ...]:
+    """The combinations that are taken, shuffled: any part of them has something of everything."""
+    taken = [o for o in grid(kind) if refusal(kind, o) is None and refusal_at_call(kind, o) is None]
+    return tuple(taken[i] for i in np.random.default_rng(0).permutation(len(taken)))
 
 
 def surrogates(options: Options) -> bool:
@@ -125,18 +128,17 @@ def pairs(options: Options) -> set[tuple[Any, ...]]:
     return set(itertools.combinations(sorted(options.items(), key=lambda item: item[0]), 2))
 
 
-def covering(kind: str) -> list[Options]:
+@cache
+def covering(kind: str) -> tuple[Options, ...]:
     """Few of the accepted combinations, such that every pair of values that occurs in any occurs in them."""
-    candidates = accepted(kind)
-    candidates = [candidates[i] for i in np.random.default_rng(0).permutation(len(candidates))]
     seen: set[tuple[Any, ...]] = set()
     chosen = []
-    for options in candidates:
+    for options in accepted(kind):
         new = pairs(options) - seen
         if new:
             seen |= new
             chosen.append(options)
-    return chosen
+    return tuple(chosen)
 
 
 def arrays(kind: str, options: Options, shape: tuple[int, ...], dtype: DTypeLike, seed: int = 0) -> Options:

@@ -81,6 +81,10 @@ def sigmoid_parts(
         ignore_index=loss.ignore_index,
         background_index=loss.background_index,
     )
+    if labels.dense and loss.background_index is not None:
+        raise ValueError(
+            "targets must be class indices with background_index; got an array of the logits' shape"
+        )
     weight = np.broadcast_to(1.0 if sample_weight is None else sample_weight, labels.counted.shape)
     counted = labels.counted
     if not labels.dense:
