@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import doctest
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -182,3 +184,12 @@ class TestArticle:
             normalizer="focal_weights" if reduction == "mean" else None,
         )
         np.testing.assert_allclose(loss(self.logits, self.targets), want, rtol=1e-12)
+
+
+def test_the_page_about_them() -> None:
+    """Its examples run."""
+    path = Path(__file__).parent.parent / "docs" / "sources.md"
+    if not path.exists():
+        pytest.skip("the documentation is not here")
+    results = doctest.testfile(str(path), module_relative=False)
+    assert results.attempted > 0 and results.failed == 0
