@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 import focalgrad as fg
 import options as grid
@@ -77,6 +80,22 @@ def test_accepted(kind: str, dtype: Any) -> None:
     for number, options in enumerate(chosen):
         shapes = SHAPES[options["class_axis"]]
         check(kind, options, grid.arrays(kind, options, shapes[number % 2], dtype, seed=number))
+
+
+@given(
+    st.data(),
+    st.sampled_from(["sigmoid", "softmax"]),
+    st.sampled_from(FLOAT_DTYPES),
+    st.integers(0, 2**32 - 1),
+)
+def test_any(data: st.DataObject, kind: str, dtype: Any, seed: int) -> None:
+    """Any combination, for arrays of any shape."""
+    accepted = grid.accepted(kind)
+    options = accepted[data.draw(st.integers(0, len(accepted) - 1))]
+    shape = list(data.draw(hnp.array_shapes(min_dims=2, max_dims=4, min_side=0, max_side=4)))
+    if options["class_axis"] is not None:
+        shape[options["class_axis"]] = grid.CLASSES
+    check(kind, options, grid.arrays(kind, options, tuple(shape), dtype, seed))
 
 
 @pytest.mark.parametrize("kind", ["sigmoid", "softmax"])

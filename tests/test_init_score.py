@@ -208,6 +208,19 @@ def test_errors() -> None:
     modulated = fg.SoftmaxFocalLoss(modulator="sigmoid")
     refused(ValueError, ["init_score", "modulator"], modulated.init_score, [1, 0])
     refused(ValueError, ["sample_weight"], fg.SigmoidFocalLoss().init_score, [1, 0], [-1, 1])
+    refused(
+        ValueError,
+        ["sample_weight", r"\(2,\)", r"\(3,\)"],
+        fg.SigmoidFocalLoss().init_score,
+        [1, 0],
+        [1, 1, 1],
+    )
+    refused(TypeError, ["targets", "str|<U1"], fg.SigmoidFocalLoss().init_score, ["a"])
+    refused(TypeError, ["sample_weight", "complex"], fg.SigmoidFocalLoss().init_score, [1], [1j])
+    two = fg.SoftmaxFocalLoss(class_axis=3, gamma=(1.0, 2.0))
+    refused(ValueError, ["targets", "class axis 3", r"\(5, 2\)"], two.init_score, np.zeros((5, 2)))
+    two = fg.SoftmaxFocalLoss(class_axis=0, gamma=(1.0, 2.0))
+    refused(ValueError, ["targets", "2 classes", r"\(5, 2\)"], two.init_score, np.zeros((5, 2)))
     refused(ValueError, ["sample_weight"], fg.SoftmaxFocalLoss().init_score, [1, 0], [-1, 1])
     refused(ValueError, [r"targets\[0, 1\] = -3"], fg.SoftmaxFocalLoss().init_score, [[0, -3]])
     refused(ValueError, [r"targets\[1\] = 0.5"], fg.SoftmaxFocalLoss().init_score, [0, 0.5])

@@ -124,3 +124,6 @@ def test_errors() -> None:
     for make in (fg.SigmoidFocalLoss, fg.SoftmaxFocalLoss):
         refused(ValueError, ["posterior", "from_logits"], make(from_logits=False).posterior, [[0.5]])
         refused(TypeError, ["scores", "complex"], make().posterior, [[1j]])
+        three = make(class_axis=1, gamma=(1.0, 2.0, 3.0))
+        refused(ValueError, ["scores", "3 classes", r"\(5, 2\)"], three.posterior, np.zeros((5, 2)))
+        refused(ValueError, ["scores", "class axis 1", r"\(5,\)"], three.posterior, np.zeros(5))

@@ -44,7 +44,7 @@ def class_weights(counts: ArrayLike, method: str = "inverse", beta: float = 0.99
     >>> fg.class_weights([100, 200, 50, 10])
     array([0.07407407, 0.03703704, 0.14814815, 0.74074074])
     >>> fg.class_weights([1000, 10, 0], "effective", beta=0.99).round(6)
-    array([0.261867, 2.738133, 0.      ])
+    array([0.261829, 2.738171, 0.      ])
     """
     if method not in ("inverse", "effective"):
         raise ValueError(f"method must be 'inverse' or 'effective'; got {method!r}")

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from focalgrad._beside.tally import per_class_length, positive_axis, real_array
 from focalgrad._reference.losses import along
 from focalgrad._reference.margin import probabilities
 from focalgrad._reference.rows import lead, undefined_rows
@@ -125,12 +126,13 @@ def posterior(loss: Any, scores: ArrayLike) -> NDArray[Any]:
     """
     if not loss.from_logits:
         raise ValueError("posterior takes a loss of logits; got one with from_logits=False")
-    scores = np.asarray(scores)
-    if scores.dtype.kind in "cOSUMm" or (scores.dtype.kind == "V" and scores.dtype.names):
-        raise TypeError(f"scores must be real numbers; got an array of dtype {scores.dtype}")
+    scores = real_array("scores", scores)
     dtype = np.dtype(np.float64) if scores.dtype.kind in "biu" else scores.dtype
     softmax = hasattr(loss, "modulator")
-    axis: Any = None if loss.class_axis is None else range(scores.ndim)[loss.class_axis]
+    axis: Any = None if loss.class_axis is None else positive_axis("scores", loss.class_axis, scores)
+    known = per_class_length(loss)
+    if known not in (None, axis if axis is None else scores.shape[axis]):
+        raise ValueError(f"scores must have {known} classes along axis {axis}; got shape {scores.shape}")
     out = np.empty_like(scores, dtype=dtype, subok=False)
     for part in slices(scores.shape, axis):
         z = scores[part].astype(np.float64)

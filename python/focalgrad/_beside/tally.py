@@ -48,6 +48,29 @@ class Tally(NamedTuple):
     total: float
 
 
+def real_array(name: str, given: ArrayLike) -> NDArray[Any]:
+    """Give an array of real numbers (those that other packages register are taken for such), or raise."""
+    array = np.asarray(given)
+    if array.dtype.kind in "cOSUMm" or array.dtype.names:
+        raise TypeError(f"{name} must be real numbers; got an array of dtype {array.dtype}")
+    return array
+
+
+def spread(weight: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Broadcast weights."""
+    try:
+        return np.broadcast_to(weight, shape)
+    except ValueError:
+        raise ValueError(f"sample_weight must broadcast to shape {shape}; got {weight.shape}") from None
+
+
+def positive_axis(name: str, axis: int, array: NDArray[Any]) -> int:
+    """Give the class axis counted from the front, or raise."""
+    if not -array.ndim <= axis < array.ndim:
+        raise ValueError(f"{name} must have the class axis {axis}; got shape {array.shape}")
+    return axis % array.ndim
+
+
 def chunks(targets: NDArray[Any], weights: NDArray[Any]) -> Iterator[tuple[NDArray[Any], Floats]]:
     """Walk through targets and weights together, in C order."""
     flags: Any = ["external_loop", "buffered", "zerosize_ok"]
@@ -154,24 +177,25 @@ def index_tally(loss: Any, targets: NDArray[Any], weights: NDArray[Any]) -> Tall
 
 def tally(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None) -> Tally:
     """Count targets; parameters as for `init_score`."""
-    targets = np.asarray(targets)
-    weight = np.asarray(1.0 if sample_weight is None else sample_weight)
+    targets = real_array("targets", targets)
+    weight = real_array("sample_weight", 1.0 if sample_weight is None else sample_weight)
     if not are_dense(loss, targets):
-        return index_tally(loss, targets, np.broadcast_to(weight, targets.shape))
+        return index_tally(loss, targets, spread(weight, targets.shape))
     axis, softmax = loss.class_axis, hasattr(loss, "modulator")
     if axis is None:
-        column = grouped(targets, np.broadcast_to(weight, targets.shape), loss.ignore_index)
+        column = grouped(targets, spread(weight, targets.shape), loss.ignore_index)
         return Tally([column], 1, float(np.sum(column.groups.weight)))
     if softmax and loss.ignore_index is not None:
         raise ValueError("targets must be class indices with ignore_index; got dense ones")
+    axis = positive_axis("targets", axis, targets)
     classes, known = targets.shape[axis], per_class_length(loss)
     if known not in (None, classes):
         raise ValueError(f"targets must have {known} classes along axis {axis}; got shape {targets.shape}")
     by_class = np.moveaxis(targets, axis, 0)
     if softmax:
-        weights = np.broadcast_to(np.broadcast_to(weight, by_class.shape[1:]), by_class.shape)
+        weights = np.broadcast_to(spread(weight, by_class.shape[1:]), by_class.shape)
     else:
-        weights = np.moveaxis(np.broadcast_to(weight, targets.shape), axis, 0)
+        weights = np.moveaxis(spread(weight, targets.shape), axis, 0)
     columns = [grouped(by_class[c], weights[c], loss.ignore_index) for c in range(classes)]
     total = float(np.sum(columns[0].groups.weight)) if classes else 0.0
     return Tally(columns, classes, total)
