@@ -157,7 +157,8 @@ def arrays(kind: str, options: Options, shape: tuple[int, ...], dtype: DTypeLike
             targets = np.where(rng.random(without) < 0.3, options["background_index"], targets)
     else:
         rows = without if kind == "softmax" else shape
-        targets = dense_targets(rng, kind, options, shape)
+        # Numbers of the logits' type: how soft targets of a wider one are rounded is another question.
+        targets = dense_targets(rng, kind, options, shape).astype(dtype)
     if options["ignore_index"] is not None:
         targets = np.where(rng.random(targets.shape) < 0.25, options["ignore_index"], targets)
     return {
