@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import importlib
+import pkgutil
 
 import numpy as np
 import pytest
@@ -83,5 +85,9 @@ def test_unknown_reduction() -> None:
 
 def test_examples() -> None:
     """The examples in its docstrings run."""
-    results = doctest.testmod(reference)
-    assert results.attempted > 0 and results.failed == 0
+    attempted = 0
+    for module in pkgutil.iter_modules(reference.__path__, reference.__name__ + "."):
+        results = doctest.testmod(importlib.import_module(module.name))
+        assert results.failed == 0
+        attempted += results.attempted
+    assert attempted > 0

@@ -10,6 +10,7 @@ A loss is a small immutable object:
 0.108304
 """
 
+from focalgrad._beside import class_weights
 from focalgrad._core import (
     SigmoidFocalLoss,
     SoftmaxFocalLoss,
@@ -26,6 +27,7 @@ __all__ = [
     "SigmoidFocalLoss",
     "SoftmaxFocalLoss",
     "__version__",
+    "class_weights",
     "get_num_threads",
     "num_threads",
     "set_num_threads",
@@ -36,6 +38,7 @@ __all__ = [
 
 # What the package shows is the package's, wherever it is made.
 for _function in (
+    class_weights,
     get_num_threads,
     num_threads,
     set_num_threads,

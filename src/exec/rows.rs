@@ -11,11 +11,10 @@ use crate::element::{DType, Narrow, Widen};
 use crate::kernel::grid::{self, Grid};
 use crate::kernel::prepare::{clear, mark};
 use crate::kernel::reduce::TileSum;
-use crate::kernel::rows::{self, Constants, Matrix, Operands, RowReal, Scratch};
+use crate::kernel::rows::{self, Constants, Matrix, Operands, RowReal, Scratch, dense};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
 use crate::layout::{Run, Tile};
 use crate::loss::focal::Gamma;
-use crate::params::SoftmaxFocalLoss;
 use crate::real::Real;
 use crate::simd::{AnyIsa, fence};
 
@@ -66,27 +65,30 @@ pub struct ByClass<R> {
     pub gammas: Vec<Gamma<R>>,
 }
 
-/// What to do with rows.
+/// What differs by class where every class of a row has a target of its own; empty lists if nothing does.
 #[derive(Clone, Debug)]
-pub enum Formula<R> {
-    /// Logits and class indices.
-    Indices(Constants<R>),
+pub struct DenseClasses<R> {
+    /// What targets are multiplied with, and what is added to the product: label smoothing.
+    pub smoothing: [R; 2],
+    /// The weight of each class.
+    pub alphas: Vec<R>,
+    /// The parts of each class' gamma.
+    pub gammas: [Vec<R>; 3],
+    /// Whether the Hessian is the upper bound.
+    pub upper: bool,
 }
 
-impl<R: RowReal> Formula<R> {
-    /// From the parameters of a loss.
-    pub fn new(loss: &SoftmaxFocalLoss, weights: [R; 3]) -> Self {
-        let [value, grad, hess] = weights;
-        let modulator = loss.modulator;
-        Self::Indices(Constants { modulator, value, grad, hess, ..Constants::new(loss.common.gamma.of(0)) })
-    }
-
-    /// Divides by the sum S of the modulating factors: V / S and 1 / S, for derivatives of the quotient.
-    pub fn divide_by_factors(&mut self, quotient: [R; 2]) {
-        match self {
-            Self::Indices(constants) => constants.quotient = Some(quotient),
-        }
-    }
+/// What to do with rows.
+#[derive(Clone, Debug)]
+pub struct Formula<R> {
+    /// What it computes ([`output`](crate::kernel::elementwise::output)).
+    pub outputs: u8,
+    /// What is the same for every row.
+    pub constants: Constants<R>,
+    /// For probabilities: the bounds that they are clipped to.
+    pub bounds: Option<[R; 2]>,
+    /// For targets of every class, given so or made from class indices.
+    pub dense: Option<DenseClasses<R>>,
 }
 
 /// A call on rows in plain numbers and pointers.
@@ -98,8 +100,6 @@ pub struct Job<R> {
     pub classes: usize,
     /// What to do with a run of rows.
     pub formula: Formula<R>,
-    /// What it computes.
-    pub outputs: u8,
     /// Logits.
     pub logits: RowArray,
     /// Targets.
@@ -307,35 +307,125 @@ impl<R: RowReal> Job<R> {
         memory: &mut Memory<R>,
     ) {
         let Memory { scratch, matrices: [logits, targets, grad, hess], raw } = memory;
-        let classes = self.classes;
-        let view = View { isa, classes, run };
-        let at = run.at;
-        let of_row = |tile: &[R; ROWS]| tile.as_ptr().wrapping_add(at);
-        let weighed = self.weighs_rows();
-        let own_gamma = self.by_class.as_ref().is_some_and(|by_class| !by_class.gammas.is_empty());
-        let null = [std::ptr::null(); 3];
+        let view = View { isa, classes: self.classes, run };
+        let Formula { outputs, ref constants, bounds, ref dense } = self.formula;
         // SAFETY: handed through from the caller.
         unsafe {
             let operands = Operands {
-                rows: run.len,
-                classes,
                 logits: view.input(&self.logits, operand::LOGITS, logits, raw),
-                targets: rows.targets.as_ptr().wrapping_add(at),
-                weights: if weighed { rows.weights.each_ref().map(of_row) } else { null },
-                gammas: if own_gamma { rows.gammas.each_ref().map(of_row) } else { null },
-                value: rows.value.as_mut_ptr().wrapping_add(at),
-                factor: if self.sum_factors { rows.factor.as_mut_ptr().wrapping_add(at) } else { std::ptr::null_mut() },
                 grad: view.output(self.grad.as_ref(), operand::GRAD, grad),
                 hess: view.output(self.hess.as_ref(), operand::HESS, hess),
-                streamed: self.streamed,
+                ..self.operands(run, rows)
             };
-            match &self.formula {
-                Formula::Indices(constants) => {
-                    rows::run(isa, constants, &operands, self.outputs, None, scratch);
+            match (dense, bounds) {
+                (None, None) => rows::run(isa, constants, &operands, outputs, None, scratch),
+                (None, Some(bounds)) => {
+                    rows::run_probabilities(isa, constants, &operands, bounds, outputs, scratch);
+                }
+                (Some(classes), bounds) => {
+                    let targets = match &self.targets {
+                        RowTargets::Dense(array) => view.input(array, operand::TARGETS, targets, raw),
+                        RowTargets::Indices(..) => self.one_hot(run, rows, targets),
+                    };
+                    let operands = classes.operands(&operands, targets);
+                    match bounds {
+                        None => dense::run(isa, constants, &operands, outputs, None, scratch),
+                        Some(bounds) => {
+                            dense::run_probabilities(isa, constants, &operands, bounds, outputs, None, scratch);
+                        }
+                    }
+                    self.clear_ignored(run, rows, [&operands.grad, &operands.hess]);
                 }
             }
             view.put(self.grad.as_ref(), operand::GRAD, grad, raw);
             view.put(self.hess.as_ref(), operand::HESS, hess, raw);
+        }
+    }
+
+    /// The operands of a run but for the arrays that have a class axis.
+    fn operands(&self, run: &Run<{ operand::COUNT }>, rows: &mut Rows<R>) -> Operands<R> {
+        let at = run.at;
+        let of_row = |tile: &[R; ROWS]| tile.as_ptr().wrapping_add(at);
+        let own_gamma = self.by_class.as_ref().is_some_and(|by_class| !by_class.gammas.is_empty());
+        let null = [std::ptr::null(); 3];
+        let nowhere = std::ptr::null_mut();
+        Operands {
+            rows: run.len,
+            classes: self.classes,
+            logits: Matrix { data: std::ptr::null(), row: 0, class: 0 },
+            targets: rows.targets.as_ptr().wrapping_add(at),
+            weights: if self.weighs_rows() { rows.weights.each_ref().map(of_row) } else { null },
+            gammas: if own_gamma { rows.gammas.each_ref().map(of_row) } else { null },
+            value: rows.value.as_mut_ptr().wrapping_add(at),
+            factor: if self.sum_factors { rows.factor.as_mut_ptr().wrapping_add(at) } else { nowhere },
+            grad: Matrix { data: nowhere, row: 0, class: 0 },
+            hess: Matrix { data: nowhere, row: 0, class: 0 },
+            streamed: self.streamed,
+        }
+    }
+
+    /// Targets for every class from class indices; 0 for those that are ignored.
+    fn one_hot(
+        &self,
+        run: &Run<{ operand::COUNT }>,
+        rows: &Rows<R>,
+        memory: &mut Vec<R>,
+    ) -> Matrix<*const R> {
+        memory.clear();
+        memory.resize(run.len * self.classes, R::ZERO);
+        for (row, target) in memory.chunks_mut(self.classes.max(1)).zip(&rows.targets[run.at..]) {
+            if let Some(y) = usize::try_from(*target).ok().and_then(|target| row.get_mut(target)) {
+                *y = R::ONE;
+            }
+        }
+        Matrix { data: memory.as_ptr(), row: self.classes as isize, class: 1 }
+    }
+
+    /// Writes +0.0 to the derivatives of ignored rows.
+    ///
+    /// # Safety
+    /// The matrices must be writeable for the rows of the run and all classes, or null.
+    unsafe fn clear_ignored(
+        &self,
+        run: &Run<{ operand::COUNT }>,
+        rows: &Rows<R>,
+        matrices: [&Matrix<*mut R>; 2],
+    ) {
+        if !matches!(self.targets, RowTargets::Indices(_, Some(_))) {
+            return;
+        }
+        let ignored = rows.ignored[run.at..run.at + run.len].iter().enumerate();
+        for (row, _) in ignored.filter(|&(_, &ignored)| ignored) {
+            for matrix in matrices.into_iter().filter(|matrix| !matrix.data.is_null()) {
+                for class in 0..self.classes {
+                    let offset = row as isize * matrix.row + class as isize * matrix.class;
+                    // SAFETY: handed through from the caller.
+                    unsafe { matrix.data.offset(offset).write(R::ZERO) };
+                }
+            }
+        }
+    }
+}
+
+impl<R: RowReal> DenseClasses<R> {
+    /// The operands of a run of rows whose targets are these.
+    fn operands(&self, rows: &Operands<R>, targets: Matrix<*const R>) -> dense::Operands<R> {
+        let list = |list: &Vec<R>| if list.is_empty() { std::ptr::null() } else { list.as_ptr() };
+        dense::Operands {
+            rows: rows.rows,
+            classes: rows.classes,
+            logits: rows.logits,
+            targets,
+            smoothing: self.smoothing,
+            alphas: list(&self.alphas),
+            gammas: self.gammas.each_ref().map(list),
+            weights: rows.weights,
+            upper: self.upper,
+            value: rows.value,
+            factor: rows.factor,
+            grad: rows.grad,
+            hess: rows.hess,
+            streamed: rows.streamed,
         }
     }
 }

@@ -79,7 +79,7 @@ where
         let opposite = row.at_opposite(gamma);
         let far = opposite.p().lt(max.constant(V::Real::Q_UNSCALE));
         Self {
-            first: row.inverse() * V::select(far, opposite.p_scaled(), opposite.p()),
+            first: row.inverse() * V::select(far, opposite.p_scaled().0, opposite.p()),
             second: V::select(far, unscale, one),
             max,
             base: row.log_total() + opposite.value(one),
@@ -229,7 +229,7 @@ where
         let opposite = row.at_opposite(&margin.gamma());
         Self {
             own: margin.p().neg_mul_add(slope, descent),
-            descent: descent + (opposite.p_scaled() * slope) * unscale,
+            descent: descent + (opposite.p_scaled().0 * slope) * unscale,
         }
     }
 }
@@ -248,7 +248,7 @@ where
     let unscale = own.constant(V::Real::P_UNSCALE);
     let opposite = row.at_opposite(&margin.gamma());
     let (p, q) = (margin.p(), opposite.p());
-    let mixed = opposite.p_scaled() * (p * others.slope);
+    let mixed = opposite.p_scaled().0 * (p * others.slope);
     [
         p.mul_add(p * others.bend, mixed).mul_add(unscale, own),
         q.mul_add(q * others.bend, mixed).mul_add(unscale, own),

@@ -14,7 +14,7 @@
 
 mod batch;
 mod chunks;
-mod dense;
+pub mod dense;
 mod margins;
 mod probabilities;
 mod spread;

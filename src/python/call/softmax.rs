@@ -10,9 +10,10 @@ use crate::element::DType;
 use crate::error::Error;
 use crate::exec::elements::{Inputs, Labels};
 use crate::exec::measure::{self, Measure};
-use crate::exec::rows::{self, ByClass, Formula, Job, PerThread, RowArray, RowTargets, tile_rows};
+use crate::exec::rows::{self, ByClass, DenseClasses, Formula, Job, PerThread, RowArray, RowTargets, tile_rows};
 use crate::exec::{JobPlan, Sums, operand};
 use crate::kernel::elementwise::output;
+use crate::kernel::rows::Constants;
 use crate::kernel::tile::{Source, TILE, Target};
 use crate::layout::Plan;
 use crate::loss::focal::Gamma;
@@ -134,19 +135,19 @@ impl<'py> Call<'_, 'py> {
         let outputs = filled.arrays()?;
         let sums = {
             let mut job = self.job::<R>(plan.clone(), &[const { None }; 3], Scaling::NONE);
-            (job.sum, job.sum_factors, job.outputs) = (true, true, output::VALUE);
+            (job.sum, job.sum_factors, job.formula.outputs) = (true, true, output::VALUE);
             run(py, &job)?
         };
         let (numerator, denominator) = (sums.value.value(), sums.factor.value());
         let mut job = self.job::<R>(plan, &outputs, Scaling { denominator, scale: 1.0 });
-        (job.sum, job.sum_factors, job.outputs) = (false, false, job.outputs & !output::VALUE);
+        (job.sum, job.sum_factors, job.formula.outputs) = (false, false, job.formula.outputs & !output::VALUE);
         let value = if denominator == 0.0 {
             zero(py, &job)?
         } else {
             let value = numerator / denominator;
-            if job.outputs != 0 {
+            if job.formula.outputs != 0 {
                 let quotient = [value / denominator, 1.0 / denominator];
-                job.formula.divide_by_factors(quotient.map(R::from_f64));
+                job.formula.constants.quotient = Some(quotient.map(R::from_f64));
                 run(py, &job)?;
             }
             value
@@ -289,7 +290,6 @@ impl<'py> Call<'_, 'py> {
         Job {
             classes,
             formula: self.formula(scaling, alpha),
-            outputs: self.kernel_outputs(),
             logits: row_array(&admitted.logits),
             targets: if admitted.indices {
                 let ignored = loss.common.ignore_index.map(Label::to_f64);
@@ -312,8 +312,41 @@ impl<'py> Call<'_, 'py> {
 
     /// What to do with rows.
     fn formula<R: PerThread>(&self, scaling: Scaling, alpha: f64) -> Formula<R> {
-        let weights = self.weights_of(0, alpha, scaling).map(R::from_weight);
-        Formula::new(self.loss, weights)
+        let common = &self.loss.common;
+        let [value, grad, hess] = self.weights_of(0, alpha, scaling).map(R::from_weight);
+        let constants = Constants::new(common.gamma.of(0));
+        let clip = [common.eps, 1.0 - common.eps].map(R::from_f64);
+        Formula {
+            outputs: self.kernel_outputs(),
+            constants: Constants { modulator: self.loss.modulator, value, grad, hess, ..constants },
+            bounds: (!common.from_logits).then_some(clip),
+            dense: self.is_dense().then(|| self.dense_classes()),
+        }
+    }
+
+    /// What differs by class where every class has a target.
+    fn dense_classes<R: PerThread>(&self) -> DenseClasses<R> {
+        let loss = self.loss;
+        let classes = self.admitted.classes();
+        let smoothing = loss.common.label_smoothing;
+        let alphas = match &loss.alpha {
+            None => Vec::new(),
+            Some(alpha) => (0..classes).map(|class| R::from_weight(alpha.of(class))).collect(),
+        };
+        let mut gammas = [const { Vec::new() }; 3];
+        if let Some(list) = loss.common.gamma.per_class() {
+            for gamma in list {
+                for (list, part) in gammas.iter_mut().zip(Gamma::<R>::new(*gamma).parts()) {
+                    list.push(part);
+                }
+            }
+        }
+        DenseClasses {
+            smoothing: [1.0 - smoothing, smoothing / classes.max(1) as f64].map(R::from_f64),
+            alphas,
+            gammas,
+            upper: self.wanted.hess == Some(Hessian::Upper),
+        }
     }
 
     /// The outputs of the kernel.
