@@ -1,6 +1,6 @@
 //! From the sums of rows to their losses and to what their classes' exponentials are multiplied with.
 
-use super::{Constants, Modulator, ROWS, RowReal, State};
+use super::{Constants, Modulator, ROWS, RowReal, State, Summary};
 use crate::kernel::elementwise::output;
 use crate::loss::focal::{Gamma, Margin, power};
 use crate::loss::softmax::{Bend, Row, Sum};
@@ -96,9 +96,9 @@ where
 {
     #[inline(always)]
     fn new(isa: V::Isa, state: &State<V::Real>, row: usize, gamma: Gamma<V>) -> Self {
-        let get = |of_row: &[V::Real; ROWS]| load::<V>(isa, of_row, row);
-        let sum = Sum { head: get(&state.summary.sum_head), tail: get(&state.summary.sum_tail) };
-        let summary = Row::new(get(&state.target), get(&state.summary.max), sum);
+        let Summary { max, sum_head, sum_tail, .. } = &state.summary;
+        let sum = Sum { head: load(isa, sum_head, row), tail: load(isa, sum_tail, row) };
+        let summary = Row::<V>::new(load(isa, &state.target, row), load(isa, max, row), sum);
         let zero = V::splat(isa, V::Real::ZERO);
         let [value, grad, hess] = &state.weights;
         let [mean, inverse] = &state.quotient;
@@ -109,9 +109,13 @@ where
             summary,
             margin: summary.at_margin::<POWER>(&gamma),
             // The sums make a -0.0 a +0.0.
-            weights: [get(value) + zero, get(grad) + zero, get(hess) + zero],
-            counted: get(&state.counted),
-            quotient: [get(mean), get(inverse)],
+            weights: [
+                load::<V>(isa, value, row) + zero,
+                load::<V>(isa, grad, row) + zero,
+                load::<V>(isa, hess, row) + zero,
+            ],
+            counted: load(isa, &state.counted, row),
+            quotient: [load(isa, mean, row), load(isa, inverse, row)],
         }
     }
 
@@ -119,9 +123,6 @@ where
     #[inline(always)]
     fn by_softmax(&self, quotient: bool, wanted: Wanted, state: &mut State<V::Real>) {
         let Self { margin, weights: [value, grad, hess], quotient: [mean, inverse], .. } = *self;
-        let descent = |weight: V| {
-            if quotient { margin.quotient_descent(weight, mean) } else { margin.descent(weight) }
-        };
         if wanted.factor {
             self.put(margin.factor(self.counted), &mut state.factor);
         }
@@ -129,11 +130,11 @@ where
             self.put(margin.value_or_zero(value), &mut state.value);
         }
         if wanted.outputs & output::GRAD != 0 {
-            let descent = descent(grad);
+            let descent = self.descent(quotient, grad);
             self.put_grad(descent, descent, state);
         }
         if wanted.outputs & (output::CURVATURE | output::GAUSS_NEWTON) != 0 {
-            let descent = descent(hess);
+            let descent = self.descent(quotient, hess);
             let own = if wanted.outputs & output::GAUSS_NEWTON != 0 {
                 margin.gauss_newton(hess)
             } else if quotient {
@@ -142,6 +143,16 @@ where
                 margin.curvature(hess)
             };
             self.put_hess(own, own, descent, state);
+        }
+    }
+
+    /// -weight f', or what it is in a quotient.
+    #[inline(always)]
+    fn descent(&self, quotient: bool, weight: V) -> V {
+        if quotient {
+            self.margin.quotient_descent(weight, self.quotient[0])
+        } else {
+            self.margin.descent(weight)
         }
     }
 
@@ -179,8 +190,9 @@ where
     /// What the Hessian is made of: that of the target, and the two derivatives that the others share.
     #[inline(always)]
     fn put_hess(&self, own: V, curvature: V, descent: V, state: &mut State<V::Real>) {
-        let get = |of_row: &[V::Real; ROWS]| load::<V>(self.isa, of_row, self.row);
-        let smaller = Sum { head: get(&state.summary.rest_head), tail: get(&state.summary.rest_tail) };
+        let Summary { rest_head, rest_tail, .. } = &state.summary;
+        let (head, tail) = (load(self.isa, rest_head, self.row), load(self.isa, rest_tail, self.row));
+        let smaller = Sum { head, tail };
         let bend = Bend::new(&self.summary, self.summary.rest(smaller), curvature, descent);
         self.put(own, &mut state.hess);
         self.put(bend.total, &mut state.total);

@@ -31,10 +31,7 @@ impl<R: RowReal, const N: usize> Kernel for Sums<'_, R, N> {
                 }
             }
         } else {
-            match tile.form {
-                Form::Columns => largest_in_columns(isa, &tile, &mut summary.max),
-                Form::Lines => largest_in_lines(isa, &tile, &mut summary.max),
-            }
+            Largest { tile, max: &mut summary.max }.run(isa);
             for r in 0..tile.rows {
                 summary.infinite[r] = summary.max[r] == R::INFINITY;
                 if summary.infinite[r] {
@@ -46,6 +43,26 @@ impl<R: RowReal, const N: usize> Kernel for Sums<'_, R, N> {
         let mut sums = [[sum_head, sum_tail], [rest_head, rest_tail]];
         // SAFETY: the tile is padded as its form wants it.
         unsafe { total::<R, I, _, N>(isa, &tile, &Exponentials { tile, max }, &mut sums) };
+    }
+}
+
+/// Finds the largest logit of every row. Where it is a NaN it may be lost here: sums find it.
+pub struct Largest<'a, R> {
+    /// The logits.
+    pub tile: Tile<R>,
+    /// Where the largest ones go; the lowest finite number if they are lower.
+    pub max: &'a mut [R; ROWS],
+}
+
+impl<R: RowReal> Kernel for Largest<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        match self.tile.form {
+            Form::Columns => largest_in_columns(isa, &self.tile, self.max),
+            Form::Lines => largest_in_lines(isa, &self.tile, self.max),
+        }
     }
 }
 
@@ -68,7 +85,7 @@ fn tame<R: RowReal>(tile: &Tile<R>, row: usize) -> R {
     if infinities == 1 { R::HIGHEST } else { R::NAN }
 }
 
-/// The largest logit of every row. Where it is a NaN it may be lost here: sums find it.
+/// As [`Largest`].
 #[inline(always)]
 fn largest_in_columns<R: RowReal, I: Isa>(isa: I, tile: &Tile<R>, max: &mut [R; ROWS]) {
     let mut row = 0;
@@ -84,7 +101,7 @@ fn largest_in_columns<R: RowReal, I: Isa>(isa: I, tile: &Tile<R>, max: &mut [R; 
     }
 }
 
-/// As [`largest_in_columns`].
+/// As [`Largest`].
 #[inline(always)]
 fn largest_in_lines<R: RowReal, I: Isa>(isa: I, tile: &Tile<R>, max: &mut [R; ROWS]) {
     for (row, max) in max.iter_mut().enumerate().take(tile.rows) {

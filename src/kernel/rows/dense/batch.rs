@@ -8,7 +8,7 @@ use super::terms::{Collect, Tiles, join, smooth};
 use super::{Needs, Operands, State};
 use crate::kernel::elementwise::output;
 use crate::kernel::rows::chunks::Join;
-use crate::kernel::rows::sums::Sums;
+use crate::kernel::rows::sums::{Largest, Sums};
 use crate::kernel::rows::tile::{Form, Tile, emit, fetch, put_targets, take_targets};
 use crate::kernel::rows::{self, Constants, Plan, RowReal, Scratch};
 use crate::loss::focal::power;
@@ -192,20 +192,37 @@ impl<R: RowReal> Batch<'_, R> {
         unsafe { fetch(isa, &operands.logits, row, class, &tiles.logits, R::NEG_INFINITY) };
     }
 
-    /// Looks for each row's largest logit in the tile. What it makes of NaN does not matter.
+    /// Looks for each row's largest logit in the tile, the first of several. What it makes of NaN does not
+    /// matter.
     fn find_largest(&mut self, class: usize) {
-        let (tile, State { largest, logit, .. }) = (self.tiles.logits, &mut *self.dense);
-        let mut see = |r: usize, k: usize| {
-            // SAFETY: inside the tile.
-            let z = unsafe { *tile.at(r, k) };
-            if z > logit[r] {
-                logit[r] = z;
-                largest[r] = (class + k) as i64;
-            }
-        };
+        let (tile, State { largest, logit, place, .. }) = (self.tiles.logits, &mut *self.dense);
+        let max = &mut self.state.summary.max;
+        self.isa.vectorize(Largest { tile, max });
         match tile.form {
-            Form::Columns => (0..tile.classes).for_each(|k| (0..tile.rows).for_each(|r| see(r, k))),
-            Form::Lines => (0..tile.rows).for_each(|r| (0..tile.classes).for_each(|k| see(r, k))),
+            Form::Columns => {
+                place[..tile.rows].fill(-1);
+                for k in (0..tile.classes).rev() {
+                    for r in 0..tile.rows {
+                        // SAFETY: inside the tile.
+                        let z = unsafe { *tile.at(r, k) };
+                        place[r] = if z == max[r] { k as i32 } else { place[r] };
+                    }
+                }
+            }
+            Form::Lines => {
+                for r in 0..tile.rows {
+                    // SAFETY: inside the tile.
+                    let first = (0..tile.classes).find(|&k| unsafe { *tile.at(r, k) } == max[r]);
+                    place[r] = first.map_or(-1, |k| k as i32);
+                }
+            }
+        }
+        for r in 0..tile.rows {
+            // Minus infinities are not found.
+            if place[r] >= 0 && max[r] > logit[r] {
+                logit[r] = max[r];
+                largest[r] = (class + place[r] as usize) as i64;
+            }
         }
     }
 

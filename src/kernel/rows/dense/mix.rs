@@ -37,15 +37,16 @@ impl<R: RowReal> Kernel for Describe<'_, R> {
             // Any gamma will do for a cross entropy.
             let gamma = Gamma::new(0.0).splat(isa);
             let max = lanes(isa, &dense.summary.max, at);
-            let Shares { first, second, max, base, weight, mean } =
-                Shares::new(&row, max, weight, mean, &gamma);
-            for (lanes, of_row) in [first, second, max, base, weight, mean].into_iter().zip(&mut dense.shares)
-            {
-                put(lanes, of_row, at);
-            }
-            for (lanes, of_row) in outer.into_iter().zip(&mut dense.outer) {
-                put(lanes, of_row, at);
-            }
+            let shares = Shares::new(&row, max, weight, mean, &gamma);
+            let [first, second, max, base, weight, mean] = &mut dense.shares;
+            put(shares.first, first, at);
+            put(shares.second, second, at);
+            put(shares.max, max, at);
+            put(shares.base, base, at);
+            put(shares.weight, weight, at);
+            put(shares.mean, mean, at);
+            put(outer[0], &mut dense.outer[0], at);
+            put(outer[1], &mut dense.outer[1], at);
             at += <R::Lanes<I>>::LANES;
         }
     }
@@ -63,6 +64,12 @@ where
 {
     let sum = Sum { head: lanes(isa, &summary.sum_head, row), tail: lanes(isa, &summary.sum_tail, row) };
     Row::new(lanes(isa, &state.target, row), lanes(isa, &summary.max, row), sum)
+}
+
+/// The sums of a group of rows, rounded.
+#[inline(always)]
+pub fn sum_of<V: Vector>(isa: V::Isa, [heads, tails]: &[[V::Real; ROWS]; 2], row: usize) -> V {
+    Sum { head: lanes(isa, heads, row), tail: lanes(isa, tails, row) }.rounded()
 }
 
 /// Puts a group of lanes into a list.
@@ -142,7 +149,11 @@ where
     ) -> Self {
         let summary = describe::<V>(isa, state, &dense.summary, row);
         let zero = V::splat(isa, V::Real::ZERO);
-        let [value, grad, hess] = state.weights.each_ref().map(|of_row| lanes::<V>(isa, of_row, row) + zero);
+        let [value, grad, hess] = &state.weights;
+        let (value, grad) = (lanes::<V>(isa, value, row) + zero, lanes::<V>(isa, grad, row) + zero);
+        let hess = if needs.quotient { grad } else { lanes::<V>(isa, hess, row) + zero };
+        let [mean, inverse] = &state.quotient;
+        let [a, b, c, d, e] = &dense.totals;
         Self {
             isa,
             row,
@@ -152,11 +163,15 @@ where
             target: lanes(isa, &dense.target, row),
             alpha: lanes(isa, &dense.alpha, row),
             one_plus_gamma: gamma.number() + V::splat(isa, V::Real::ONE),
-            weights: [value, grad, if needs.quotient { grad } else { hess }],
-            quotient: state.quotient.each_ref().map(|of_row| lanes(isa, of_row, row)),
-            sums: dense.totals.each_ref().map(|[heads, tails]| {
-                Sum { head: lanes(isa, heads, row), tail: lanes(isa, tails, row) }.rounded()
-            }),
+            weights: [value, grad, hess],
+            quotient: [lanes(isa, mean, row), lanes(isa, inverse, row)],
+            sums: [
+                sum_of(isa, a, row),
+                sum_of(isa, b, row),
+                sum_of(isa, c, row),
+                sum_of(isa, d, row),
+                sum_of(isa, e, row),
+            ],
         }
     }
 
@@ -254,8 +269,9 @@ where
         state: &mut rows::State<V::Real>,
         dense: &State<V::Real>,
     ) {
-        let get = |of_row: &[V::Real; ROWS]| lanes::<V>(self.isa, of_row, self.row);
-        let smaller = Sum { head: get(&dense.summary.rest_head), tail: get(&dense.summary.rest_tail) };
+        let Summary { rest_head, rest_tail, .. } = &dense.summary;
+        let (head, tail) = (lanes(self.isa, rest_head, self.row), lanes(self.isa, rest_tail, self.row));
+        let smaller = Sum { head, tail };
         let bend = Bend::new(&self.summary, self.summary.rest(smaller), curvature, descent);
         put(own, &mut state.hess, self.row);
         put(bend.total, &mut state.total, self.row);

@@ -76,6 +76,8 @@ pub(super) struct State<R> {
     /// The largest class and its logit.
     largest: [i64; ROWS],
     logit: [R; ROWS],
+    /// Where in a chunk its largest logit is, or -1.
+    place: [i32; ROWS],
     /// Its target and its weight.
     target: [R; ROWS],
     alpha: [R; ROWS],
@@ -101,6 +103,7 @@ impl<R: Real> State<R> {
         Box::new(Self {
             largest: [0; ROWS],
             logit: zeros,
+            place: [0; ROWS],
             target: zeros,
             alpha: zeros,
             summary: Summary::new(),

@@ -3,7 +3,8 @@
 
 use std::ptr::copy_nonoverlapping;
 
-use super::terms::{join, lanes, smooth};
+use super::mix::{put, sum_of};
+use super::terms::{join, lanes, pick, smooth};
 use super::{Operands, State, sum};
 use crate::kernel::elementwise::output;
 use crate::kernel::rows::tile::{Form, Tile, emit, fetch};
@@ -182,27 +183,29 @@ where
 
     #[inline(always)]
     fn rows(&self, isa: V::Isa, row: usize) -> Self::Row {
-        ([lanes(isa, &self.weights[1], row), lanes(isa, &self.weights[2], row)], false)
+        ([pick(isa, &self.weights[1], row, false), pick(isa, &self.weights[2], row, false)], false)
     }
 
     #[inline(always)]
     fn row(&self, isa: V::Isa, row: usize) -> Self::Row {
-        ([V::splat(isa, self.weights[1][row]), V::splat(isa, self.weights[2][row])], true)
+        ([pick(isa, &self.weights[1], row, true), pick(isa, &self.weights[2], row, true)], true)
     }
 
     #[inline(always)]
     unsafe fn add(&self, of_row: &Self::Row, row: usize, class: usize, sums: &mut [Sum<V>; 2]) {
         let ([grad, hess], across) = *of_row;
         let isa = grad.isa();
-        let [alpha, hi, lo] = self.classes.each_ref().map(|of_class| {
-            if across { lanes(isa, of_class, class) } else { V::splat(isa, of_class[class]) }
-        });
-        let [probabilities, targets, bend] = self.tiles.each_ref().map(|tile| tile.at(row, class));
-        let bounds = self.bounds.map(|bound| V::splat(isa, bound));
-        let [mean, inverse] = self.quotient.map(|number| V::splat(isa, number));
+        let [alpha, hi, lo] = self.classes;
+        let alpha = pick(isa, alpha, class, !across);
+        let gamma = Gamma::from_parts(pick(isa, hi, class, !across), pick(isa, lo, class, !across));
+        let [probabilities, targets, bend] = &self.tiles;
+        let (probabilities, targets, bend) =
+            (probabilities.at(row, class), targets.at(row, class), bend.at(row, class));
+        let bounds = [V::splat(isa, self.bounds[0]), V::splat(isa, self.bounds[1])];
+        let (mean, inverse) = (V::splat(isa, self.quotient[0]), V::splat(isa, self.quotient[1]));
         // SAFETY: the group is within the tiles, says the caller.
         unsafe {
-            let chance = Chance::new(V::load(isa, probabilities), bounds, &Gamma::from_parts(hi, lo));
+            let chance = Chance::new(V::load(isa, probabilities), bounds, &gamma);
             let target = V::load(isa, targets);
             sums[0] = sums[0].add_any(chance.value(target * alpha));
             sums[1] = sums[1].add_any(chance.factor(target));
@@ -232,14 +235,12 @@ impl<R: RowReal> Kernel for Finish<'_, R> {
         let Self { rows, state, dense } = self;
         let mut row = 0;
         while row < rows {
-            let get = |of_row: &[R; ROWS]| lanes::<R::RowLanes<I>>(isa, of_row, row);
-            let [value, factor] = [sum::VALUE, sum::FACTOR].map(|which| {
-                let [heads, tails] = &dense.totals[which];
-                Sum { head: get(heads), tail: get(tails) }.rounded()
-            });
-            let weight = get(&state.weights[0]) + <R::RowLanes<I>>::splat(isa, R::ZERO);
-            super::mix::put(times(weight, value), &mut state.value, row);
-            super::mix::put(factor, &mut state.factor, row);
+            let value = sum_of::<R::RowLanes<I>>(isa, &dense.totals[sum::VALUE], row);
+            let factor = sum_of::<R::RowLanes<I>>(isa, &dense.totals[sum::FACTOR], row);
+            let zero = <R::RowLanes<I>>::splat(isa, R::ZERO);
+            let weight = lanes::<R::RowLanes<I>>(isa, &state.weights[0], row) + zero;
+            put(times(weight, value), &mut state.value, row);
+            put(factor, &mut state.factor, row);
             row += <R::RowLanes<I>>::LANES;
         }
     }

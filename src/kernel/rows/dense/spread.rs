@@ -1,11 +1,11 @@
 //! From the exponentials and the terms of the classes to their gradients and Hessians.
 
-use super::terms::{Tiles, lanes, shares};
+use super::terms::{Tiles, pick, shares};
 use super::{Needs, State};
 use crate::kernel::elementwise::output;
 use crate::kernel::rows::spread::Factors;
 use crate::kernel::rows::tile::Form;
-use crate::kernel::rows::{self, ROWS, RowReal};
+use crate::kernel::rows::{self, RowReal};
 use crate::loss::focal::Scales;
 use crate::loss::softmax::Factor;
 use crate::loss::softmax_dense::Shares;
@@ -34,7 +34,7 @@ impl<R: RowReal> Kernel for Spread<'_, R> {
                 while row < tile.rows {
                     // SAFETY: there are ROWS of each, whole groups of lanes.
                     let factors = unsafe { Factors::<R::RowLanes<I>>::load(isa, state, row) };
-                    let rows = Rows::new(factors, dense, |of_row| lanes(isa, of_row, row));
+                    let rows = Rows::new(isa, factors, dense, row, false);
                     for k in 0..tile.classes {
                         // SAFETY: a column is padded to whole groups of lanes.
                         unsafe { rows.apply(&tiles, needs, row, k) };
@@ -45,7 +45,7 @@ impl<R: RowReal> Kernel for Spread<'_, R> {
             Form::Lines => {
                 for row in 0..tile.rows {
                     let factors = Factors::<R::RowLanes<I>>::splat(isa, state, row);
-                    let rows = Rows::new(factors, dense, |of_row| <R::RowLanes<I>>::splat(isa, of_row[row]));
+                    let rows = Rows::new(isa, factors, dense, row, true);
                     let mut k = 0;
                     while k < tile.classes {
                         // SAFETY: a line is padded to whole groups of lanes.
@@ -73,13 +73,17 @@ where
     V::Real: RowReal,
 {
     #[inline(always)]
-    fn new(factors: Factors<V>, dense: &State<V::Real>, get: impl Fn(&[V::Real; ROWS]) -> V) -> Self {
-        let inverse = get(&dense.quotient);
+    fn new(isa: V::Isa, factors: Factors<V>, dense: &State<V::Real>, row: usize, same: bool) -> Self {
+        let State { shares: of_rows, outer: [grad, hess], factor_first, factor_second, quotient, .. } = dense;
+        let inverse: V = pick(isa, quotient, row, same);
         Self {
             factors,
-            shares: shares(&dense.shares, &get),
-            outer: [get(&dense.outer[0]), get(&dense.outer[1])],
-            factor: Factor { first: get(&dense.factor_first), second: get(&dense.factor_second) },
+            shares: shares(isa, of_rows, row, same),
+            outer: [pick(isa, grad, row, same), pick(isa, hess, row, same)],
+            factor: Factor {
+                first: pick(isa, factor_first, row, same),
+                second: pick(isa, factor_second, row, same),
+            },
             twice: inverse + inverse,
         }
     }

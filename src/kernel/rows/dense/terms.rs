@@ -63,12 +63,12 @@ where
 
     #[inline(always)]
     fn rows(&self, isa: V::Isa, row: usize) -> Self::Row {
-        (shares(self.shares, |of_row| lanes(isa, of_row, row)), false)
+        (shares(isa, self.shares, row, false), false)
     }
 
     #[inline(always)]
     fn row(&self, isa: V::Isa, row: usize) -> Self::Row {
-        (shares(self.shares, |of_row| V::splat(isa, of_row[row])), true)
+        (shares(isa, self.shares, row, true), true)
     }
 
     #[inline(always)]
@@ -76,9 +76,10 @@ where
         let Self { tiles, needs, .. } = self;
         let (shares, across) = of_row;
         let isa = shares.max.isa();
-        let [alpha, gamma, gamma_lo] = self.classes.each_ref().map(|of_class| {
-            if *across { lanes(isa, of_class, class) } else { V::splat(isa, of_class[class]) }
-        });
+        let [alpha, gamma, gamma_lo] = self.classes;
+        let alpha = pick(isa, alpha, class, !across);
+        let gamma = pick(isa, gamma, class, !across);
+        let gamma_lo = pick(isa, gamma_lo, class, !across);
         // SAFETY: the group is within the tiles, says the caller.
         unsafe {
             let exp = V::load(isa, tiles.exp.at(row, class));
@@ -113,18 +114,24 @@ where
     }
 }
 
-/// Puts the numbers of a row, or of a group of rows, together.
+/// The numbers of a group of rows, or of the `same` row in all lanes.
 #[inline(always)]
-pub fn shares<V: Vector>(of_rows: &[[V::Real; ROWS]; 6], get: impl Fn(&[V::Real; ROWS]) -> V) -> Shares<V> {
+pub fn shares<V: Vector>(isa: V::Isa, of_rows: &[[V::Real; ROWS]; 6], row: usize, same: bool) -> Shares<V> {
     let [first, second, max, base, weight, mean] = of_rows;
     Shares {
-        first: get(first),
-        second: get(second),
-        max: get(max),
-        base: get(base),
-        weight: get(weight),
-        mean: get(mean),
+        first: pick(isa, first, row, same),
+        second: pick(isa, second, row, same),
+        max: pick(isa, max, row, same),
+        base: pick(isa, base, row, same),
+        weight: pick(isa, weight, row, same),
+        mean: pick(isa, mean, row, same),
     }
+}
+
+/// A group of lanes out of a list, or the `same` number in all lanes.
+#[inline(always)]
+pub fn pick<V: Vector>(isa: V::Isa, list: &[V::Real], at: usize, same: bool) -> V {
+    if same { V::splat(isa, list[at]) } else { lanes(isa, list, at) }
 }
 
 /// A group of lanes out of a list.
