@@ -315,11 +315,11 @@ impl<'py> Call<'_, 'py> {
         let common = &self.loss.common;
         let [value, grad, hess] = self.weights_of(0, alpha, scaling).map(R::from_weight);
         let constants = Constants::new(common.gamma.of(0));
-        let clip = [common.eps, 1.0 - common.eps].map(R::from_f64);
+        let clip = if common.eps > 0.0 { [common.eps, 1.0 - common.eps] } else { [f64::NEG_INFINITY, f64::INFINITY] };
         Formula {
             outputs: self.kernel_outputs(),
             constants: Constants { modulator: self.loss.modulator, value, grad, hess, ..constants },
-            bounds: (!common.from_logits).then_some(clip),
+            bounds: (!common.from_logits).then_some(clip.map(R::from_f64)),
             dense: self.is_dense().then(|| self.dense_classes()),
         }
     }
