@@ -133,6 +133,7 @@ neon-python: $(VENV)/.tools ## Python tests for 64-bit Arm under emulation (Debi
 .PHONY: truth
 truth: $(VENV)/.tools ## compute the values that the oracles are measured against
 	$(BIN)/python tools/truth.py > tests/oracle/truth.txt
+	$(BIN)/python tools/soft_truth.py > tests/truth/soft.txt
 
 ##### Polynomials
 

@@ -6,10 +6,12 @@
 //! call take alike costs little beside two logarithms, and so there are three kernels in all.
 
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 
+use crate::kernel::rows::RowReal;
 use crate::kernel::soft_group::Group;
 use crate::kernel::tile::TILE;
-use crate::loss::focal::{Gamma, Scales};
+use crate::loss::focal::Gamma;
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};
 
@@ -100,7 +102,7 @@ pub struct SoftOperands<R> {
 pub type SoftKernel<R> = unsafe fn(AnyIsa, &SoftConstants<R>, &SoftOperands<R>);
 
 /// The kernel for a meaning, of logits or of probabilities.
-pub fn kernel<R: Real + Scales>(meaning: Meaning, probabilities: bool) -> SoftKernel<R> {
+pub fn kernel<R: RowReal>(meaning: Meaning, probabilities: bool) -> SoftKernel<R> {
     match (probabilities, meaning) {
         (true, _) => run::<R, PROBABILITIES>,
         (false, Meaning::Expected) => run::<R, EXPECTED>,
@@ -117,7 +119,7 @@ const PROBABILITIES: u8 = 2;
 
 /// # Safety
 /// As [`SoftKernel`].
-unsafe fn run<R: Real + Scales, const KIND: u8>(
+unsafe fn run<R: RowReal, const KIND: u8>(
     isa: AnyIsa,
     constants: &SoftConstants<R>,
     operands: &SoftOperands<R>,
@@ -131,6 +133,9 @@ struct Loop<R, const KIND: u8> {
     operands: SoftOperands<R>,
 }
 
+/// Fewer lanes than [`Real::Lanes`] at a time: the intermediate values are many.
+type Short<R, I> = <R as RowReal>::RowLanes<I>;
+
 /// No group of lanes is larger.
 const MAX_LANES: usize = 64;
 const INPUTS: usize = 10;
@@ -140,21 +145,25 @@ const OUTPUTS: usize = 4;
 #[repr(align(64))]
 struct Padded<R>([[R; MAX_LANES]; INPUTS + OUTPUTS]);
 
-impl<R: Real + Scales, const KIND: u8> Kernel for Loop<R, KIND> {
+impl<R: RowReal, const KIND: u8> Kernel for Loop<R, KIND> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let lanes = <R::Lanes<I>>::LANES;
+        let lanes = <Short<R, I>>::LANES;
         let len = self.operands.len;
         debug_assert!(lanes <= MAX_LANES && len <= TILE);
-        let mut memory = Padded([[R::ZERO; MAX_LANES]; INPUTS + OUTPUTS]);
+        let mut memory = MaybeUninit::<Padded<R>>::uninit();
         let mut at = 0;
         while at < len {
             let here = self.operands.from(at);
-            let inside = here.padded(&mut memory);
             // The same code on a padded copy: the tail gets the bits that it would get anywhere.
             let tail = at + lanes > len;
+            let inside = if tail {
+                here.padded(memory.write(Padded([[R::ZERO; MAX_LANES]; INPUTS + OUTPUTS])))
+            } else {
+                here
+            };
             // SAFETY: the caller of the kernel vouches for `len` elements. Unless a group ends within them,
             // fewer than `lanes <= MAX_LANES` are copied in and out; padded operands are as long as the
             // largest group.
@@ -165,9 +174,9 @@ impl<R: Real + Scales, const KIND: u8> Kernel for Loop<R, KIND> {
                     }
                 }
                 // Not known to be the same every time: a loop for each set of operands would be too much.
-                let operands = black_box(if tail { inside } else { here });
+                let operands = black_box(inside);
                 let constants = black_box(&self.constants);
-                Group::<R::Lanes<I>>::new(isa, constants).work::<KIND>(&operands);
+                Group::<Short<R, I>>::new(isa, constants).work::<KIND>(&operands);
                 if tail {
                     for (to, from) in here.outputs().into_iter().zip(inside.outputs()) {
                         copy(from.cast_const(), to, len - at);

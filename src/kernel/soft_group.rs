@@ -36,6 +36,14 @@ struct Side<V: Vector> {
     clipped: Option<V::Mask>,
 }
 
+impl<V: Vector> Side<V> {
+    /// The weight of an output under the labels.
+    #[inline(always)]
+    fn weight(&self, lanes: &Lanes<V>, of: usize) -> V {
+        self.labels.weight(self.likely, lanes.weights[of])
+    }
+}
+
 /// A margin with any gamma.
 type AnyMargin<V> = Margin<V, { power::GENERAL }>;
 
@@ -49,6 +57,8 @@ where
 {
     #[inline(always)]
     pub fn new(isa: V::Isa, constants: &'a SoftConstants<V::Real>) -> Self {
+        // No `map`: only what is inlined for certain has the instructions of the set.
+        #[expect(clippy::manual_map)]
         let quotient = match constants.quotient {
             Some(both) => Some(splat(isa, both)),
             None => None,
@@ -175,18 +185,17 @@ where
         side: &Side<V>,
         operands: &SoftOperands<V::Real>,
     ) {
-        let weight = |of: usize| side.labels.weight(side.likely, lanes.weights[of]);
         // SAFETY: handed through from the caller.
         unsafe {
             if !operands.value.is_null() {
-                loss.value(weight(VALUE)).store(operands.value);
+                loss.value(side.weight(lanes, VALUE)).store(operands.value);
             }
             if !operands.grad.is_null() {
-                let slope = self.divided_gradient(loss, weight(GRAD));
+                let slope = self.divided_gradient(loss, side.weight(lanes, GRAD));
                 self.slope(side, slope).store(operands.grad);
             }
             if !operands.hess.is_null() {
-                let weight = weight(HESS);
+                let weight = side.weight(lanes, HESS);
                 let mut hessian = loss.curvature(weight);
                 if let Some([value, inverse]) = self.quotient {
                     let slope = self.divided_gradient(loss, weight);

@@ -16,10 +16,10 @@ fn logits_without_bound_have_limits() {
                 let y = [1.0, 0.0, 0.0, 1.0, 0.25, 0.25, 0.5, f32::NAN, 1.0];
                 let out = call.run(isa, &x, &y);
                 let name = format!("{} {call:?} {out:?}", isa.name());
-                for k in 0..3 {
-                    assert!(out[k][6].is_nan() && out[k][7].is_nan(), "{name}");
-                    assert!(out[k][..6].iter().all(|x| !x.is_nan()) && out[k][8] == 0.0, "{name}");
-                    assert!(out[k][0] == 0.0 && out[k][1] == 0.0, "{name}");
+                for row in &out[..3] {
+                    assert!(row[6].is_nan() && row[7].is_nan(), "{name}");
+                    assert!(row[..6].iter().all(|x| !x.is_nan()) && row[8] == 0.0, "{name}");
+                    assert!(row[0] == 0.0 && row[1] == 0.0, "{name}");
                 }
                 assert_eq!(out[0][2..6], [inf; 4], "{name}");
                 assert_eq!(out[1][2..4], [1.0, -1.0], "{name}");

@@ -1,0 +1,93 @@
+//! Time of the kernels for soft labels in cache, beside that of the kernel for hard ones.
+//!
+//! `cargo bench --no-default-features --bench soft -- avx512/f32` picks some.
+
+use std::ptr::null_mut;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use focalgrad::kernel::compiled::Compiled;
+use focalgrad::kernel::elementwise::{Constants, Operands, Weights, output};
+use focalgrad::kernel::soft::{Meaning, SoftConstants, SoftOperands};
+use focalgrad::kernel::tile::TILE;
+use focalgrad::loss::focal::Gamma;
+use focalgrad::simd::AnyIsa;
+
+const MEANINGS: [(&str, Meaning); 3] =
+    [("mixture", Meaning::Mixture), ("expected", Meaning::Expected), ("quality", Meaning::Quality)];
+
+const OUTPUTS: [(&str, u8); 3] = [
+    ("value", output::VALUE),
+    ("value+grad", output::VALUE | output::GRAD),
+    ("grad+hess", output::GRAD | output::CURVATURE),
+];
+
+fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
+    let spread = |i: usize| (i as f64 * 0.618_034).fract();
+    let logits: Vec<R> = (0..TILE).map(|i| R::from_f64(spread(i) * 16.0 - 8.0)).collect();
+    let targets: Vec<R> = (0..TILE).map(|i| R::from_f64(spread(i * 7 + 1))).collect();
+    let hard: Vec<R> = (0..TILE).map(|i| R::from_f64(f64::from(u8::from(i % 10 == 0)))).collect();
+    let weights = [vec![R::ONE; TILE], vec![R::ONE; TILE]];
+    let weights = [weights.each_ref().map(|row| row.as_ptr()); 3];
+    let mut results = [vec![R::ZERO; TILE], vec![R::ZERO; TILE], vec![R::ZERO; TILE]];
+    let rows = results.each_mut().map(|row| row.as_mut_ptr());
+    let gamma = 1.7;
+    for isa in AnyIsa::available() {
+        let mut group = criterion.benchmark_group(format!("{}/{name}", isa.name()));
+        group.throughput(Throughput::Elements(TILE as u64));
+        for (label, outputs) in OUTPUTS {
+            let pick = |flag: u8, row: *mut R| if outputs & flag == 0 { null_mut() } else { row };
+            let (value, grad) = (pick(output::VALUE, rows[0]), pick(output::GRAD, rows[1]));
+            let hess = pick(output::CURVATURE, rows[2]);
+            let (len, gammas) = (TILE, [std::ptr::null(); 2]);
+            let (logits, targets) = (logits.as_ptr(), targets.as_ptr());
+            let one = Weights::new([1.0; 2]);
+            let constants = Constants { gamma: Gamma::new(gamma), value: one, grad: one, hess: one };
+            let positives = weights.map(|[_, positive]| positive);
+            let operands = Operands {
+                len,
+                logits,
+                targets: hard.as_ptr(),
+                weights: positives,
+                gammas,
+                value,
+                grad,
+                hess,
+            };
+            let kernel = R::kernel(gamma, outputs, true);
+            group.bench_function(format!("hard/{label}"), |bencher| {
+                // SAFETY: every operand holds a tile.
+                bencher.iter(|| unsafe { kernel(isa, &constants, &operands) });
+            });
+            for (meaning_name, meaning) in MEANINGS {
+                for (probabilities, input) in [(false, ""), (true, " of probabilities")] {
+                    let kernel = R::soft_kernel(meaning, probabilities);
+                    let constants = SoftConstants::new(gamma, meaning);
+                    let operands = SoftOperands {
+                        len,
+                        logits: if probabilities { targets } else { logits },
+                        targets,
+                        weights,
+                        gammas,
+                        value,
+                        grad,
+                        hess,
+                        factor: null_mut(),
+                    };
+                    group.bench_function(format!("{meaning_name}{input}/{label}"), |bencher| {
+                        // SAFETY: every operand holds a tile, or is null where it may be.
+                        bencher.iter(|| unsafe { kernel(isa, &constants, &operands) });
+                    });
+                }
+            }
+        }
+        group.finish();
+    }
+}
+
+fn kernels(criterion: &mut Criterion) {
+    kernels_of::<f32>(criterion, "f32");
+    kernels_of::<f64>(criterion, "f64");
+}
+
+criterion_group!(benches, kernels);
+criterion_main!(benches);
