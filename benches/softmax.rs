@@ -6,7 +6,7 @@ use std::ptr::{null, null_mut};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::elementwise::output;
-use focalgrad::kernel::rows::{Constants, DenseOperands, Matrix, Operands, RowReal, Scratch, run, run_dense};
+use focalgrad::kernel::rows::{Constants, DenseOperands, Matrix, Operands, RowReal, Scratch};
 use focalgrad::simd::AnyIsa;
 
 const CLASSES: [usize; 8] = [2, 3, 10, 21, 80, 100, 1000, 32_000];
@@ -60,7 +60,7 @@ fn rows_of<R: RowReal>(criterion: &mut Criterion, name: &str) {
                         group.bench_function(format!("C {classes} {order}/{label}"), |bencher| {
                             // SAFETY: all arrays hold rows times classes elements.
                             bencher.iter(|| unsafe {
-                                run(isa, &constants, &operands, outputs, None, &mut scratch);
+                                R::run(isa, &constants, &operands, outputs, None, &mut scratch);
                             });
                         });
                     }
@@ -110,7 +110,7 @@ fn dense_of<R: RowReal>(criterion: &mut Criterion, name: &str) {
                 group.bench_function(format!("C {classes} gamma {gamma}/{label}"), |bencher| {
                     // SAFETY: all arrays hold rows times classes elements.
                     bencher.iter(|| unsafe {
-                        run_dense(isa, &constants, &operands, outputs, None, &mut scratch);
+                        R::run_dense(isa, &constants, &operands, outputs, None, &mut scratch);
                     });
                 });
             }

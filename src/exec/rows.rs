@@ -11,7 +11,7 @@ use crate::element::{DType, Narrow, Widen};
 use crate::kernel::grid::{self, Grid};
 use crate::kernel::prepare::{clear, mark};
 use crate::kernel::reduce::TileSum;
-use crate::kernel::rows::{self, Constants, Matrix, Operands, RowReal, Scratch, dense};
+use crate::kernel::rows::{Constants, DenseOperands, Matrix, Operands, RowReal, Scratch};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
 use crate::layout::{Run, Tile};
 use crate::loss::focal::Gamma;
@@ -318,9 +318,9 @@ impl<R: RowReal> Job<R> {
                 ..self.operands(run, rows)
             };
             match (dense, bounds) {
-                (None, None) => rows::run(isa, constants, &operands, outputs, None, scratch),
+                (None, None) => R::run(isa, constants, &operands, outputs, None, scratch),
                 (None, Some(bounds)) => {
-                    rows::run_probabilities(isa, constants, &operands, bounds, outputs, scratch);
+                    R::run_probabilities(isa, constants, &operands, bounds, outputs, scratch);
                 }
                 (Some(classes), bounds) => {
                     let targets = match &self.targets {
@@ -329,9 +329,9 @@ impl<R: RowReal> Job<R> {
                     };
                     let operands = classes.operands(&operands, targets);
                     match bounds {
-                        None => dense::run(isa, constants, &operands, outputs, None, scratch),
+                        None => R::run_dense(isa, constants, &operands, outputs, None, scratch),
                         Some(bounds) => {
-                            dense::run_probabilities(isa, constants, &operands, bounds, outputs, None, scratch);
+                            R::run_dense_probabilities(isa, constants, &operands, bounds, outputs, None, scratch);
                         }
                     }
                     self.clear_ignored(run, rows, [&operands.grad, &operands.hess]);
@@ -409,9 +409,9 @@ impl<R: RowReal> Job<R> {
 
 impl<R: RowReal> DenseClasses<R> {
     /// The operands of a run of rows whose targets are these.
-    fn operands(&self, rows: &Operands<R>, targets: Matrix<*const R>) -> dense::Operands<R> {
+    fn operands(&self, rows: &Operands<R>, targets: Matrix<*const R>) -> DenseOperands<R> {
         let list = |list: &Vec<R>| if list.is_empty() { std::ptr::null() } else { list.as_ptr() };
-        dense::Operands {
+        DenseOperands {
             rows: rows.rows,
             classes: rows.classes,
             logits: rows.logits,

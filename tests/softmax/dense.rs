@@ -3,7 +3,7 @@
 use std::ptr::null;
 
 use focalgrad::kernel::elementwise::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
-use focalgrad::kernel::rows::{Constants, DenseOperands, Form, Matrix, RowReal, Scratch, run_dense};
+use focalgrad::kernel::rows::{Constants, DenseOperands, Form, Matrix, RowReal, Scratch};
 use focalgrad::loss::focal::{Gamma, power};
 use focalgrad::simd::AnyIsa;
 
@@ -68,7 +68,7 @@ impl<'a, R: RowReal> Case<'a, R> {
             streamed: false,
         };
         // SAFETY: all arrays are as long as rows and classes say.
-        unsafe { run_dense(isa, &self.constants, &operands, outputs, self.form, scratch) };
+        unsafe { R::run_dense(isa, &self.constants, &operands, outputs, self.form, scratch) };
         if self.class_first {
             grad = turn(&grad, classes, rows);
             hess = turn(&hess, classes, rows);

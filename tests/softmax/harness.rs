@@ -3,7 +3,7 @@
 use std::ptr::null;
 
 use focalgrad::kernel::elementwise::output;
-use focalgrad::kernel::rows::{Constants, Form, Matrix, Operands, RowReal, Scratch, run};
+use focalgrad::kernel::rows::{Constants, Form, Matrix, Operands, RowReal, Scratch};
 use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;
 
@@ -89,7 +89,7 @@ impl<'a, R: RowReal> Case<'a, R> {
             streamed: self.streamed,
         };
         // SAFETY: all arrays are as long as rows and classes say.
-        unsafe { run(isa, constants, &operands, outputs, self.form, scratch) };
+        unsafe { R::run(isa, constants, &operands, outputs, self.form, scratch) };
         if self.class_first {
             grad = turn(&grad, classes, rows);
             hess = turn(&hess, classes, rows);

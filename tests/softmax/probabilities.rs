@@ -4,8 +4,7 @@ use std::ptr::null;
 
 use focalgrad::kernel::elementwise::output::{CURVATURE, GRAD, VALUE};
 use focalgrad::kernel::rows::{
-    Constants, DenseOperands, Form, Matrix, Operands, RowReal, Scratch, run_dense_probabilities,
-    run_probabilities,
+    Constants, DenseOperands, Form, Matrix, Operands, RowReal, Scratch,
 };
 use focalgrad::simd::AnyIsa;
 
@@ -56,7 +55,7 @@ impl<R: RowReal> Case<'_, R> {
             let Self { constants, bounds, form, .. } = self;
             // SAFETY: all arrays are as long as rows and classes say.
             unsafe {
-                run_dense_probabilities(isa, constants, &operands, *bounds, ALL, *form, &mut scratch);
+                R::run_dense_probabilities(isa, constants, &operands, *bounds, ALL, *form, &mut scratch);
             }
         } else {
             let operands = Operands {
@@ -73,7 +72,7 @@ impl<R: RowReal> Case<'_, R> {
                 streamed: false,
             };
             // SAFETY: as above, and targets are classes.
-            unsafe { run_probabilities(isa, &self.constants, &operands, self.bounds, ALL, &mut scratch) };
+            unsafe { R::run_probabilities(isa, &self.constants, &operands, self.bounds, ALL, &mut scratch) };
         }
         Results { value, factor, grad, hess }
     }

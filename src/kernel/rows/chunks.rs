@@ -25,14 +25,14 @@ impl<R: RowReal> Kernel for Join<'_, R> {
         while row < rows {
             // SAFETY: there are ROWS of everything, whole groups of lanes.
             unsafe {
-                let whole = load::<R::Lanes<I>>(isa, before, row).merge(load(isa, summary, row));
+                let whole = load::<R::RowLanes<I>>(isa, before, row).merge(load(isa, summary, row));
                 whole.max.store(summary.max.as_mut_ptr().add(row));
                 whole.sum.head.store(summary.sum_head.as_mut_ptr().add(row));
                 whole.sum.tail.store(summary.sum_tail.as_mut_ptr().add(row));
                 whole.rest.head.store(summary.rest_head.as_mut_ptr().add(row));
                 whole.rest.tail.store(summary.rest_tail.as_mut_ptr().add(row));
             }
-            row += <R::Lanes<I>>::LANES;
+            row += <R::RowLanes<I>>::LANES;
         }
     }
 }

@@ -66,13 +66,13 @@ impl<R: RowReal, const POWER: u8, const SIGMOID: bool> Kernel for Margins<'_, R,
             } else {
                 constants.gamma.splat(isa)
             };
-            let group = Group::<R::Lanes<I>, POWER>::new(isa, state, row, gamma);
+            let group = Group::<R::RowLanes<I>, POWER>::new(isa, state, row, gamma);
             if SIGMOID {
                 group.by_sigmoid(wanted, state);
             } else {
                 group.by_softmax(constants.quotient.is_some(), wanted, state);
             }
-            row += <R::Lanes<I>>::LANES;
+            row += <R::RowLanes<I>>::LANES;
         }
     }
 }

@@ -14,7 +14,8 @@
 
 mod batch;
 mod chunks;
-pub mod dense;
+mod dense;
+mod entries;
 mod margins;
 mod probabilities;
 mod spread;
@@ -28,13 +29,12 @@ use std::ptr::copy_nonoverlapping;
 use crate::loss::focal::{Gamma, Scales, power};
 use crate::real::Real;
 use crate::simd::{Isa, Vector};
-pub use batch::run;
-pub use dense::{Operands as DenseOperands, run as run_dense, run_probabilities as run_dense_probabilities};
-pub use probabilities::run as run_probabilities;
+pub use dense::Operands as DenseOperands;
+pub use entries::Compiled;
 pub use tile::{Form, Matrix};
 
 /// What the kernels of rows need to know of an element type.
-pub trait RowReal: Real + Scales + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
+pub trait RowReal: Compiled + Real + Scales + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
     /// The group of lanes that works on a tile: their number divides `PARTIAL_SUMS`.
     type RowLanes<I: Isa>: Vector<Isa = I, Real = Self>;
 

@@ -17,7 +17,8 @@ use crate::kernel::elementwise::{Constants, Weights, kernel, kernel_of_gammas, o
 use crate::kernel::soft::{self, SoftConstants};
 use crate::kernel::tile::{Source, TILE, Target};
 use crate::layout::Plan;
-use crate::loss::focal::{Gamma, Scales};
+use crate::kernel::rows::RowReal;
+use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Label, Normalizer, Reduction, SigmoidFocalLoss};
 use crate::python::runtime::isa;
 use crate::real::Real;
@@ -91,7 +92,7 @@ impl Scaling {
 
 impl<'py> Call<'_, 'py> {
     /// Computes in `R`.
-    fn run<R: Real + Scales>(&self, py: Python<'py>, given: &Outputs<'_, 'py>) -> PyResult<Results<'py>> {
+    fn run<R: RowReal>(&self, py: Python<'py>, given: &Outputs<'_, 'py>) -> PyResult<Results<'py>> {
         let &Self { loss, wanted, ref rules, ref admitted } = self;
         let common = &loss.common;
         if common.reduction == Reduction::SumClasses && wanted.value {
@@ -125,7 +126,7 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// The quotient of the losses' sum and that of the modulating factors.
-    fn quotient<R: Real + Scales>(
+    fn quotient<R: RowReal>(
         &self,
         py: Python<'py>,
         plan: JobPlan,
@@ -155,7 +156,7 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// Losses added up over the class axis, and the derivatives.
-    fn sum_classes<R: Real + Scales>(
+    fn sum_classes<R: RowReal>(
         &self,
         py: Python<'py>,
         given: &Outputs<'_, 'py>,
@@ -187,7 +188,7 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// Fills the array of losses added up over the class axis.
-    fn fill_sums<R: Real + Scales>(&self, py: Python<'py>, filled: &Filled<'py>) -> PyResult<()> {
+    fn fill_sums<R: RowReal>(&self, py: Python<'py>, filled: &Filled<'py>) -> PyResult<()> {
         let admitted = &self.admitted;
         let (Some(axis), [Some(value), ..]) = (admitted.axis, &filled.arrays()?) else { return Ok(()) };
         let without = |strides: &[isize]| {
@@ -316,7 +317,7 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// The job that fills these outputs, or adds losses up.
-    fn job<R: Real + Scales>(
+    fn job<R: RowReal>(
         &self,
         plan: JobPlan,
         outputs: &Outputs<'_, 'py>,
@@ -377,7 +378,7 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// The kernel for labels other than 0 and 1 and for probabilities, if there may be any.
-    fn soft<R: Real + Scales>(&self) -> Option<Soft<R>> {
+    fn soft<R: RowReal>(&self) -> Option<Soft<R>> {
         let common = &self.loss.common;
         let always = !common.from_logits
             || common.label_smoothing != 0.0

@@ -25,13 +25,13 @@ impl<R: RowReal> Kernel for Describe<'_, R> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let Self { rows, quotient, state, dense } = self;
-        let one = <R::Lanes<I>>::splat(isa, R::ONE);
-        let zero = <R::Lanes<I>>::splat(isa, R::ZERO);
+        let one = <R::RowLanes<I>>::splat(isa, R::ONE);
+        let zero = <R::RowLanes<I>>::splat(isa, R::ZERO);
         let mut at = 0;
         while at < rows {
-            let row = describe::<R::Lanes<I>>(isa, state, &dense.summary, at);
+            let row = describe::<R::RowLanes<I>>(isa, state, &dense.summary, at);
             let [_, grad, hess] =
-                state.weights.each_ref().map(|of_row| lanes::<R::Lanes<I>>(isa, of_row, at));
+                state.weights.each_ref().map(|of_row| lanes::<R::RowLanes<I>>(isa, of_row, at));
             let (weight, outer) = if quotient { (grad, [one, one]) } else { (one, [grad, hess]) };
             let mean = if quotient { lanes(isa, &state.quotient[0], at) } else { zero };
             // Any gamma will do for a cross entropy.
@@ -47,7 +47,7 @@ impl<R: RowReal> Kernel for Describe<'_, R> {
             put(shares.mean, mean, at);
             put(outer[0], &mut dense.outer[0], at);
             put(outer[1], &mut dense.outer[1], at);
-            at += <R::Lanes<I>>::LANES;
+            at += <R::RowLanes<I>>::LANES;
         }
     }
 }
@@ -102,7 +102,7 @@ impl<R: RowReal, const POWER: u8> Kernel for Mix<'_, R, POWER> {
             } else {
                 constants.gamma.splat(isa)
             };
-            let group = Group::<R::Lanes<I>, POWER>::new(isa, row, gamma, needs, state, dense);
+            let group = Group::<R::RowLanes<I>, POWER>::new(isa, row, gamma, needs, state, dense);
             group.loss(state);
             if needs.outputs & !output::VALUE != 0 {
                 group.gradient(state, dense);
@@ -112,7 +112,7 @@ impl<R: RowReal, const POWER: u8> Kernel for Mix<'_, R, POWER> {
                     group.gauss_newton(state, dense);
                 }
             }
-            row += <R::Lanes<I>>::LANES;
+            row += <R::RowLanes<I>>::LANES;
         }
     }
 }
