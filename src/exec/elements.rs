@@ -249,7 +249,8 @@ unsafe fn run_block<R: Real>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums {
         let place = |operand| Place { plan, operand, tile };
         // The array's own memory, or a buffer if there is no array or it takes results in another form.
         let mut written = [std::ptr::null_mut(); 3];
-        for ((pointer, buffer), (target, operand)) in written.iter_mut().zip(&mut outputs).zip(job.outputs()) {
+        for ((pointer, buffer), (target, operand)) in written.iter_mut().zip(&mut outputs).zip(job.outputs())
+        {
             let direct = target.and_then(|target| target.direct(place(operand)));
             *pointer = direct.unwrap_or(buffer.as_mut_ptr());
         }

@@ -203,19 +203,15 @@ impl<R: Real> Work<'_, R> {
     ///
     /// # Safety
     /// As [`run`].
-    unsafe fn soft(
-        &self,
-        soft: &Soft<R>,
-        labels: &[R],
-        written: [*mut R; 3],
-        scratch: &mut Scratch<R>,
-    ) {
+    unsafe fn soft(&self, soft: &Soft<R>, labels: &[R], written: [*mut R; 3], scratch: &mut Scratch<R>) {
         let Self { isa, job, inputs, tile } = *self;
         // SAFETY: handed through from the caller; every buffer holds a tile.
         unsafe {
             let mut operands = SoftOperands {
                 len: tile.len,
-                logits: self.fetch(&inputs.logits, operand::LOGITS, &mut scratch.logits, &mut scratch.raw).as_ptr(),
+                logits: self
+                    .fetch(&inputs.logits, operand::LOGITS, &mut scratch.logits, &mut scratch.raw)
+                    .as_ptr(),
                 targets: labels.as_ptr(),
                 weights: self.soft_weights(scratch),
                 gammas: self.gammas(&mut scratch.gammas, &mut scratch.raw),

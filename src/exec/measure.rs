@@ -1,7 +1,7 @@
 //! Denominators that do not depend on the logits: counts, and sums of weights.
 
-use super::{BLOCK, JobPlan, Stop, Sums, operand, over_blocks};
 use super::elements::{Inputs, Labels};
+use super::{BLOCK, JobPlan, Stop, Sums, operand, over_blocks};
 use crate::kernel::prepare::{clear, mark, one_hot};
 use crate::kernel::reduce::TileSum;
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};

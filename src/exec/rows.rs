@@ -159,7 +159,11 @@ per_thread!(f32, f64);
 /// All arrays must be valid wherever the plan says that they have rows, for every class. An output must either be
 /// exactly an input (same memory, type and strides) or share no memory with any other array, and its elements
 /// must not meet each other. No other thread may write to the inputs, or touch the outputs, meanwhile.
-pub unsafe fn run<R: PerThread>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bool) -> Result<Sums, Stop> {
+pub unsafe fn run<R: PerThread>(
+    isa: AnyIsa,
+    job: &Job<R>,
+    go_on: impl FnMut() -> bool,
+) -> Result<Sums, Stop> {
     over_blocks(&job.plan, block_tiles(job.classes), go_on, |block| {
         R::memory().with_borrow_mut(|memory| {
             // SAFETY: handed through from the caller.
@@ -186,7 +190,10 @@ impl<R: RowReal> Memory<R> {
     /// Gives back what only very long rows need.
     fn shrink(&mut self) {
         const KEPT: usize = 1 << 16;
-        self.matrices.iter_mut().filter(|matrix| matrix.capacity() > KEPT).for_each(|matrix| *matrix = Vec::new());
+        self.matrices
+            .iter_mut()
+            .filter(|matrix| matrix.capacity() > KEPT)
+            .for_each(|matrix| *matrix = Vec::new());
         if self.raw.capacity() > KEPT {
             self.raw = Vec::new();
         }
@@ -331,7 +338,9 @@ impl<R: RowReal> Job<R> {
                     match bounds {
                         None => R::run_dense(isa, constants, &operands, outputs, None, scratch),
                         Some(bounds) => {
-                            R::run_dense_probabilities(isa, constants, &operands, bounds, outputs, None, scratch);
+                            R::run_dense_probabilities(
+                                isa, constants, &operands, bounds, outputs, None, scratch,
+                            );
                         }
                     }
                     self.clear_ignored(run, rows, [&operands.grad, &operands.hess]);
@@ -449,8 +458,8 @@ impl View<'_> {
 
     /// A matrix without gaps whose axis of the smaller stride is the inner one.
     fn packed<P>(&self, array: &RowArray, operand: usize, data: P) -> Matrix<P> {
-        let across = self.run.len > 1
-            && self.run.strides[operand].unsigned_abs() < array.class_stride.unsigned_abs();
+        let across =
+            self.run.len > 1 && self.run.strides[operand].unsigned_abs() < array.class_stride.unsigned_abs();
         if across {
             Matrix { data, row: 1, class: self.run.len as isize }
         } else {
@@ -489,7 +498,12 @@ impl View<'_> {
     }
 
     /// Where the kernel writes an output: where it lies, or to `memory`.
-    fn output<R: Real>(&self, array: Option<&RowArray>, operand: usize, memory: &mut Vec<R>) -> Matrix<*mut R> {
+    fn output<R: Real>(
+        &self,
+        array: Option<&RowArray>,
+        operand: usize,
+        memory: &mut Vec<R>,
+    ) -> Matrix<*mut R> {
         let Some(array) = array else { return Matrix { data: std::ptr::null_mut(), row: 0, class: 0 } };
         self.direct(array, operand).unwrap_or_else(|| {
             memory.resize(memory.len().max(self.run.len * self.classes), R::ZERO);

@@ -44,12 +44,8 @@ pub enum Reduction {
 
 impl Named for Reduction {
     const ARGUMENT: &'static str = "reduction";
-    const NAMES: &'static [(&'static str, Self)] = &[
-        ("none", Self::None),
-        ("sum", Self::Sum),
-        ("mean", Self::Mean),
-        ("sum_classes", Self::SumClasses),
-    ];
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("none", Self::None), ("sum", Self::Sum), ("mean", Self::Mean), ("sum_classes", Self::SumClasses)];
 }
 
 impl Reduction {

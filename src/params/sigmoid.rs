@@ -195,11 +195,7 @@ mod tests {
         assert!(refused(with_alpha(Some(f64::NAN))).ends_with("got NaN"));
         assert!(refused(gamma(-1.0)).starts_with("gamma must be"));
         assert!(refused(gamma(f64::INFINITY)).starts_with("gamma must be"));
-        let sum = Common {
-            reduction: Reduction::Sum,
-            normalizer: Normalizer::Weights,
-            ..Common::default()
-        };
+        let sum = Common { reduction: Reduction::Sum, normalizer: Normalizer::Weights, ..Common::default() };
         assert!(refused(of(sum)).starts_with("normalizer"));
         assert!(Normalizer::constant(0.0).is_err());
         assert!(Normalizer::constant(f64::NAN).is_err());

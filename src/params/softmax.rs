@@ -37,9 +37,8 @@ impl SoftmaxFocalLoss {
     /// Naming the first that is refused.
     pub fn check(self) -> Result<Self, Error> {
         const ALPHA: &str = "None, a finite number >= 0, or one such number a class";
-        let alpha = self.alpha.map(|alpha| {
-            alpha.check("alpha", ALPHA, |alpha| alpha >= 0.0 && alpha.is_finite())
-        });
+        let alpha =
+            self.alpha.map(|alpha| alpha.check("alpha", ALPHA, |alpha| alpha >= 0.0 && alpha.is_finite()));
         let loss = Self { alpha: alpha.transpose()?, common: self.common.check()?, ..self };
         loss.classes()?;
         loss.check_options()?;

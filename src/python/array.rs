@@ -239,10 +239,8 @@ impl<'b, 'py> Array<'b, 'py> {
     /// `ValueError` showing both shapes if it does not, or would make the result larger.
     pub fn broadcast_to(&self, what: &str, shape: &[npy_intp]) -> PyResult<Vec<isize>> {
         let refuse = || {
-            let takes = format!(
-                "a number or an array that broadcasts to the shape of {what}, {}",
-                shape_text(shape)
-            );
+            let takes =
+                format!("a number or an array that broadcasts to the shape of {what}, {}", shape_text(shape));
             Error::value(self.name, format!("shape {}", shape_text(self.shape)), takes)
         };
         let missing = shape.len().checked_sub(self.shape.len()).ok_or_else(refuse)?;

@@ -94,11 +94,7 @@ impl CommonArguments<'_, '_> {
 ///
 /// # Errors
 /// `TypeError` naming the argument if it is neither, and whatever the object itself raises.
-pub fn read_parameter(
-    argument: &'static str,
-    takes: &str,
-    object: &Bound<'_, PyAny>,
-) -> PyResult<Parameter> {
+pub fn read_parameter(argument: &'static str, takes: &str, object: &Bound<'_, PyAny>) -> PyResult<Parameter> {
     Ok(match number_or_sequence(argument, takes, object)? {
         Numbers::One(number) => Parameter::Number(number),
         Numbers::Many(numbers) => Parameter::PerClass(numbers.into()),

@@ -33,61 +33,51 @@ impl Isa for Portable {
 }
 
 macro_rules! operators {
-    ($name:ident: $($trait:ident :: $method:ident $op:tt),+) => {$(
+    ($name:ident x $lanes:tt: $($trait:ident :: $method:ident $op:tt),+) => {$(
         impl $trait for $name {
             type Output = Self;
             #[inline(always)]
             fn $method(self, other: Self) -> Self {
-                zip!($name: self, other => |a, b| a $op b)
+                Self(each!($lanes: a = self.0, b = other.0 => a $op b))
             }
         }
     )+};
 }
 
-/// Applies an expression lane by lane (a closure might not be inlined).
-macro_rules! zip {
-    ($name:ident: $x:expr => |$a:ident| $body:expr) => {{
-        let mut lanes = $x.0;
-        for lane in &mut lanes {
-            let $a = *lane;
-            *lane = $body;
-        }
-        $name(lanes)
+/// The array of an expression's values for the elements of other arrays. Written out: a kernel has thousands of
+/// these, and to compile so many loops takes minutes.
+macro_rules! each {
+    (2: $($x:ident = $array:expr),+ => $body:expr) => {{
+        $( let $x = $array; )+
+        [{ $( let $x = $x[0]; )+ $body }, { $( let $x = $x[1]; )+ $body }]
     }};
-    ($name:ident: $x:expr, $y:expr => |$a:ident, $b:ident| $body:expr) => {{
-        let mut lanes = $x.0;
-        for (lane, $b) in lanes.iter_mut().zip($y.0) {
-            let $a = *lane;
-            *lane = $body;
-        }
-        $name(lanes)
-    }};
-    ($name:ident: $x:expr, $y:expr, $z:expr => |$a:ident, $b:ident, $c:ident| $body:expr) => {{
-        let mut lanes = $x.0;
-        for ((lane, $b), $c) in lanes.iter_mut().zip($y.0).zip($z.0) {
-            let $a = *lane;
-            *lane = $body;
-        }
-        $name(lanes)
+    (4: $($x:ident = $array:expr),+ => $body:expr) => {{
+        $( let $x = $array; )+
+        [
+            { $( let $x = $x[0]; )+ $body },
+            { $( let $x = $x[1]; )+ $body },
+            { $( let $x = $x[2]; )+ $body },
+            { $( let $x = $x[3]; )+ $body },
+        ]
     }};
 }
 
 macro_rules! vector {
     (
-        $(#[$doc:meta])* $name:ident: $real:ident x $lanes:literal, mantissa $mantissa:literal,
+        $(#[$doc:meta])* $name:ident: $real:ident x $lanes:tt, mantissa $mantissa:literal,
         $mul_add:ident $product_error:ident
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
         pub struct $name([$real; $lanes]);
 
-        operators!($name: Add::add +, Sub::sub -, Mul::mul *, Div::div /);
+        operators!($name x $lanes: Add::add +, Sub::sub -, Mul::mul *, Div::div /);
 
         impl Neg for $name {
             type Output = Self;
             #[inline(always)]
             fn neg(self) -> Self {
-                zip!($name: self => |a| -a)
+                Self(each!($lanes: a = self.0 => -a))
             }
         }
 
@@ -118,73 +108,57 @@ macro_rules! vector {
             }
             #[inline(always)]
             fn mul_add(self, b: Self, c: Self) -> Self {
-                zip!($name: self, b, c => |a, b, c| $mul_add(a, b, c))
+                Self(each!($lanes: a = self.0, b = b.0, c = c.0 => $mul_add(a, b, c)))
             }
             #[inline(always)]
             fn neg_mul_add(self, b: Self, c: Self) -> Self {
-                zip!($name: self, b, c => |a, b, c| $mul_add(-a, b, c))
+                Self(each!($lanes: a = self.0, b = b.0, c = c.0 => $mul_add(-a, b, c)))
             }
             #[inline(always)]
             fn product_error(self, b: Self, product: Self) -> Self {
-                zip!($name: self, b, product => |a, b, p| $product_error(a, b, p))
+                Self(each!($lanes: a = self.0, b = b.0, p = product.0 => $product_error(a, b, p)))
             }
             #[inline(always)]
             fn max_or(self, other: Self) -> Self {
-                zip!($name: self, other => |a, b| if a > b { a } else { b })
+                Self(each!($lanes: a = self.0, b = other.0 => if a > b { a } else { b }))
             }
             #[inline(always)]
             fn min_or(self, other: Self) -> Self {
-                zip!($name: self, other => |a, b| if a < b { a } else { b })
+                Self(each!($lanes: a = self.0, b = other.0 => if a < b { a } else { b }))
             }
             #[inline(always)]
             fn abs(self) -> Self {
-                zip!($name: self => |a| a.abs())
+                Self(each!($lanes: a = self.0 => a.abs()))
             }
             #[inline(always)]
             fn add_exponent(self, shifted: Self) -> Self {
-                zip!($name: self, shifted => |a, n| {
+                Self(each!($lanes: a = self.0, n = shifted.0 => {
                     $real::from_bits(a.to_bits().wrapping_add(n.to_bits() << $mantissa))
-                })
+                }))
             }
             #[inline(always)]
             fn biased_exponent(self) -> Self {
-                zip!($name: self => |a| (a.to_bits() >> $mantissa) as $real)
+                Self(each!($lanes: a = self.0 => (a.to_bits() >> $mantissa) as $real))
             }
             #[inline(always)]
             fn add_bits(self, other: Self) -> Self {
-                zip!($name: self, other => |a, b| $real::from_bits(a.to_bits().wrapping_add(b.to_bits())))
+                Self(each!($lanes: a = self.0, b = other.0 => $real::from_bits(a.to_bits().wrapping_add(b.to_bits()))))
             }
             #[inline(always)]
             fn lt(self, other: Self) -> Self::Mask {
-                let mut mask = [false; $lanes];
-                for ((m, a), b) in mask.iter_mut().zip(self.0).zip(other.0) {
-                    *m = a < b;
-                }
-                mask
+                each!($lanes: a = self.0, b = other.0 => a < b)
             }
             #[inline(always)]
             fn equals(self, other: Self) -> Self::Mask {
-                let mut mask = [false; $lanes];
-                for ((m, a), b) in mask.iter_mut().zip(self.0).zip(other.0) {
-                    *m = a == b;
-                }
-                mask
+                each!($lanes: a = self.0, b = other.0 => a == b)
             }
             #[inline(always)]
             fn either(a: Self::Mask, b: Self::Mask) -> Self::Mask {
-                let mut mask = a;
-                for (m, b) in mask.iter_mut().zip(b) {
-                    *m |= b;
-                }
-                mask
+                each!($lanes: a = a, b = b => a | b)
             }
             #[inline(always)]
             fn select(mask: Self::Mask, yes: Self, no: Self) -> Self {
-                let mut lanes = no.0;
-                for ((lane, m), yes) in lanes.iter_mut().zip(mask).zip(yes.0) {
-                    *lane = if m { yes } else { *lane };
-                }
-                Self(lanes)
+                Self(each!($lanes: m = mask, yes = yes.0, no = no.0 => if m { yes } else { no }))
             }
         }
     };

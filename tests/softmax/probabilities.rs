@@ -3,9 +3,7 @@
 use std::ptr::null;
 
 use focalgrad::kernel::elementwise::output::{CURVATURE, GRAD, VALUE};
-use focalgrad::kernel::rows::{
-    Constants, DenseOperands, Form, Matrix, Operands, RowReal, Scratch,
-};
+use focalgrad::kernel::rows::{Constants, DenseOperands, Form, Matrix, Operands, RowReal, Scratch};
 use focalgrad::simd::AnyIsa;
 
 use crate::dd::Dd;

@@ -34,7 +34,9 @@ pub use entries::Compiled;
 pub use tile::{Form, Matrix};
 
 /// What the kernels of rows need to know of an element type.
-pub trait RowReal: Compiled + Real + Scales + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
+pub trait RowReal:
+    Compiled + Real + Scales + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
+{
     /// The group of lanes that works on a tile: their number divides `PARTIAL_SUMS`.
     type RowLanes<I: Isa>: Vector<Isa = I, Real = Self>;
 

@@ -164,7 +164,8 @@ impl<'b, 'py> Admitted<'b, 'py> {
     fn check_overlaps(&self, outputs: &Outputs<'_, '_>) -> PyResult<()> {
         for (i, output) in outputs.iter().enumerate() {
             let Some(output) = output else { continue };
-            for input in [Some(&self.logits), Some(&self.targets), self.weight_array()].into_iter().flatten() {
+            for input in [Some(&self.logits), Some(&self.targets), self.weight_array()].into_iter().flatten()
+            {
                 output.check_overlap(input)?;
             }
             for other in outputs[..i].iter().flatten() {
@@ -211,8 +212,13 @@ impl<'b, 'py> Admitted<'b, 'py> {
     pub fn check_classes(&self, expected: Option<usize>) -> PyResult<()> {
         match (expected, self.axis) {
             (Some(expected), Some(axis)) if expected != self.classes() => {
-                let got = format!("{} along axis {axis} of shape {}", self.classes(), shape_text(self.logits.shape));
-                let takes = format!("{expected} classes, as many as alpha, gamma or class_weight have numbers");
+                let got = format!(
+                    "{} along axis {axis} of shape {}",
+                    self.classes(),
+                    shape_text(self.logits.shape)
+                );
+                let takes =
+                    format!("{expected} classes, as many as alpha, gamma or class_weight have numbers");
                 Err(Error::value(self.logits.name, got, format!("of {takes}")).into())
             }
             _ => Ok(()),
@@ -221,7 +227,12 @@ impl<'b, 'py> Admitted<'b, 'py> {
 }
 
 /// The denominator's name, for refusals of Hessians that it has not.
-pub fn check_surrogate(exact: bool, from_logits: bool, normalizer: Normalizer, softmax: bool) -> PyResult<()> {
+pub fn check_surrogate(
+    exact: bool,
+    from_logits: bool,
+    normalizer: Normalizer,
+    softmax: bool,
+) -> PyResult<()> {
     if exact {
         return Ok(());
     }

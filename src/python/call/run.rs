@@ -89,9 +89,8 @@ pub fn check_indices(
     let shape = lengths(targets.shape);
     let plan = Plan::new(&shape, [targets.strides], TILE);
     // SAFETY: the array was admitted and lives as long as the reference to it.
-    let all = detached(py, plan.len(), |go_on| unsafe {
-        all_valid(isa(), &plan, source.get(), valid, go_on)
-    })?;
+    let all =
+        detached(py, plan.len(), |go_on| unsafe { all_valid(isa(), &plan, source.get(), valid, go_on) })?;
     if all { Ok(()) } else { Err(first_invalid(targets, &shape, valid)) }
 }
 

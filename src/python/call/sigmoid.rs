@@ -14,10 +14,10 @@ use crate::exec::elements::{self, Inputs, Job, Labels, Soft};
 use crate::exec::measure::{self, Measure};
 use crate::exec::{JobPlan, Sums, operand};
 use crate::kernel::elementwise::{Constants, Weights, kernel, kernel_of_gammas, output};
+use crate::kernel::rows::RowReal;
 use crate::kernel::soft::{self, SoftConstants};
 use crate::kernel::tile::{Source, TILE, Target};
 use crate::layout::Plan;
-use crate::kernel::rows::RowReal;
 use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Label, Normalizer, Reduction, SigmoidFocalLoss};
 use crate::python::runtime::isa;
@@ -48,7 +48,8 @@ pub fn evaluate<'py>(
     }
     let outputs = admitted.outputs(wanted, arguments, &rules)?;
     if admitted.indices {
-        let others = [common.ignore_index.map(Label::to_f64), loss.background_index.map(|index| index as f64)];
+        let others =
+            [common.ignore_index.map(Label::to_f64), loss.background_index.map(|index| index as f64)];
         check_indices(py, &admitted.targets, admitted.classes(), others)?;
     }
     let call = Call { loss, wanted, rules, admitted };
@@ -156,11 +157,7 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// Losses added up over the class axis, and the derivatives.
-    fn sum_classes<R: RowReal>(
-        &self,
-        py: Python<'py>,
-        given: &Outputs<'_, 'py>,
-    ) -> PyResult<Results<'py>> {
+    fn sum_classes<R: RowReal>(&self, py: Python<'py>, given: &Outputs<'_, 'py>) -> PyResult<Results<'py>> {
         let &Self { wanted, ref rules, ref admitted, .. } = self;
         let derivatives = Wanted { value: false, ..wanted };
         let alone = derivatives.arrays(rules.reduction) == [false; 3];

@@ -10,7 +10,9 @@ use crate::element::DType;
 use crate::error::Error;
 use crate::exec::elements::{Inputs, Labels};
 use crate::exec::measure::{self, Measure};
-use crate::exec::rows::{self, ByClass, DenseClasses, Formula, Job, PerThread, RowArray, RowTargets, tile_rows};
+use crate::exec::rows::{
+    self, ByClass, DenseClasses, Formula, Job, PerThread, RowArray, RowTargets, tile_rows,
+};
 use crate::exec::{JobPlan, Sums, operand};
 use crate::kernel::elementwise::output;
 use crate::kernel::rows::Constants;
@@ -140,7 +142,8 @@ impl<'py> Call<'_, 'py> {
         };
         let (numerator, denominator) = (sums.value.value(), sums.factor.value());
         let mut job = self.job::<R>(plan, &outputs, Scaling { denominator, scale: 1.0 });
-        (job.sum, job.sum_factors, job.formula.outputs) = (false, false, job.formula.outputs & !output::VALUE);
+        (job.sum, job.sum_factors, job.formula.outputs) =
+            (false, false, job.formula.outputs & !output::VALUE);
         let value = if denominator == 0.0 {
             zero(py, &job)?
         } else {
@@ -315,7 +318,11 @@ impl<'py> Call<'_, 'py> {
         let common = &self.loss.common;
         let [value, grad, hess] = self.weights_of(0, alpha, scaling).map(R::from_weight);
         let constants = Constants::new(common.gamma.of(0));
-        let clip = if common.eps > 0.0 { [common.eps, 1.0 - common.eps] } else { [f64::NEG_INFINITY, f64::INFINITY] };
+        let clip = if common.eps > 0.0 {
+            [common.eps, 1.0 - common.eps]
+        } else {
+            [f64::NEG_INFINITY, f64::INFINITY]
+        };
         Formula {
             outputs: self.kernel_outputs(),
             constants: Constants { modulator: self.loss.modulator, value, grad, hess, ..constants },
