@@ -8,8 +8,10 @@ use super::{Results, Wanted};
 use crate::error::Error;
 use crate::exec::Stop;
 use crate::exec::indices::{Valid, all_valid};
+use crate::kernel::elementwise::output;
 use crate::kernel::tile::{Source, TILE};
 use crate::layout::Plan;
+use crate::params::Hessian;
 use crate::python::array::Array;
 use crate::python::runtime::isa;
 
@@ -67,6 +69,18 @@ impl<'py> Filled<'py> {
         };
         Ok(Results { value, grad, hess })
     }
+}
+
+/// The outputs of the kernels for hard labels and for rows.
+pub fn kernel_outputs(wanted: Wanted) -> u8 {
+    let value = if wanted.value { output::VALUE } else { 0 };
+    let grad = if wanted.grad { output::GRAD } else { 0 };
+    let hess = match wanted.hess {
+        None => 0,
+        Some(Hessian::Exact) => output::CURVATURE,
+        Some(Hessian::GaussNewton | Hessian::Upper) => output::GAUSS_NEWTON,
+    };
+    value | grad | hess
 }
 
 /// A shape as the core takes it.

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyEllipsis;
 
 use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
-use super::run::{Filled, Shared, check_indices, detached, lengths, scale_of};
+use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, lengths, scale_of};
 use super::{Arguments, Results, Wanted};
 use crate::cache;
 use crate::element::DType;
@@ -13,7 +13,7 @@ use crate::exec::columns::{self, Steps};
 use crate::exec::elements::{self, Inputs, Job, Labels, Soft};
 use crate::exec::measure::{self, Measure};
 use crate::exec::{JobPlan, Sums, operand};
-use crate::kernel::elementwise::{Constants, Weights, kernel, kernel_of_gammas, output};
+use crate::kernel::elementwise::{Constants, Weights, kernel, kernel_of_gammas};
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft::{self, SoftConstants};
 use crate::kernel::tile::{Source, TILE, Target};
@@ -116,7 +116,7 @@ impl<'py> Call<'_, 'py> {
         };
         let scaling = Scaling { denominator, scale: scale_of(denominator / len as f64) };
         let lists = self.lists::<R>(scaling);
-        let job = self.job::<R>(plan, &outputs, &lists, scaling);
+        let job = self.job::<R>(plan, &outputs, &lists, scaling, wanted);
         let sum = if denominator == 0.0 {
             zero(py, &job)?
         } else {
@@ -135,7 +135,7 @@ impl<'py> Call<'_, 'py> {
     ) -> PyResult<Results<'py>> {
         let outputs = filled.arrays()?;
         let lists = self.lists::<R>(Scaling::NONE);
-        let mut job = self.job::<R>(plan, &outputs, &lists, Scaling::NONE);
+        let mut job = self.job::<R>(plan, &outputs, &lists, Scaling::NONE, self.wanted);
         let arrays = (job.value.take(), job.grad.take(), job.hess.take());
         (job.sum, job.sum_factors) = (true, true);
         let sums = run(py, &job)?;
@@ -166,13 +166,13 @@ impl<'py> Call<'_, 'py> {
         let values = Wanted { grad: false, hess: None, ..wanted };
         let made = [value_given, None, None];
         let filled = Filled::new(admitted, values, rules, &made)?;
-        self.fill_sums::<R>(py, &filled)?;
+        self.fill_sums::<R>(py, &filled, values)?;
         let mut results = filled.results(py, values, 0.0)?;
         if !alone {
             let filled = Filled::new(admitted, derivatives, rules, given)?;
             let outputs = filled.arrays()?;
             let lists = self.lists::<R>(Scaling::NONE);
-            run(py, &self.job::<R>(self.plan(&outputs), &outputs, &lists, Scaling::NONE))?;
+            run(py, &self.job::<R>(self.plan(&outputs), &outputs, &lists, Scaling::NONE, derivatives))?;
             drop(outputs);
             let Results { grad, hess, .. } = filled.results(py, derivatives, 0.0)?;
             (results.grad, results.hess) = (grad, hess);
@@ -185,7 +185,7 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// Fills the array of losses added up over the class axis.
-    fn fill_sums<R: RowReal>(&self, py: Python<'py>, filled: &Filled<'py>) -> PyResult<()> {
+    fn fill_sums<R: RowReal>(&self, py: Python<'py>, filled: &Filled<'py>, wanted: Wanted) -> PyResult<()> {
         let admitted = &self.admitted;
         let (Some(axis), [Some(value), ..]) = (admitted.axis, &filled.arrays()?) else { return Ok(()) };
         let without = |strides: &[isize]| {
@@ -202,7 +202,7 @@ impl<'py> Call<'_, 'py> {
         let lists = self.lists::<R>(Scaling::NONE);
         let plan = Plan::new(&shape, strides, TILE);
         let len = plan.len().saturating_mul(classes);
-        let mut job = self.job::<R>(plan, &[const { None }; 3], &lists, Scaling::NONE);
+        let mut job = self.job::<R>(plan, &[const { None }; 3], &lists, Scaling::NONE, wanted);
         job.value = Some(Target::new(value.data, value.dtype, false));
         let steps = Steps { logits: logits_step, targets: targets_step, samples: samples_step };
         // SAFETY: as in `run`; the plan and the steps are made of the same shape and strides.
@@ -320,8 +320,9 @@ impl<'py> Call<'_, 'py> {
         outputs: &Outputs<'_, 'py>,
         lists: &Lists,
         scaling: Scaling,
+        wanted: Wanted,
     ) -> Job<R> {
-        let &Self { loss, wanted, ref admitted, .. } = self;
+        let &Self { loss, ref admitted, .. } = self;
         let arrays = [Some(&admitted.logits), Some(&admitted.targets), admitted.weight_array()]
             .into_iter()
             .chain(outputs.each_ref().map(Option::as_ref));
@@ -347,8 +348,8 @@ impl<'py> Call<'_, 'py> {
         Job {
             inputs,
             kernel: match inputs.gammas {
-                Some(_) => kernel_of_gammas(self.kernel_outputs()),
-                None => kernel(gamma, self.kernel_outputs(), weighted),
+                Some(_) => kernel_of_gammas(kernel_outputs(wanted)),
+                None => kernel(gamma, kernel_outputs(wanted), weighted),
             },
             constants: Constants { gamma: Gamma::new(gamma), value, grad, hess },
             weighted,
@@ -360,18 +361,6 @@ impl<'py> Call<'_, 'py> {
             sum_factors: false,
             plan,
         }
-    }
-
-    /// The outputs of the kernel for hard labels.
-    fn kernel_outputs(&self) -> u8 {
-        let value = if self.wanted.value { output::VALUE } else { 0 };
-        let grad = if self.wanted.grad { output::GRAD } else { 0 };
-        let hess = match self.wanted.hess {
-            None => 0,
-            Some(Hessian::Exact) => output::CURVATURE,
-            Some(Hessian::GaussNewton | Hessian::Upper) => output::GAUSS_NEWTON,
-        };
-        value | grad | hess
     }
 
     /// The kernel for labels other than 0 and 1 and for probabilities, if there may be any.

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 
 use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
-use super::run::{Filled, Shared, check_indices, detached, lengths, scale_of};
+use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, lengths, scale_of};
 use super::{Arguments, Results, Wanted};
 use crate::cache;
 use crate::element::DType;
@@ -324,7 +324,7 @@ impl<'py> Call<'_, 'py> {
             [f64::NEG_INFINITY, f64::INFINITY]
         };
         Formula {
-            outputs: self.kernel_outputs(),
+            outputs: kernel_outputs(self.wanted),
             constants: Constants { modulator: self.loss.modulator, value, grad, hess, ..constants },
             bounds: (!common.from_logits).then_some(clip.map(R::from_f64)),
             dense: self.is_dense().then(|| self.dense_classes()),
@@ -354,18 +354,6 @@ impl<'py> Call<'_, 'py> {
             gammas,
             upper: self.wanted.hess == Some(Hessian::Upper),
         }
-    }
-
-    /// The outputs of the kernel.
-    fn kernel_outputs(&self) -> u8 {
-        let value = if self.wanted.value { output::VALUE } else { 0 };
-        let grad = if self.wanted.grad { output::GRAD } else { 0 };
-        let hess = match self.wanted.hess {
-            None => 0,
-            Some(Hessian::Exact) => output::CURVATURE,
-            Some(Hessian::GaussNewton | Hessian::Upper) => output::GAUSS_NEWTON,
-        };
-        value | grad | hess
     }
 }
 
