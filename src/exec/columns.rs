@@ -1,9 +1,9 @@
 //! Losses added up over the class axis: one number for each position.
 
 use super::elements::{Inputs, Job, Labels, run_tile};
-use super::{BLOCK, Stop, Sums, operand, over_blocks};
+use super::{BLOCK, Keeping, Stop, Sums, operand, over_blocks};
+use crate::kernel::rows::RowReal;
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
-use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, fence};
 
 /// Bytes from a class to the next.
@@ -28,7 +28,7 @@ const ENTRY: isize = size_of::<f64>() as isize;
 ///
 /// # Safety
 /// As [`super::elements::run`], for every class.
-pub unsafe fn run<R: Real>(
+pub unsafe fn run<R: RowReal>(
     isa: AnyIsa,
     job: &Job<R>,
     classes: usize,
@@ -36,7 +36,7 @@ pub unsafe fn run<R: Real>(
     go_on: impl FnMut() -> bool,
 ) -> Result<(), Stop> {
     let plan = &job.plan;
-    over_blocks(plan, BLOCK, go_on, |block| {
+    over_blocks(plan, BLOCK, Keeping::Rounded, go_on, |block| {
         let (mut losses, mut results, mut raw) = (Buffer::<R>::new(), Buffer::<R>::new(), Raw::new());
         for tile in block.tiles(plan) {
             let mut totals = [0.0; TILE];
@@ -45,7 +45,7 @@ pub unsafe fn run<R: Real>(
                 let written = [losses.as_mut_ptr(), std::ptr::null_mut(), std::ptr::null_mut()];
                 // SAFETY: the caller vouches for the arrays; the buffer holds a tile.
                 unsafe {
-                    run_tile(isa, job, &inputs, tile, written, &mut Sums::default());
+                    run_tile(isa, job, &inputs, tile, written, &mut Sums::new(Keeping::Rounded));
                     let losses = std::slice::from_raw_parts(losses.as_mut_ptr(), tile.len);
                     isa.vectorize(Add { totals: &mut totals, losses });
                 }
@@ -62,7 +62,7 @@ pub unsafe fn run<R: Real>(
             }
         }
         fence();
-        Sums::default()
+        Sums::new(Keeping::Rounded)
     })?;
     Ok(())
 }
@@ -73,7 +73,7 @@ struct Add<'a, R> {
     losses: &'a [R],
 }
 
-impl<R: Real> Kernel for Add<'_, R> {
+impl<R: RowReal> Kernel for Add<'_, R> {
     type Output = ();
 
     #[inline(always)]
@@ -84,7 +84,7 @@ impl<R: Real> Kernel for Add<'_, R> {
     }
 }
 
-impl<R: Real> Inputs<R> {
+impl<R: RowReal> Inputs<R> {
     /// The inputs of another class.
     fn of_class(&self, class: isize, steps: Steps) -> Self {
         let Self { logits, labels, ignored, samples, weights, gammas } = *self;

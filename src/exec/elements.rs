@@ -1,14 +1,13 @@
 //! A loss whose elements stand for themselves: one logit, one target, one set of results an element.
 
-use super::{BLOCK, Block, JobPlan, Stop, Sums, general, operand, over_blocks};
+use super::{BLOCK, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
 use crate::kernel::factors::Factors;
 use crate::kernel::prepare::are_hard;
-use crate::kernel::reduce::TileSum;
+use crate::kernel::rows::RowReal;
 use crate::kernel::soft::{SoftConstants, SoftKernel};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
 use crate::layout::Tile;
-use crate::real::Real;
 use crate::simd::{AnyIsa, fence};
 
 /// Where the labels of elements come from.
@@ -76,6 +75,8 @@ pub struct Job<R> {
     pub hess: Option<Target<R>>,
     /// Whether the losses are added up.
     pub sum: bool,
+    /// How sums are kept.
+    pub keeping: Keeping,
     /// Whether the modulating factors are added up. Takes a soft kernel for all tiles.
     pub sum_factors: bool,
 }
@@ -95,9 +96,9 @@ unsafe impl<R: Sync> Sync for Job<R> {}
 /// All arrays must be valid wherever the plan says that they have elements. An output must either be exactly an
 /// input (same memory, type and strides) or share no memory with any other array, and its elements must not meet
 /// each other. No other thread may write to the inputs, or touch the outputs, meanwhile.
-pub unsafe fn run<R: Real>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bool) -> Result<Sums, Stop> {
+pub unsafe fn run<R: RowReal>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bool) -> Result<Sums, Stop> {
     // SAFETY: handed through from the caller.
-    over_blocks(&job.plan, BLOCK, go_on, |block| unsafe { run_block(isa, job, block) })
+    over_blocks(&job.plan, BLOCK, job.keeping, go_on, |block| unsafe { run_block(isa, job, block) })
 }
 
 /// Fills the outputs of a job with zeros.
@@ -107,7 +108,7 @@ pub unsafe fn run<R: Real>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> boo
 ///
 /// # Safety
 /// As [`run`].
-pub unsafe fn zero<R: Real>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bool) -> Result<(), Stop> {
+pub unsafe fn zero<R: RowReal>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bool) -> Result<(), Stop> {
     let outputs = [(job.value, operand::VALUE), (job.grad, operand::GRAD), (job.hess, operand::HESS)];
     // SAFETY: handed through from the caller.
     unsafe { zero_outputs(isa, &job.plan, &outputs, go_on) }
@@ -120,7 +121,7 @@ pub unsafe fn zero<R: Real>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bo
 ///
 /// # Safety
 /// As [`run`].
-pub unsafe fn zero_outputs<R: Real>(
+pub unsafe fn zero_outputs<R: RowReal>(
     isa: AnyIsa,
     plan: &JobPlan,
     outputs: &[(Option<Target<R>>, usize)],
@@ -137,7 +138,7 @@ pub unsafe fn zero_outputs<R: Real>(
     }
     let zeros = [R::ZERO; TILE];
     let outputs = Outputs(outputs);
-    over_blocks(plan, BLOCK, go_on, |block| {
+    over_blocks(plan, BLOCK, Keeping::Rounded, go_on, |block| {
         let mut raw = Raw::new();
         for tile in block.tiles(plan) {
             for &(target, operand) in outputs.all() {
@@ -147,12 +148,12 @@ pub unsafe fn zero_outputs<R: Real>(
             }
         }
         fence();
-        Sums::default()
+        Sums::new(Keeping::Rounded)
     })?;
     Ok(())
 }
 
-impl<R: Real> Inputs<R> {
+impl<R: RowReal> Inputs<R> {
     /// The labels and the weights of both, if elements differ in nothing else.
     #[inline]
     fn plain(&self) -> Option<(&Source<R>, [[f64; 2]; 3])> {
@@ -171,7 +172,7 @@ impl<R: Real> Inputs<R> {
     }
 }
 
-impl<R: Real> Job<R> {
+impl<R: RowReal> Job<R> {
     /// Which of losses, gradient and Hessian are computed.
     #[inline]
     pub(super) fn computed(&self) -> [bool; 3] {
@@ -199,7 +200,7 @@ impl<R: Real> Job<R> {
 
 /// What multiplies each element of a tile in those of losses, gradient and Hessian that are computed.
 #[inline]
-fn factors<R: Real>(
+fn factors<R: RowReal>(
     isa: AnyIsa,
     targets: &[R],
     samples: &[f64],
@@ -240,11 +241,11 @@ impl<R> Scratch<R> {
 
 /// # Safety
 /// As [`run`], for the elements of the block.
-unsafe fn run_block<R: Real>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums {
+unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums {
     let mut outputs = [const { Buffer::new() }; 3];
     let mut raw = Raw::new();
     let plan = &job.plan;
-    let mut sums = Sums::default();
+    let mut sums = Sums::new(job.keeping);
     for tile in block.tiles(plan) {
         let place = |operand| Place { plan, operand, tile };
         // The array's own memory, or a buffer if there is no array or it takes results in another form.
@@ -261,7 +262,7 @@ unsafe fn run_block<R: Real>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums {
         unsafe {
             run_tile(isa, job, &job.inputs, tile, written, &mut sums);
             if job.sum {
-                sums.value.add(isa.vectorize(TileSum(std::slice::from_raw_parts(written[0], tile.len))));
+                sums.value.add(isa, std::slice::from_raw_parts(written[0], tile.len));
             }
             for ((target, operand), buffer) in job.outputs().into_iter().zip(&mut outputs) {
                 if let Some(target) = target
@@ -281,7 +282,7 @@ unsafe fn run_block<R: Real>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums {
 /// # Safety
 /// As [`run`], for the elements of the tile and these inputs.
 #[inline]
-pub(super) unsafe fn run_tile<R: Real>(
+pub(super) unsafe fn run_tile<R: RowReal>(
     isa: AnyIsa,
     job: &Job<R>,
     inputs: &Inputs<R>,

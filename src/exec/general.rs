@@ -7,7 +7,7 @@ use crate::kernel::elementwise::Operands;
 use crate::kernel::factors::{ClassFactors, Product};
 use crate::kernel::mixed::Mixed;
 use crate::kernel::prepare::{are_hard, clear, mark, one_hot};
-use crate::kernel::reduce::TileSum;
+use crate::kernel::rows::RowReal;
 use crate::kernel::soft::SoftOperands;
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
 use crate::layout::Tile;
@@ -46,7 +46,7 @@ impl<R> Scratch<R> {
 /// # Safety
 /// As [`super::elements::run`], for the elements of the tile.
 #[inline(never)]
-pub unsafe fn run<R: Real>(
+pub unsafe fn run<R: RowReal>(
     isa: AnyIsa,
     job: &Job<R>,
     inputs: &Inputs<R>,
@@ -78,7 +78,7 @@ pub unsafe fn run<R: Real>(
         }
         if job.sum_factors {
             let factor = std::slice::from_raw_parts(factor, tile.len);
-            sums.factor.add(isa.vectorize(TileSum(factor)));
+            sums.factor.add(isa, factor);
         }
     }
 }
@@ -91,7 +91,7 @@ struct Work<'a, R> {
     tile: Tile,
 }
 
-impl<R: Real> Work<'_, R> {
+impl<R: RowReal> Work<'_, R> {
     /// An operand's tile.
     ///
     /// # Safety

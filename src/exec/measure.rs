@@ -1,9 +1,8 @@
 //! Denominators that do not depend on the logits: counts, and sums of weights.
 
 use super::elements::{Inputs, Labels};
-use super::{BLOCK, JobPlan, Stop, Sums, operand, over_blocks};
+use super::{BLOCK, JobPlan, Keeping, Stop, Sum, Sums, operand, over_blocks};
 use crate::kernel::prepare::{clear, mark, one_hot};
-use crate::kernel::reduce::TileSum;
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
 use crate::layout::Tile;
 use crate::simd::{AnyIsa, Isa, Kernel};
@@ -34,8 +33,9 @@ pub unsafe fn run(
     plan: &JobPlan,
     inputs: &Inputs<f64>,
     measure: Measure<'_>,
+    keeping: Keeping,
     go_on: impl FnMut() -> bool,
-) -> Result<f64, Stop> {
+) -> Result<Sum, Stop> {
     /// Pointers that blocks may share.
     struct Shared<'a>(&'a Inputs<f64>);
     // SAFETY: blocks only read.
@@ -46,18 +46,18 @@ pub unsafe fn run(
         }
     }
     let shared = Shared(inputs);
-    let sums = over_blocks(plan, BLOCK, go_on, |block| {
-        let mut sums = Sums::default();
+    let sums = over_blocks(plan, BLOCK, keeping, go_on, |block| {
+        let mut sums = Sums::new(keeping);
         let mut terms = [0.0; TILE];
         for tile in block.tiles(plan) {
             let terms = &mut terms[..tile.len];
             // SAFETY: handed through from the caller.
             unsafe { Terms { isa, plan, inputs: shared.inputs(), tile }.fill(measure, terms) };
-            sums.value.add(isa.vectorize(TileSum(terms)));
+            sums.value.add(isa, terms);
         }
         sums
     })?;
-    Ok(sums.value.value())
+    Ok(sums.value)
 }
 
 /// The terms of a tile.

@@ -12,9 +12,13 @@ pub mod measure;
 pub mod rows;
 
 use crate::error::Error;
-use crate::kernel::reduce::Total;
+use crate::kernel::exact::ExactSum;
+use crate::kernel::exact_tile::{ExactTileSum, Summable};
+use crate::kernel::reduce::{TileSum, Total};
 use crate::layout::{Plan, Tile};
 use crate::pool;
+use crate::real::Real;
+use crate::simd::AnyIsa;
 
 /// Tiles in a block, the unit of work of a thread. Up to one block runs on the calling thread: to wake another
 /// would take longer.
@@ -55,16 +59,86 @@ pub mod operand {
 /// The plan of a job: which elements it visits in which order, and where its operands keep them.
 pub type JobPlan = Plan<{ operand::COUNT }>;
 
+/// How sums are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// In a tree of fixed shape, rounded: the faster way.
+    Rounded,
+    /// Exactly, whatever the order.
+    Exact,
+}
+
+/// A running sum of tiles.
+#[derive(Clone, Debug)]
+pub enum Sum {
+    /// Rounded.
+    Rounded(Total),
+    /// Exact.
+    Exact(Box<ExactSum>),
+}
+
+impl Sum {
+    fn new(keeping: Keeping) -> Self {
+        match keeping {
+            Keeping::Rounded => Self::Rounded(Total::default()),
+            Keeping::Exact => Self::Exact(Box::default()),
+        }
+    }
+
+    /// Adds a tile.
+    #[inline]
+    fn add<R: Real + Summable>(&mut self, isa: AnyIsa, tile: &[R]) {
+        match self {
+            Self::Rounded(total) => total.add(isa.vectorize(TileSum(tile))),
+            Self::Exact(sum) => sum.add(isa.vectorize(ExactTileSum(tile))),
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Rounded(total), Self::Rounded(other)) => total.merge(other),
+            (Self::Exact(sum), Self::Exact(other)) => sum.merge(*other),
+            // Parts of one job are kept in one way.
+            (Self::Rounded(total), Self::Exact(other)) => total.add(other.value()),
+            (Self::Exact(sum), Self::Rounded(other)) => sum.add_number(other.value()),
+        }
+    }
+
+    /// The sum, rounded.
+    pub fn value(&self) -> f64 {
+        match self {
+            Self::Rounded(total) => total.value(),
+            Self::Exact(sum) => sum.value(),
+        }
+    }
+
+    /// The sum as an exact one.
+    pub fn exact(self) -> ExactSum {
+        match self {
+            Self::Exact(sum) => *sum,
+            Self::Rounded(total) => {
+                let mut sum = ExactSum::default();
+                sum.add_number(total.value());
+                sum
+            }
+        }
+    }
+}
+
 /// What a job adds up.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Sums {
     /// The losses.
-    pub value: Total,
+    pub value: Sum,
     /// The modulating factors.
-    pub factor: Total,
+    pub factor: Sum,
 }
 
 impl Sums {
+    fn new(keeping: Keeping) -> Self {
+        Self { value: Sum::new(keeping), factor: Sum::new(keeping) }
+    }
+
     fn merge(&mut self, other: Self) {
         self.value.merge(other.value);
         self.factor.merge(other.factor);
@@ -90,11 +164,12 @@ impl Block {
 fn over_blocks<const N: usize>(
     plan: &Plan<N>,
     block_tiles: usize,
+    keeping: Keeping,
     mut go_on: impl FnMut() -> bool,
     work: impl Fn(Block) -> Sums + Sync,
 ) -> Result<Sums, Stop> {
     let blocks = plan.tiles().div_ceil(block_tiles);
-    let mut total = Sums::default();
+    let mut total = Sums::new(keeping);
     let mut first = 0;
     while first < blocks {
         if first > 0 && !go_on() {

@@ -6,11 +6,10 @@
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
-use super::{Block, JobPlan, Stop, Sums, operand, over_blocks};
+use super::{Block, JobPlan, Keeping, Stop, Sums, operand, over_blocks};
 use crate::element::{DType, Narrow, Widen};
 use crate::kernel::grid::{self, Grid};
 use crate::kernel::prepare::{clear, mark};
-use crate::kernel::reduce::TileSum;
 use crate::kernel::rows::{Constants, DenseOperands, Matrix, Operands, RowReal, Scratch};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
 use crate::layout::{Run, Tile};
@@ -120,6 +119,8 @@ pub struct Job<R> {
     pub streamed: bool,
     /// Whether the losses are added up.
     pub sum: bool,
+    /// How sums are kept.
+    pub keeping: Keeping,
     /// Whether the modulating factors are added up.
     pub sum_factors: bool,
 }
@@ -164,7 +165,7 @@ pub unsafe fn run<R: PerThread>(
     job: &Job<R>,
     go_on: impl FnMut() -> bool,
 ) -> Result<Sums, Stop> {
-    over_blocks(&job.plan, block_tiles(job.classes), go_on, |block| {
+    over_blocks(&job.plan, block_tiles(job.classes), job.keeping, go_on, |block| {
         R::memory().with_borrow_mut(|memory| {
             // SAFETY: handed through from the caller.
             let sums = unsafe { run_block(isa, job, block, memory) };
@@ -222,7 +223,7 @@ unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block, memory:
         value: [R::ZERO; ROWS],
         factor: [R::ZERO; ROWS],
     };
-    let mut sums = Sums::default();
+    let mut sums = Sums::new(job.keeping);
     for tile in block.tiles(&job.plan) {
         let place = |operand| Place { plan: &job.plan, operand, tile };
         // SAFETY: the caller vouches for the arrays; a tile has `len` rows. All inputs of a row are read before
@@ -243,10 +244,10 @@ unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block, memory:
                 clear(isa, &mut rows.factor[..tile.len], &rows.ignored);
             }
             if job.sum {
-                sums.value.add(isa.vectorize(TileSum(&rows.value[..tile.len])));
+                sums.value.add(isa, &rows.value[..tile.len]);
             }
             if job.sum_factors {
-                sums.factor.add(isa.vectorize(TileSum(&rows.factor[..tile.len])));
+                sums.factor.add(isa, &rows.factor[..tile.len]);
             }
             if let Some(target) = &job.value {
                 target.put(isa, place(operand::VALUE), rows.value.as_ptr(), &mut raw);
@@ -565,14 +566,14 @@ impl View<'_> {
 /// # Safety
 /// As [`run`].
 pub unsafe fn zero<R: PerThread>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bool) -> Result<(), Stop> {
-    over_blocks(&job.plan, block_tiles(job.classes), go_on, |block| {
+    over_blocks(&job.plan, block_tiles(job.classes), job.keeping, go_on, |block| {
         let mut raw = Raw::new();
         let zeros = [R::ZERO; TILE];
         for tile in block.tiles(&job.plan) {
             // SAFETY: handed through from the caller.
             unsafe { job.zero_tile(isa, tile, &zeros, &mut raw) };
         }
-        Sums::default()
+        Sums::new(Keeping::Rounded)
     })?;
     Ok(())
 }

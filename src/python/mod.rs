@@ -13,6 +13,7 @@ mod parameters;
 mod runtime;
 mod sigmoid;
 mod softmax;
+mod sum;
 
 use pyo3::prelude::*;
 
@@ -28,6 +29,8 @@ mod _core {
     use super::sigmoid::{SigmoidFocalLoss, sigmoid_focal_loss};
     #[pymodule_export]
     use super::softmax::{SoftmaxFocalLoss, softmax_focal_loss};
+    #[pymodule_export]
+    use super::sum::{ExactSum, exact_sums};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

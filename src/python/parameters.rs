@@ -254,3 +254,14 @@ pub fn made<'py>(
     }
     class.call((), Some(&parameters))
 }
+
+/// What a function of the package gives that stands beside the losses.
+///
+/// # Errors
+/// Those of the function.
+pub fn beside<'py, A>(py: Python<'py>, name: &str, arguments: A) -> PyResult<Bound<'py, PyAny>>
+where
+    A: IntoPyObject<'py, Target = PyTuple> + pyo3::call::PyCallArgs<'py>,
+{
+    py.import("focalgrad._beside")?.getattr(name)?.call1(arguments)
+}

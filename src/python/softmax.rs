@@ -5,8 +5,8 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::call::{Arguments, Results, Wanted, arguments, evaluate_softmax, missing};
 use super::parameters::{
-    CommonArguments, Given, Object, made, read_parameter, read_whole, reduced, replaced, shown, shown_label,
-    shown_normalizer,
+    CommonArguments, Given, Object, beside, made, read_parameter, read_whole, reduced, replaced, shown,
+    shown_label, shown_normalizer,
 };
 use crate::params::options::Named;
 use crate::params::{self, Hessian, Modulator, Reduction};
@@ -447,6 +447,78 @@ impl SoftmaxFocalLoss {
         grad.zip(hess).ok_or_else(missing)
     }
 
+    /// The constant score that minimises the loss: the base score of boosting.
+    ///
+    /// Reduction and normaliser do not matter: the sum is minimised, of soft and smoothed targets that of their
+    /// own loss.
+    ///
+    /// Parameters
+    /// ----------
+    /// targets : array_like
+    ///     As for a call. With a class axis, one-dimensional targets are class indices; of the others, those of a
+    ///     floating dtype are dense.
+    /// sample_weight : array_like, optional
+    ///     Broadcasts as in a call.
+    ///
+    /// Returns
+    /// -------
+    /// float or ndarray of shape (C,)
+    ///     An array if the loss has a class axis. A class without weight gives an infinite entry; 0.0 without any
+    ///     data.
+    ///
+    /// Raises
+    /// ------
+    /// ValueError
+    ///     For a loss of probabilities or with ``modulator="sigmoid"``, and for class indices out of range.
+    ///
+    /// Examples
+    /// --------
+    /// >>> import numpy as np
+    /// >>> import focalgrad as fg
+    /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0)
+    /// >>> loss.init_score(np.array([0, 0, 0, 1])).round(6)
+    /// array([ 0.549306, -0.549306])
+    #[pyo3(signature = (targets, sample_weight=None))]
+    fn init_score<'py>(
+        slf: &Bound<'py, Self>,
+        targets: &Bound<'py, PyAny>,
+        sample_weight: Object<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        beside(slf.py(), "init_score", (slf, targets, sample_weight))
+    }
+
+    /// The class posteriors that scores stand for, if a model minimised this loss.
+    ///
+    /// Focal loss is not proper: its minimiser is not the log-odds. The distortion is undone in closed form
+    /// (Charoenphakdee et al., "On Focal Loss for Class-Posterior Probability Estimation", CVPR 2021).
+    ///
+    /// Parameters
+    /// ----------
+    /// scores : array_like
+    ///     Logits, of any shape; the classes are along the class axis.
+    ///
+    /// Returns
+    /// -------
+    /// ndarray
+    ///     Probabilities of the scores' shape and dtype (integers: float64). Label smoothing is undone affinely
+    ///     and clipped to [0, 1].
+    ///
+    /// Raises
+    /// ------
+    /// ValueError
+    ///     For a loss of probabilities.
+    ///
+    /// Examples
+    /// --------
+    /// >>> import numpy as np
+    /// >>> import focalgrad as fg
+    /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0)
+    /// >>> loss.posterior(np.zeros((1, 4)))
+    /// array([[0.25, 0.25, 0.25, 0.25]])
+    fn posterior<'py>(slf: &Bound<'py, Self>, scores: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        beside(slf.py(), "posterior", (slf, scores))
+    }
+
     /// A copy with some parameters changed.
     ///
     /// Leaving ``reduction="mean"`` drops a normaliser that the call does not name.
@@ -495,6 +567,13 @@ impl SoftmaxFocalLoss {
 
     fn __repr__(&self) -> String {
         self.0.to_string()
+    }
+}
+
+impl SoftmaxFocalLoss {
+    /// The parameters.
+    pub fn parameters(&self) -> &params::SoftmaxFocalLoss {
+        &self.0
     }
 }
 

@@ -26,6 +26,7 @@ mod tree;
 use std::ops::{Add, Mul, Sub};
 use std::ptr::copy_nonoverlapping;
 
+use crate::kernel::exact_tile::Summable;
 use crate::loss::focal::{Gamma, Scales, power};
 use crate::real::Real;
 use crate::simd::{Isa, Vector};
@@ -35,7 +36,7 @@ pub use tile::{Form, Matrix};
 
 /// What the kernels of rows need to know of an element type.
 pub trait RowReal:
-    Compiled + Real + Scales + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
+    Compiled + Summable + Real + Scales + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
 {
     /// The group of lanes that works on a tile: their number divides `PARTIAL_SUMS`.
     type RowLanes<I: Isa>: Vector<Isa = I, Real = Self>;

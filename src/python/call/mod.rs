@@ -11,8 +11,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::params::{Hessian, Reduction};
-pub use sigmoid::evaluate as evaluate_sigmoid;
-pub use softmax::evaluate as evaluate_softmax;
+pub use sigmoid::{evaluate as evaluate_sigmoid, exact_sums as exact_sums_sigmoid};
+pub use softmax::{evaluate as evaluate_softmax, exact_sums as exact_sums_softmax};
 
 /// What a call asks for.
 #[derive(Clone, Copy)]

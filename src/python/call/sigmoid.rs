@@ -12,8 +12,9 @@ use crate::error::Error;
 use crate::exec::columns::{self, Steps};
 use crate::exec::elements::{self, Inputs, Job, Labels, Soft};
 use crate::exec::measure::{self, Measure};
-use crate::exec::{JobPlan, Sums, operand};
+use crate::exec::{JobPlan, Keeping, Sum, Sums, operand};
 use crate::kernel::elementwise::{Constants, Weights, kernel, kernel_of_gammas};
+use crate::kernel::exact::ExactSum;
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft::{self, SoftConstants};
 use crate::kernel::tile::{Source, TILE, Target};
@@ -34,30 +35,37 @@ pub fn evaluate<'py>(
     wanted: Wanted,
     arguments: &Arguments<'_, 'py>,
 ) -> PyResult<Results<'py>> {
-    let common = &loss.common;
-    let exact = wanted.hess.is_none_or(|hessian| hessian == Hessian::Exact);
-    check_surrogate(exact, common.from_logits, common.normalizer, true)?;
-    // Whatever runs code of the arguments' own comes first; what is read after it stays as it is.
     let found = Found::new(arguments)?;
-    let rules = Rules { class_axis: loss.class_axis, rows: false, reduction: common.reduction };
-    let admitted = Admitted::new(arguments.logits_name, &found, &rules)?;
-    admitted.check_classes(loss.classes()?)?;
-    if let (Some(index), false) = (loss.background_index, admitted.indices) {
-        let got = format!("targets of the logits' shape with background_index={index}");
-        return Err(Error::value("targets", got, "class indices with background_index").into());
-    }
-    let outputs = admitted.outputs(wanted, arguments, &rules)?;
-    if admitted.indices {
-        let others =
-            [common.ignore_index.map(Label::to_f64), loss.background_index.map(|index| index as f64)];
-        check_indices(py, &admitted.targets, admitted.classes(), others)?;
-    }
-    let call = Call { loss, wanted, rules, admitted };
+    let call = Call::new(loss, wanted, arguments, &found)?;
+    let outputs = call.admitted.outputs(wanted, arguments, &call.rules)?;
+    call.check_indices(py)?;
     match call.admitted.logits.dtype.of_results() {
         DType::Float64 => call.run::<f64>(py, &outputs),
         _ => call.run::<f32>(py, &outputs),
     }
 }
+
+/// The exact sum of the losses, and that of what their mean divides by.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn exact_sums(
+    py: Python<'_>,
+    loss: &SigmoidFocalLoss,
+    arguments: &Arguments<'_, '_>,
+) -> PyResult<[ExactSum; 2]> {
+    let wanted = Wanted { value: true, grad: false, hess: None };
+    let found = Found::new(arguments)?;
+    let call = Call::new(loss, wanted, arguments, &found)?;
+    call.check_indices(py)?;
+    match call.admitted.logits.dtype.of_results() {
+        DType::Float64 => call.exact_sums::<f64>(py),
+        _ => call.exact_sums::<f32>(py),
+    }
+}
+
+/// How calls keep their sums.
+const ROUNDED: Keeping = Keeping::Rounded;
 
 /// A call whose arguments have been admitted.
 struct Call<'b, 'py> {
@@ -91,7 +99,57 @@ impl Scaling {
     const NONE: Self = Self { denominator: 1.0, scale: 1.0 };
 }
 
-impl<'py> Call<'_, 'py> {
+impl<'b, 'py> Call<'b, 'py> {
+    /// Admits the arguments. Whatever runs code of their own has been run when they were found; what is read after
+    /// it stays as it is.
+    fn new(
+        loss: &'b SigmoidFocalLoss,
+        wanted: Wanted,
+        arguments: &Arguments<'_, 'py>,
+        found: &'b Found<'_, 'py>,
+    ) -> PyResult<Self> {
+        let common = &loss.common;
+        let exact = wanted.hess.is_none_or(|hessian| hessian == Hessian::Exact);
+        check_surrogate(exact, common.from_logits, common.normalizer, true)?;
+        let rules = Rules { class_axis: loss.class_axis, rows: false, reduction: common.reduction };
+        let admitted = Admitted::new(arguments.logits_name, found, &rules)?;
+        admitted.check_classes(loss.classes()?)?;
+        if let (Some(index), false) = (loss.background_index, admitted.indices) {
+            let got = format!("targets of the logits' shape with background_index={index}");
+            return Err(Error::value("targets", got, "class indices with background_index").into());
+        }
+        Ok(Self { loss, wanted, rules, admitted })
+    }
+
+    /// Refuses class indices that are none.
+    fn check_indices(&self, py: Python<'py>) -> PyResult<()> {
+        if !self.admitted.indices {
+            return Ok(());
+        }
+        let ignored = self.loss.common.ignore_index.map(Label::to_f64);
+        let background = self.loss.background_index.map(|index| index as f64);
+        check_indices(py, &self.admitted.targets, self.admitted.classes(), [ignored, background])
+    }
+
+    /// The exact sum of the losses, and that of what their mean divides by.
+    fn exact_sums<R: RowReal>(&self, py: Python<'py>) -> PyResult<[ExactSum; 2]> {
+        let common = &self.loss.common;
+        let plan = self.plan(&[const { None }; 3]);
+        let measure = match (common.reduction, common.normalizer) {
+            (Reduction::Mean, Normalizer::Count) => Some(Measure::Count),
+            (Reduction::Mean, Normalizer::Weights) => Some(Measure::Weights),
+            (Reduction::Mean, Normalizer::Positives) => Some(Measure::Positives),
+            _ => None,
+        };
+        let measured = measure.map(|what| self.measure(py, &plan, what, Keeping::Exact)).transpose()?;
+        let lists = self.lists::<R>(Scaling::NONE);
+        let mut job = self.job::<R>(plan, &[const { None }; 3], &lists, Scaling::NONE, self.wanted);
+        job.keeping = Keeping::Exact;
+        job.sum_factors = common.normalizer == Normalizer::FocalWeights;
+        let Sums { value, factor } = run(py, &job)?;
+        Ok([value.exact(), measured.unwrap_or(factor).exact()])
+    }
+
     /// Computes in `R`.
     fn run<R: RowReal>(&self, py: Python<'py>, given: &Outputs<'_, 'py>) -> PyResult<Results<'py>> {
         let &Self { loss, wanted, ref rules, ref admitted } = self;
@@ -110,9 +168,13 @@ impl<'py> Call<'_, 'py> {
                 return self.quotient::<R>(py, plan, filled);
             }
             (Reduction::Mean, Normalizer::Count) if common.ignore_index.is_none() => len as f64,
-            (Reduction::Mean, Normalizer::Count) => self.measure(py, &plan, Measure::Count)?,
-            (Reduction::Mean, Normalizer::Weights) => self.measure(py, &plan, Measure::Weights)?,
-            (Reduction::Mean, Normalizer::Positives) => self.measure(py, &plan, Measure::Positives)?,
+            (Reduction::Mean, Normalizer::Count) => self.measure(py, &plan, Measure::Count, ROUNDED)?.value(),
+            (Reduction::Mean, Normalizer::Weights) => {
+                self.measure(py, &plan, Measure::Weights, ROUNDED)?.value()
+            }
+            (Reduction::Mean, Normalizer::Positives) => {
+                self.measure(py, &plan, Measure::Positives, ROUNDED)?.value()
+            }
         };
         let scaling = Scaling { denominator, scale: scale_of(denominator / len as f64) };
         let lists = self.lists::<R>(scaling);
@@ -210,11 +272,13 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// A sum over the elements that are not ignored.
-    fn measure(&self, py: Python<'py>, plan: &JobPlan, what: Measure<'_>) -> PyResult<f64> {
+    fn measure(&self, py: Python<'py>, plan: &JobPlan, what: Measure<'_>, keeping: Keeping) -> PyResult<Sum> {
         let lists = self.lists::<f64>(Scaling::NONE);
         let inputs = Shared::new(self.inputs::<f64>(&lists, Scaling::NONE));
         // SAFETY: as in `run`.
-        detached(py, plan.len(), |go_on| unsafe { measure::run(isa(), plan, inputs.get(), what, go_on) })
+        detached(py, plan.len(), |go_on| unsafe {
+            measure::run(isa(), plan, inputs.get(), what, keeping, go_on)
+        })
     }
 
     /// The order of the elements, from the strides of all arrays.
@@ -358,6 +422,7 @@ impl<'py> Call<'_, 'py> {
             grad: target(1),
             hess: target(2),
             sum: wanted.sums(loss.common.reduction),
+            keeping: ROUNDED,
             sum_factors: false,
             plan,
         }
@@ -387,7 +452,7 @@ impl<'py> Call<'_, 'py> {
     }
 }
 
-fn run<R: Real>(py: Python<'_>, job: &Job<R>) -> PyResult<Sums> {
+fn run<R: RowReal>(py: Python<'_>, job: &Job<R>) -> PyResult<Sums> {
     // SAFETY: all arrays were admitted or made. They are valid wherever the plan, made of their shapes and
     // strides, has elements, and overlap only where they are the same. They live as long as the references that
     // the call holds. Other threads must not write to them meanwhile: the documentation asks that of callers.
@@ -395,7 +460,7 @@ fn run<R: Real>(py: Python<'_>, job: &Job<R>) -> PyResult<Sums> {
 }
 
 /// Nothing to average: 0, also where a logit is NaN.
-fn zero<R: Real>(py: Python<'_>, job: &Job<R>) -> PyResult<f64> {
+fn zero<R: RowReal>(py: Python<'_>, job: &Job<R>) -> PyResult<f64> {
     // SAFETY: as in `run`.
     detached(py, job.plan.len(), |go_on| unsafe { elements::zero(isa(), job, go_on) })?;
     Ok(0.0)

@@ -13,8 +13,9 @@ use crate::exec::measure::{self, Measure};
 use crate::exec::rows::{
     self, ByClass, DenseClasses, Formula, Job, PerThread, RowArray, RowTargets, tile_rows,
 };
-use crate::exec::{JobPlan, Sums, operand};
+use crate::exec::{JobPlan, Keeping, Sum, Sums, operand};
 use crate::kernel::elementwise::output;
+use crate::kernel::exact::ExactSum;
 use crate::kernel::rows::Constants;
 use crate::kernel::tile::{Source, TILE, Target};
 use crate::layout::Plan;
@@ -34,24 +35,32 @@ pub fn evaluate<'py>(
     wanted: Wanted,
     arguments: &Arguments<'_, 'py>,
 ) -> PyResult<Results<'py>> {
-    let common = &loss.common;
-    let exact = wanted.hess.is_none_or(|hessian| hessian == Hessian::Exact);
-    check_surrogate(exact, common.from_logits, common.normalizer, loss.modulator == Modulator::Softmax)?;
-    // Whatever runs code of the arguments' own comes first; what is read after it stays as it is.
     let found = Found::new(arguments)?;
-    let rules = Rules { class_axis: Some(loss.class_axis), rows: true, reduction: common.reduction };
-    let admitted = Admitted::new(arguments.logits_name, &found, &rules)?;
-    admitted.check_classes(loss.classes()?)?;
-    check_targets(loss, &admitted)?;
-    let outputs = admitted.outputs(wanted, arguments, &rules)?;
-    if admitted.indices {
-        let others = [common.ignore_index.map(Label::to_f64), None];
-        check_indices(py, &admitted.targets, admitted.classes(), others)?;
-    }
-    let call = Call { loss, wanted, rules, admitted };
+    let call = Call::new(loss, wanted, arguments, &found)?;
+    let outputs = call.admitted.outputs(wanted, arguments, &call.rules)?;
+    call.check_indices(py)?;
     match call.admitted.logits.dtype.of_results() {
         DType::Float64 => call.run::<f64>(py, &outputs),
         _ => call.run::<f32>(py, &outputs),
+    }
+}
+
+/// The exact sum of the losses, and that of what their mean divides by.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn exact_sums(
+    py: Python<'_>,
+    loss: &SoftmaxFocalLoss,
+    arguments: &Arguments<'_, '_>,
+) -> PyResult<[ExactSum; 2]> {
+    let wanted = Wanted { value: true, grad: false, hess: None };
+    let found = Found::new(arguments)?;
+    let call = Call::new(loss, wanted, arguments, &found)?;
+    call.check_indices(py)?;
+    match call.admitted.logits.dtype.of_results() {
+        DType::Float64 => call.exact_sums::<f64>(py),
+        _ => call.exact_sums::<f32>(py),
     }
 }
 
@@ -80,6 +89,9 @@ fn check_targets(loss: &SoftmaxFocalLoss, admitted: &Admitted<'_, '_>) -> PyResu
     Ok(())
 }
 
+/// How calls keep their sums.
+const ROUNDED: Keeping = Keeping::Rounded;
+
 /// A call whose arguments have been admitted.
 struct Call<'b, 'py> {
     loss: &'b SoftmaxFocalLoss,
@@ -99,7 +111,51 @@ impl Scaling {
     const NONE: Self = Self { denominator: 1.0, scale: 1.0 };
 }
 
-impl<'py> Call<'_, 'py> {
+impl<'b, 'py> Call<'b, 'py> {
+    /// Admits the arguments. Whatever runs code of their own has been run when they were found; what is read after
+    /// it stays as it is.
+    fn new(
+        loss: &'b SoftmaxFocalLoss,
+        wanted: Wanted,
+        arguments: &Arguments<'_, 'py>,
+        found: &'b Found<'_, 'py>,
+    ) -> PyResult<Self> {
+        let common = &loss.common;
+        let exact = wanted.hess.is_none_or(|hessian| hessian == Hessian::Exact);
+        let softmax = loss.modulator == Modulator::Softmax;
+        check_surrogate(exact, common.from_logits, common.normalizer, softmax)?;
+        let rules = Rules { class_axis: Some(loss.class_axis), rows: true, reduction: common.reduction };
+        let admitted = Admitted::new(arguments.logits_name, found, &rules)?;
+        admitted.check_classes(loss.classes()?)?;
+        check_targets(loss, &admitted)?;
+        Ok(Self { loss, wanted, rules, admitted })
+    }
+
+    /// Refuses class indices that are none.
+    fn check_indices(&self, py: Python<'py>) -> PyResult<()> {
+        if !self.admitted.indices {
+            return Ok(());
+        }
+        let ignored = self.loss.common.ignore_index.map(Label::to_f64);
+        check_indices(py, &self.admitted.targets, self.admitted.classes(), [ignored, None])
+    }
+
+    /// The exact sum of the losses, and that of what their mean divides by.
+    fn exact_sums<R: PerThread>(&self, py: Python<'py>) -> PyResult<[ExactSum; 2]> {
+        let common = &self.loss.common;
+        let plan = self.plan(&[const { None }; 3]);
+        let measured = match (common.reduction, common.normalizer) {
+            (Reduction::Mean, Normalizer::Weights) => Some(self.weights(py, &plan, Keeping::Exact)?),
+            (Reduction::Mean, Normalizer::Count) => Some(self.count(py, &plan, Keeping::Exact)?),
+            _ => None,
+        };
+        let mut job = self.job::<R>(plan, &[const { None }; 3], Scaling::NONE);
+        job.keeping = Keeping::Exact;
+        job.sum_factors = common.normalizer == Normalizer::FocalWeights;
+        let Sums { value, factor } = run(py, &job)?;
+        Ok([value.exact(), measured.unwrap_or(factor).exact()])
+    }
+
     /// Computes in `R`.
     fn run<R: PerThread>(&self, py: Python<'py>, given: &Outputs<'_, 'py>) -> PyResult<Results<'py>> {
         let &Self { loss, wanted, ref rules, ref admitted } = self;
@@ -111,9 +167,9 @@ impl<'py> Call<'_, 'py> {
         let denominator = match (common.reduction, common.normalizer) {
             (Reduction::Mean, Normalizer::Constant(number)) => number,
             (Reduction::Mean, Normalizer::FocalWeights) => return self.quotient::<R>(py, plan, filled),
-            (Reduction::Mean, Normalizer::Weights) => self.weights(py, &plan)?,
+            (Reduction::Mean, Normalizer::Weights) => self.weights(py, &plan, ROUNDED)?.value(),
             (Reduction::Mean, _) if common.ignore_index.is_none() => rows as f64,
-            (Reduction::Mean, _) => self.measure(py, &plan, Measure::Count, [1.0; 2])?,
+            (Reduction::Mean, _) => self.count(py, &plan, ROUNDED)?.value(),
             _ => 1.0,
         };
         let scaling = Scaling { denominator, scale: scale_of(denominator / rows as f64) };
@@ -160,10 +216,11 @@ impl<'py> Call<'_, 'py> {
     }
 
     /// The sum of the weights that samples and targets' classes give.
-    fn weights(&self, py: Python<'py>, plan: &JobPlan) -> PyResult<f64> {
+    fn weights(&self, py: Python<'py>, plan: &JobPlan, keeping: Keeping) -> PyResult<Sum> {
         let alphas: Vec<f64> = (0..self.admitted.classes()).map(|class| self.loss.weight_of(class)).collect();
         if self.admitted.indices {
-            return self.measure(py, plan, Measure::ByTarget(&alphas), [1.0; 2]);
+            let ones = [Source::Constant(1.0); 2];
+            return self.measure(py, plan, Measure::ByTarget(&alphas), ones, keeping);
         }
         // sum_i s_i sum_c y_ic a_c, over all logits.
         let Admitted { logits, targets, axis, .. } = &self.admitted;
@@ -179,27 +236,23 @@ impl<'py> Call<'_, 'py> {
         let plan = Plan::new(&lengths(logits.shape), strides, TILE);
         let positive = Source::numbers(alphas.as_ptr().cast_mut().cast(), DType::Float64);
         let pair = [Source::Constant(0.0), positive];
-        self.measure_with(py, &plan, Measure::Weights, pair)
+        self.measure(py, &plan, Measure::Weights, pair, keeping)
     }
 
-    /// A sum over the rows that are not ignored.
+    /// The number of rows that are not ignored.
+    fn count(&self, py: Python<'py>, plan: &JobPlan, keeping: Keeping) -> PyResult<Sum> {
+        self.measure(py, plan, Measure::Count, [Source::Constant(1.0); 2], keeping)
+    }
+
+    /// A sum over what is not ignored.
     fn measure(
         &self,
         py: Python<'py>,
         plan: &JobPlan,
         what: Measure<'_>,
-        weights: [f64; 2],
-    ) -> PyResult<f64> {
-        self.measure_with(py, plan, what, weights.map(Source::Constant))
-    }
-
-    fn measure_with(
-        &self,
-        py: Python<'py>,
-        plan: &JobPlan,
-        what: Measure<'_>,
         weights: [Source<f64>; 2],
-    ) -> PyResult<f64> {
+        keeping: Keeping,
+    ) -> PyResult<Sum> {
         let targets = &self.admitted.targets;
         let numbers = Source::numbers(targets.data, targets.dtype);
         let inputs = Shared::new(Inputs {
@@ -211,7 +264,9 @@ impl<'py> Call<'_, 'py> {
             gammas: None,
         });
         // SAFETY: as in `run`.
-        detached(py, plan.len(), |go_on| unsafe { measure::run(isa(), plan, inputs.get(), what, go_on) })
+        detached(py, plan.len(), |go_on| unsafe {
+            measure::run(isa(), plan, inputs.get(), what, keeping, go_on)
+        })
     }
 
     /// The order of the rows, from the strides of all arrays along the axes other than that of the classes.
@@ -308,6 +363,7 @@ impl<'py> Call<'_, 'py> {
             hess: outputs[2].as_ref().map(row_array),
             streamed: bytes.saturating_mul(plan.len().saturating_mul(classes)) > cache::last_level(),
             sum: wanted.sums(loss.common.reduction),
+            keeping: ROUNDED,
             sum_factors: false,
             plan,
         }
