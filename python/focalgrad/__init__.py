@@ -20,10 +20,12 @@ from focalgrad._core import (
     sigmoid_focal_loss,
     softmax_focal_loss,
 )
+from focalgrad._meter import FocalLossMeter
 from focalgrad._runtime import num_threads, show_config
 from focalgrad._signature import CallSignature
 
 __all__ = [
+    "FocalLossMeter",
     "SigmoidFocalLoss",
     "SoftmaxFocalLoss",
     "__version__",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 # What the package shows is the package's, wherever it is made.
+FocalLossMeter.__module__ = __name__
 for _function in (
     class_weights,
     get_num_threads,

@@ -1,5 +1,6 @@
 """The compiled part of focalgrad. Documentation is with the objects themselves."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Literal, TypeAlias, final
 
 from numpy.typing import ArrayLike, NDArray
@@ -9,17 +10,27 @@ _Array: TypeAlias = ArrayLike | Any
 # float16, float32, float64, or ml_dtypes' bfloat16.
 _Result: TypeAlias = NDArray[Any]
 _Reduction: TypeAlias = Literal["none", "sum", "mean"]
-_Normalizer: TypeAlias = Literal["weights", "positives"] | float | None
+_ClassReduction: TypeAlias = Literal["none", "sum", "mean", "sum_classes"]
+_Normalizer: TypeAlias = Literal["weights", "positives", "focal_weights"] | float | None
 _Hessian: TypeAlias = Literal["exact", "gauss_newton", "upper"]
+_SoftTargets: TypeAlias = Literal["mixture", "expected", "quality"]
+_Modulator: TypeAlias = Literal["softmax", "sigmoid"]
+# A number, or one for each class.
+_Parameter: TypeAlias = float | Sequence[float] | NDArray[Any]
+_ShownParameter: TypeAlias = float | tuple[float, ...]
 
 __all__ = [
     "ISA",
     "ISAS_AVAILABLE",
+    "ExactSum",
     "SigmoidFocalLoss",
+    "SoftmaxFocalLoss",
     "__version__",
+    "exact_sums",
     "get_num_threads",
     "set_num_threads",
     "sigmoid_focal_loss",
+    "softmax_focal_loss",
 ]
 
 __version__: Final[str]
@@ -31,20 +42,44 @@ class SigmoidFocalLoss:
     __signature__: ClassVar[Any]
     def __new__(
         cls,
-        alpha: float | None = 0.25,
-        gamma: float = 2.0,
+        alpha: _Parameter | None = 0.25,
+        gamma: _Parameter = 2.0,
         *,
-        reduction: _Reduction = "mean",
+        reduction: _ClassReduction = "mean",
         normalizer: _Normalizer = None,
+        class_axis: int | None = None,
+        class_weight: Sequence[float] | NDArray[Any] | None = None,
+        label_smoothing: float = 0.0,
+        ignore_index: float | None = None,
+        background_index: int | None = None,
+        from_logits: bool = True,
+        eps: float = 0.0,
+        soft_targets: _SoftTargets = "mixture",
     ) -> SigmoidFocalLoss: ...
     @property
-    def alpha(self) -> float | None: ...
+    def alpha(self) -> _ShownParameter | None: ...
     @property
-    def gamma(self) -> float: ...
+    def gamma(self) -> _ShownParameter: ...
     @property
-    def reduction(self) -> _Reduction: ...
+    def reduction(self) -> _ClassReduction: ...
     @property
     def normalizer(self) -> _Normalizer: ...
+    @property
+    def class_axis(self) -> int | None: ...
+    @property
+    def class_weight(self) -> tuple[float, ...] | None: ...
+    @property
+    def label_smoothing(self) -> float: ...
+    @property
+    def ignore_index(self) -> float | None: ...
+    @property
+    def background_index(self) -> int | None: ...
+    @property
+    def from_logits(self) -> bool: ...
+    @property
+    def eps(self) -> float: ...
+    @property
+    def soft_targets(self) -> _SoftTargets: ...
     def __call__(
         self,
         logits: _Array,
@@ -80,6 +115,8 @@ class SigmoidFocalLoss:
         grad_out: _Result | None = None,
         hess_out: _Result | None = None,
     ) -> tuple[_Result, _Result]: ...
+    def init_score(self, targets: _Array, sample_weight: _Array | None = None) -> Any: ...
+    def posterior(self, scores: _Array) -> _Result: ...
     def replace(self, **changes: Any) -> SigmoidFocalLoss: ...
     def __replace__(self, **changes: Any) -> SigmoidFocalLoss: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
@@ -87,16 +124,121 @@ class SigmoidFocalLoss:
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
 
+@final
+class SoftmaxFocalLoss:
+    __signature__: ClassVar[Any]
+    def __new__(
+        cls,
+        alpha: _Parameter | None = None,
+        gamma: _Parameter = 2.0,
+        *,
+        reduction: _Reduction = "mean",
+        normalizer: _Normalizer = None,
+        class_axis: int = -1,
+        label_smoothing: float = 0.0,
+        ignore_index: float | None = None,
+        from_logits: bool = True,
+        eps: float = 0.0,
+        modulator: _Modulator = "softmax",
+    ) -> SoftmaxFocalLoss: ...
+    @property
+    def alpha(self) -> _ShownParameter | None: ...
+    @property
+    def gamma(self) -> _ShownParameter: ...
+    @property
+    def reduction(self) -> _Reduction: ...
+    @property
+    def normalizer(self) -> _Normalizer: ...
+    @property
+    def class_axis(self) -> int: ...
+    @property
+    def label_smoothing(self) -> float: ...
+    @property
+    def ignore_index(self) -> float | None: ...
+    @property
+    def from_logits(self) -> bool: ...
+    @property
+    def eps(self) -> float: ...
+    @property
+    def modulator(self) -> _Modulator: ...
+    def __call__(
+        self,
+        logits: _Array,
+        targets: _Array,
+        *,
+        sample_weight: _Array | None = None,
+        out: _Result | None = None,
+    ) -> Any: ...
+    def grad(
+        self,
+        logits: _Array,
+        targets: _Array,
+        *,
+        sample_weight: _Array | None = None,
+        out: _Result | None = None,
+    ) -> _Result: ...
+    def value_and_grad(
+        self,
+        logits: _Array,
+        targets: _Array,
+        *,
+        sample_weight: _Array | None = None,
+        out: _Result | None = None,
+        grad_out: _Result | None = None,
+    ) -> tuple[Any, _Result]: ...
+    def grad_and_hess(
+        self,
+        logits: _Array,
+        targets: _Array,
+        *,
+        sample_weight: _Array | None = None,
+        hessian: _Hessian = "exact",
+        grad_out: _Result | None = None,
+        hess_out: _Result | None = None,
+    ) -> tuple[_Result, _Result]: ...
+    def init_score(self, targets: _Array, sample_weight: _Array | None = None) -> Any: ...
+    def posterior(self, scores: _Array) -> _Result: ...
+    def replace(self, **changes: Any) -> SoftmaxFocalLoss: ...
+    def __replace__(self, **changes: Any) -> SoftmaxFocalLoss: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+@final
+class ExactSum:
+    def __new__(cls, data: bytes | None = None) -> ExactSum: ...
+    def __add__(self, other: ExactSum) -> ExactSum: ...
+    def __radd__(self, other: ExactSum) -> ExactSum: ...
+    def __float__(self) -> float: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+def exact_sums(
+    loss: SigmoidFocalLoss | SoftmaxFocalLoss, logits: _Array, targets: _Array, sample_weight: _Array | None
+) -> tuple[ExactSum, ExactSum]: ...
 def sigmoid_focal_loss(
     inputs: _Array,
     targets: _Array,
-    alpha: float | None = 0.25,
-    gamma: float = 2.0,
-    reduction: _Reduction = "none",
+    alpha: _Parameter | None = 0.25,
+    gamma: _Parameter = 2.0,
+    reduction: _ClassReduction = "none",
     *,
-    normalizer: _Normalizer = None,
     sample_weight: _Array | None = None,
     out: _Result | None = None,
+    **options: Any,
+) -> Any: ...
+def softmax_focal_loss(
+    inputs: _Array,
+    targets: _Array,
+    alpha: _Parameter | None = None,
+    gamma: _Parameter = 2.0,
+    reduction: _Reduction = "none",
+    *,
+    sample_weight: _Array | None = None,
+    out: _Result | None = None,
+    **options: Any,
 ) -> Any: ...
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...

@@ -84,12 +84,16 @@ def soft_product(v: Floats, y: Floats, factor: Jet) -> Measured:
         (v - y) / (v * (1 - v)),
         y / v**2 + (1 - y) / (1 - v) ** 2,
     )
+    # C' is the sum of -y / v and (1 - y) / (1 - v): these are what cancels, near v = y.
+    cancelling = times(y, 1 / v) + times(1 - y, 1 / (1 - v)) - np.abs(cross.first)
     slope, slope_size = together(times(factor.first, cross.value), factor.value * cross.first)
     bend, bend_size = together(
         times(factor.second, cross.value),
         2 * times(factor.first, cross.first),
         factor.value * cross.second,
     )
+    slope_size = slope_size + np.abs(factor.value) * cancelling
+    bend_size = bend_size + 2 * np.abs(factor.first) * cancelling
     certain = (v == 0) | (v == 1)
     jet = Jet(
         factor.value * cross.value,

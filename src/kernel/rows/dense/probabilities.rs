@@ -210,7 +210,8 @@ where
             sums[0] = sums[0].add_any(chance.value(target * alpha));
             sums[1] = sums[1].add_any(chance.factor(target));
             if self.outputs & output::CURVATURE != 0 {
-                times(target, chance.curvature(hess * alpha, mean, inverse)).store(bend);
+                // The slope of the factors has the target twice in a product with that of the losses.
+                times(target, chance.curvature(hess * alpha, mean, inverse * target)).store(bend);
             }
             if self.outputs & output::GRAD != 0 {
                 let zero = V::splat(isa, V::Real::ZERO);
