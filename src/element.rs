@@ -153,22 +153,6 @@ unsafe fn widen<E: Element, R: Real>(isa: AnyIsa, source: *const u8, target: *mu
     isa.vectorize(Loop(source.cast::<E>(), target, len));
 }
 
-/// A float64 that is rounded to a smaller type must not become 0 or 1 by that.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Label(f64);
-
-impl Element for Label {
-    #[inline(always)]
-    fn to_f32(self) -> f32 {
-        if self.0 == 0.0 || self.0 == 1.0 { self.0 as f32 } else { f32::NAN }
-    }
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self.0
-    }
-}
-
 /// # Safety
 /// As [`Narrow`].
 unsafe fn narrow<H: Half, R: Real>(isa: AnyIsa, source: *const R, target: *mut u8, len: usize) {
@@ -272,12 +256,6 @@ impl DType {
             _ => Self::Float64,
         }
     }
-
-    /// The conversion of targets: 0 and 1 are kept, and what is neither stays neither, also where rounding would
-    /// make it 0 or 1. Of all types only float64 could be rounded so.
-    pub fn label<R: Real>(self) -> Widen<R> {
-        if self == Self::Float64 { widen::<Label, R> } else { self.widen() }
-    }
 }
 
 #[cfg(test)]
@@ -334,18 +312,6 @@ mod tests {
                     assert!(same, "{} {x:e}: {bits:#06x} for {:#06x}", dtype.name(), nearest(x));
                 }
             }
-        }
-    }
-
-    #[test]
-    fn rounding_makes_no_labels() {
-        let numbers = [0.0, 1.0, -0.0, 1.0 + f64::EPSILON, f64::MIN_POSITIVE, 0.5, f64::NAN];
-        let mut found = [0.0_f32; 7];
-        for isa in AnyIsa::available() {
-            // SAFETY: both arrays hold as many elements.
-            unsafe { DType::Float64.label::<f32>()(isa, numbers.as_ptr().cast(), found.as_mut_ptr(), 7) };
-            assert_eq!(found[..3], [0.0, 1.0, 0.0]);
-            assert!(found[3..].iter().all(|x| *x != 0.0 && *x != 1.0), "{found:?}");
         }
     }
 }

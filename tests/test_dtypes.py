@@ -68,12 +68,6 @@ def test_sums_of_halves_add_what_was_not_rounded(dtype: np.dtype[Any]) -> None:
         assert same(grad, loss.grad(x.astype(np.float32), y).astype(dtype))
 
 
-def test_a_float64_that_is_nearly_a_label_is_none() -> None:
-    """Rounding to the logits' type makes no labels."""
-    y = np.array([1 - 1e-12, 1e-300, 1 + 2**-40])
-    assert np.isnan(fg.SigmoidFocalLoss(reduction="none")(np.zeros(3, np.float32), y)).all()
-
-
 REFUSED = [
     (">f4", "newbyteorder"),
     (">i8", "newbyteorder"),

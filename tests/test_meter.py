@@ -18,7 +18,9 @@ LOSSES = [
     fg.SigmoidFocalLoss(),
     fg.SigmoidFocalLoss(reduction="sum", gamma=1.7),
     fg.SigmoidFocalLoss(normalizer="positives", ignore_index=-1),
-    fg.SigmoidFocalLoss(normalizer="weights", class_axis=-1, class_weight=[1.0, 2.0, 3.0], background_index=3),
+    fg.SigmoidFocalLoss(
+        normalizer="weights", class_axis=-1, class_weight=[1.0, 2.0, 3.0], background_index=3
+    ),
     fg.SigmoidFocalLoss(normalizer="focal_weights"),
     fg.SigmoidFocalLoss(normalizer=7.5, label_smoothing=0.1),
     fg.SoftmaxFocalLoss(),

@@ -65,9 +65,7 @@ def draw(meaning, probabilities, near):
     y = random.choice([0.0, 1.0, random.random(), random.random(), 2.0 ** -random.uniform(3, 40)])
     x = random.gauss(0, random.choice([2, 8, 60, 250]))
     if probabilities:
-        x = random.choice(
-            [random.random(), 2.0 ** -random.uniform(3, 60), 1 - 2.0 ** -random.randint(3, 50)]
-        )
+        x = random.choice([random.random(), 2.0 ** -random.uniform(3, 60), 1 - 2.0 ** -random.randint(3, 50)])
     if meaning == "quality" and near:
         x = x if probabilities else random.gauss(0, 6)
         y = float(sides(mpf(x), probabilities)[0]) * (1 - 2.0 ** -random.uniform(2, 20))

@@ -76,6 +76,17 @@ class FocalLossMeter:
         ------
         TypeError, ValueError
             What a call of the loss raises. The meter is unchanged then.
+
+        Returns
+        -------
+        None
+
+        Examples
+        --------
+        >>> meter = fg.FocalLossMeter(fg.SoftmaxFocalLoss(gamma=0.0))
+        >>> meter.update(np.zeros((5, 2)), np.array([0, 1, 1, 0, 1]))
+        >>> round(meter.compute(), 6)
+        0.693147
         """
         numerator, denominator = exact_sums(self._loss, logits, targets, sample_weight)
         self._numerator, self._denominator = self._numerator + numerator, self._denominator + denominator
@@ -94,6 +105,20 @@ class FocalLossMeter:
             If it is no meter.
         ValueError
             If its loss is another one.
+
+        Returns
+        -------
+        None
+
+        Examples
+        --------
+        >>> loss = fg.SigmoidFocalLoss(reduction="sum")
+        >>> one, two = fg.FocalLossMeter(loss), fg.FocalLossMeter(loss)
+        >>> one.update([1.5], [0])
+        >>> two.update([-0.5], [1])
+        >>> one.merge(two)
+        >>> one.compute() == loss([1.5, -0.5], [0, 1])
+        True
         """
         if not isinstance(other, FocalLossMeter):
             raise TypeError(f"other must be a FocalLossMeter; got {type(other).__name__}")
@@ -111,6 +136,11 @@ class FocalLossMeter:
         -------
         float
             0.0 before any data, and where the mean divides by 0.
+
+        Examples
+        --------
+        >>> fg.FocalLossMeter(fg.SigmoidFocalLoss()).compute()
+        0.0
         """
         numerator = float(self._numerator)
         if self._loss.reduction == "sum":
@@ -120,7 +150,20 @@ class FocalLossMeter:
         return numerator / denominator if denominator != 0 else 0.0
 
     def reset(self) -> None:
-        """Forget all data."""
+        """Forget all data.
+
+        Returns
+        -------
+        None
+
+        Examples
+        --------
+        >>> meter = fg.FocalLossMeter(fg.SigmoidFocalLoss())
+        >>> meter.update([1.0], [0])
+        >>> meter.reset()
+        >>> meter.compute()
+        0.0
+        """
         self._numerator, self._denominator = ExactSum(), ExactSum()
 
     def __getstate__(self) -> tuple[Any, ...]:

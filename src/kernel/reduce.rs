@@ -49,44 +49,6 @@ impl<R: Real> Kernel for TileSum<'_, R> {
     }
 }
 
-/// The sum of the weights that labels and samples give a tile: sum_i s_i ((1 - y_i) a_0 + y_i a_1).
-pub struct TileWeights<'a, R> {
-    /// The labels y.
-    pub targets: &'a [R],
-    /// The sample weights s, as many; all 1 if absent.
-    pub samples: Option<&'a [f64]>,
-    /// The weights a of negatives and positives.
-    pub classes: [f64; 2],
-}
-
-impl<R: Real> Kernel for TileWeights<'_, R> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn run<I: Isa>(self, _: I) -> f64 {
-        let Self { targets, samples, classes } = self;
-        let ones = [1.0; PARTIAL_SUMS];
-        let (rows, rest) = targets.as_chunks::<PARTIAL_SUMS>();
-        let (sample_rows, sample_rest) = samples.unwrap_or_default().as_chunks::<PARTIAL_SUMS>();
-        let mut sums = PartialSums([0.0; PARTIAL_SUMS]);
-        for (i, row) in rows.iter().enumerate() {
-            sums.add_weights(row, sample_rows.get(i).unwrap_or(&ones), classes);
-        }
-        sums.add_weights(rest, if samples.is_some() { sample_rest } else { &ones }, classes);
-        sums.tree()
-    }
-}
-
-impl PartialSums {
-    #[inline(always)]
-    fn add_weights<R: Real>(&mut self, targets: &[R], samples: &[f64], [negative, positive]: [f64; 2]) {
-        for ((sum, y), sample) in self.0.iter_mut().zip(targets).zip(samples) {
-            let y = y.to_f64();
-            *sum += sample * ((1.0 - y) * negative + y * positive);
-        }
-    }
-}
-
 /// A running sum that keeps what its additions round away (Neumaier 1974).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Total {

@@ -85,12 +85,6 @@ impl<R: Real> Source<R> {
         Self::Array { data, size: dtype.size(), widen: (dtype != R::DTYPE).then(|| dtype.widen()) }
     }
 
-    /// Labels of any type: 0 and 1 are kept, and what is neither stays neither, also where rounding would make it
-    /// 0 or 1.
-    pub fn labels(data: *const u8, dtype: DType) -> Self {
-        Self::Array { data, size: dtype.size(), widen: (dtype != R::DTYPE).then(|| dtype.label()) }
-    }
-
     /// A tile, contiguous: the array's own memory, or `buffer` filled.
     ///
     /// # Safety

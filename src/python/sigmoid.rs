@@ -128,7 +128,7 @@ const NAMES: [&str; 12] = [
 ///
 /// >>> loss = fg.SigmoidFocalLoss(reduction="sum_classes", class_axis=-1)
 /// >>> loss(np.zeros((2, 3)), np.array([2, 0])).round(6)
-/// array([0.303261, 0.303261])
+/// array([0.303252, 0.303252])
 #[pyclass(frozen, eq, hash, module = "focalgrad")]
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SigmoidFocalLoss(params::SigmoidFocalLoss);
@@ -570,7 +570,7 @@ impl SigmoidFocalLoss {
     /// >>> import focalgrad as fg
     /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=2.0)
     /// >>> loss.posterior(np.array([0.0, 1.0])).round(3)
-    /// array([0.5  , 0.885])
+    /// array([0.5  , 0.936])
     fn posterior<'py>(slf: &Bound<'py, Self>, scores: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         beside(slf.py(), "posterior", (slf, scores))
     }

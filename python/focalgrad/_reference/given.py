@@ -76,8 +76,12 @@ def truth(v: Floats, gamma: ArrayLike, label: int) -> tuple[Measured, Jet]:
     return without_surrogates(jet, sizes), power_jet(line, gamma)
 
 
-def soft_product(v: Floats, y: Floats, factor: Jet) -> Measured:
-    """Modulating factor times cross entropy, with its limits where the probability is 0 or 1."""
+def soft_product(v: Floats, y: Floats, factor: Jet, gamma: Floats, rough: Floats) -> Measured:
+    """Modulating factor times cross entropy, with its limits where the probability is 0 or 1.
+
+    The sizes let what the factor is a power of be wrong by `rough` of its rounding errors, to which a power n
+    answers with n times as much.
+    """
     log_v, log_rest = -np.log(v), -np.log1p(-v)
     cross = Jet(
         times(y, log_v) + times(1 - y, log_rest),
@@ -92,15 +96,22 @@ def soft_product(v: Floats, y: Floats, factor: Jet) -> Measured:
         2 * times(factor.first, cross.first),
         factor.value * cross.second,
     )
+    turned, bent = np.abs(times(factor.first, cross.value)), np.abs(times(factor.second, cross.value))
+    kept, mixed = np.abs(factor.value * cross.first), np.abs(2 * times(factor.first, cross.first))
     slope_size = slope_size + np.abs(factor.value) * cancelling
+    slope_size = slope_size + rough * (np.abs(gamma - 1) * turned + gamma * kept)
     bend_size = bend_size + 2 * np.abs(factor.first) * cancelling
+    bend_size = bend_size + rough * (
+        np.abs(gamma - 2) * bent + np.abs(gamma - 1) * mixed + gamma * np.abs(factor.value * cross.second)
+    )
+    value_size = np.abs(factor.value * cross.value) * (1 + rough * gamma)
     certain = (v == 0) | (v == 1)
     jet = Jet(
         factor.value * cross.value,
         np.where(certain, np.where(v == 0, -np.inf, np.inf), slope),
         np.where(certain, np.inf, bend),
     )
-    return without_surrogates(jet, Jet(np.abs(jet.value), slope_size, bend_size))
+    return without_surrogates(jet, Jet(value_size, slope_size, bend_size))
 
 
 @np.errstate(all="ignore")
@@ -117,14 +128,17 @@ def given_elements(
         return drawn, bare
 
     flat = np.zeros_like(v)
+    rough = flat
     if meaning == "mixture":
         factor = power_jet(Jet(y * (1 - v) + (1 - y) * v, 1 - 2 * y, flat), gamma)
     else:
         factor = power_jet(Jet(np.abs(v - y), np.where(v < y, -1.0, 1.0), flat), gamma)
+        # A label that was smoothed is rounded, and near it the difference has no more digits than that.
+        rough = np.where(v == y, 0.0, np.maximum(v, y) / np.abs(v - y))
         meets = (v == y) & (gamma > 0)
         singular = meets & (gamma < 2)
         factor = Jet(factor.value, np.where(meets, 0.0, factor.first), np.where(singular, 0.0, factor.second))
-    soft = soft_product(v, y, factor)
+    soft = soft_product(v, y, factor, gamma, rough)
     hard = (y == 0) | (y == 1)
     return selected(hard, drawn, weighted(soft, alpha_weights(y, alpha))), selected_jet(hard, bare, factor)
 
