@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_pieces_in_any_order(loss: Any, cuts: list[int], order: Any) -> None:
     whole = fg.FocalLossMeter(loss)
     whole.update(logits, targets, sample_weight=weights)
     edges = sorted({0, *cuts, len(logits)})
-    pieces = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [slice(a, b) for a, b in pairwise(edges)]
     order.shuffle(pieces)
     meters = [fg.FocalLossMeter(loss), fg.FocalLossMeter(loss)]
     for i, piece in enumerate(pieces):

@@ -2,8 +2,9 @@
 
     python tools/soft_truth.py > tests/truth/soft.txt
 
-Everything is computed with 600 digits (logits beside which exp is tiny take them) by mpmath from the definitions of the losses, derivatives by numerical
-differentiation of the value's definition at that precision.  Numbers are printed as the bits of float64.
+Everything is computed with 600 digits (logits beside which exp is tiny take them) by mpmath from the
+definitions of the losses, derivatives by numerical differentiation of the value's definition at that
+precision. Numbers are printed as the bits of float64.
 """
 
 import random
@@ -73,9 +74,12 @@ def draw(meaning, probabilities, near):
 
 
 def main():
-    """Meaning, probabilities or logits, gamma, smoothing, weights of negatives and positives, x, y; then value, gradient
-    and Hessian of the loss, the same of the modulating factor (0 for `expected`), and the Gauss-Newton Hessian
-    (0 for probabilities)."""
+    """Print a row for each case.
+
+    Meaning, probabilities or logits, gamma, smoothing, weights of negatives and positives, x, y; then value,
+    gradient and Hessian of the loss, the same of the modulating factor (0 for `expected`), and the
+    Gauss-Newton Hessian (0 for probabilities).
+    """
     mp.dps = 600
     random.seed(2)
     cases = [(m, p, g) for m in ("mixture", "expected", "quality") for p in (0, 1) for g in GAMMAS]

@@ -12,9 +12,9 @@ from focalgrad._core import ExactSum, SigmoidFocalLoss, SoftmaxFocalLoss, exact_
 class FocalLossMeter:
     """Focal loss of data that comes in pieces, as if it had come at once.
 
-    The losses and what their mean divides by are added up exactly, as numbers of more than 2,000 bits that are
-    rounded once in the end. So nothing depends on how the data is cut, nor on the order in which pieces come or
-    meters are merged.
+    The losses and what their mean divides by are added up exactly, as numbers of more than 2,000 bits that
+    are rounded once in the end. So nothing depends on how the data is cut, nor on the order in which pieces
+    come or meters are merged.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ class FocalLossMeter:
 
     Notes
     -----
-    :meth:`compute` is within 1e-14 of one call on all data. Meters can be pickled, and travel between processes.
+    :meth:`compute` is within 1e-14 of one call on all data. Meters can be pickled, and travel between
+    processes.
 
     Examples
     --------
@@ -55,7 +56,8 @@ class FocalLossMeter:
                 f'loss must have reduction="sum" or "mean", so that it is a number; got {loss.reduction!r}'
             )
         self._loss = loss
-        self.reset()
+        self._numerator = ExactSum()
+        self._denominator = ExactSum()
 
     @property
     def loss(self) -> SigmoidFocalLoss | SoftmaxFocalLoss:
@@ -164,7 +166,8 @@ class FocalLossMeter:
         >>> meter.compute()
         0.0
         """
-        self._numerator, self._denominator = ExactSum(), ExactSum()
+        self._numerator = ExactSum()
+        self._denominator = ExactSum()
 
     def __getstate__(self) -> tuple[Any, ...]:
         """Return what a pickle holds."""

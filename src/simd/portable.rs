@@ -153,8 +153,8 @@ macro_rules! vector {
                 each!($lanes: a = self.0, b = other.0 => a == b)
             }
             #[inline(always)]
-            fn either(a: Self::Mask, b: Self::Mask) -> Self::Mask {
-                each!($lanes: a = a, b = b => a | b)
+            fn either(first: Self::Mask, second: Self::Mask) -> Self::Mask {
+                each!($lanes: a = first, b = second => a | b)
             }
             #[inline(always)]
             fn select(mask: Self::Mask, yes: Self, no: Self) -> Self {
