@@ -245,8 +245,8 @@ impl SigmoidFocalLoss {
     }
 
     /// Whether inputs are logits; else they are probabilities.
-    #[getter]
-    fn from_logits(&self) -> bool {
+    #[getter(from_logits)]
+    fn takes_logits(&self) -> bool {
         self.0.common.from_logits
     }
 

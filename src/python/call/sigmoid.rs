@@ -21,6 +21,7 @@ use crate::kernel::tile::{Source, TILE, Target};
 use crate::layout::Plan;
 use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Label, Normalizer, Reduction, SigmoidFocalLoss};
+use crate::python::array::Array;
 use crate::python::runtime::isa;
 use crate::real::Real;
 
@@ -184,7 +185,6 @@ impl<'b, 'py> Call<'b, 'py> {
         } else {
             run(py, &job)?.value.value() / (denominator / scaling.scale)
         };
-        drop(outputs);
         filled.results(py, wanted, sum)
     }
 
@@ -214,7 +214,6 @@ impl<'b, 'py> Call<'b, 'py> {
             }
             value
         };
-        drop(outputs);
         filled.results(py, self.wanted, value)
     }
 
@@ -235,7 +234,6 @@ impl<'b, 'py> Call<'b, 'py> {
             let outputs = filled.arrays()?;
             let lists = self.lists::<R>(Scaling::NONE);
             run(py, &self.job::<R>(self.plan(&outputs), &outputs, &lists, Scaling::NONE, derivatives))?;
-            drop(outputs);
             let Results { grad, hess, .. } = filled.results(py, derivatives, 0.0)?;
             (results.grad, results.hess) = (grad, hess);
             if let (Some(out), Some(value)) = (&given[0], &results.value) {
@@ -290,9 +288,9 @@ impl<'b, 'py> Call<'b, 'py> {
         let full = arrays.iter().flatten().all(|array| array.shape == logits.shape);
         let by_class = self.admitted.indices || self.loss.differs_by_class();
         let every = full && !by_class;
-        if every && arrays.iter().flatten().all(|array| array.is_c())
-            || every && arrays.iter().flatten().all(|array| array.is_fortran())
-        {
+        let all =
+            |holds: fn(&Array<'_, '_>) -> bool| every && arrays.iter().flatten().all(|array| holds(array));
+        if all(|array| array.is_c()) || all(|array| array.is_fortran()) {
             let sizes = arrays.map(|array| array.map_or(0, |array| array.dtype.size() as isize));
             return Plan::contiguous(logits.len(), sizes, TILE);
         }

@@ -179,7 +179,6 @@ impl<'b, 'py> Call<'b, 'py> {
         } else {
             run(py, &job)?.value.value() / (denominator / scaling.scale)
         };
-        drop(outputs);
         filled.results(py, wanted, sum)
     }
 
@@ -211,7 +210,6 @@ impl<'b, 'py> Call<'b, 'py> {
             }
             value
         };
-        drop(outputs);
         filled.results(py, self.wanted, value)
     }
 
