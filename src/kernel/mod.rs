@@ -3,7 +3,7 @@
 //! A tile is a run of elements that fits the first-level cache several times over. Kernels see
 //! contiguous tiles of the type that they compute in, and nothing else: [`tile`] brings whatever an
 //! array holds into that form and results out of it, copying grids of elements where memory is strided;
-//! [`elementwise`], [`soft`] and [`mixed`] compute, [`reduce`] adds up.
+//! [`elementwise`], [`soft`] and [`mixed`] compute, [`rows`] for rows of classes; [`reduce`] and [`exact`] add up.
 
 pub mod compiled;
 pub mod elementwise;

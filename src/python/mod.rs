@@ -1,8 +1,9 @@
 //! The binding to Python: the only place that knows pyo3 and NumPy.
 //!
-//! A call comes in once: [`array`] admits what it brings (what is no NumPy array, with the help of [`foreign`]), [`call`] turns it into a job for the core, and
-//! the results go out. [`number`] reads parameters, [`sigmoid`] is the public class, [`runtime`] the
-//! state of the process (instruction set, threads), [`error`] how refusals look in Python.
+//! A call comes in once: [`array`] admits what it brings (what is no NumPy array, with the help of [`foreign`]),
+//! [`call`] turns it into a job for the core, and the results go out. [`parameters`] and [`number`] read parameters,
+//! [`sigmoid`] and [`softmax`] are the public classes, [`sum`] serves the meter, [`runtime`] the state of the process
+//! (instruction set, threads), [`error`] how refusals look in Python.
 
 mod array;
 mod call;

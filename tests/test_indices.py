@@ -1,0 +1,175 @@
+"""Class indices: which are taken, and does a wrong one change nothing?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import focalgrad as fg
+from support import refused
+
+LOSSES = [
+    fg.SigmoidFocalLoss(reduction="none", class_axis=1),
+    fg.SoftmaxFocalLoss(reduction="none", class_axis=1),
+]
+DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_dtype(loss: Any, dtype: str) -> None:
+    """Whole numbers of any type are the same indices."""
+    logits = np.linspace(-2, 2, 4 * 3 * 5).reshape(4, 3, 5)
+    targets = (np.arange(20) % 2).reshape(4, 5)
+    for method in ("__call__", "grad"):
+        want = getattr(loss, method)(logits, targets)
+        np.testing.assert_array_equal(getattr(loss, method)(logits, targets.astype(dtype)), want)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize(
+    ("target", "dtype"),
+    [
+        (3, "i8"),
+        (-1, "i4"),
+        (255, "u1"),
+        (2**63, "u8"),
+        (0.5, "f4"),
+        (np.nan, "f8"),
+        (-np.inf, "f4"),
+        (1e30, "f8"),
+    ],
+)
+def test_the_first_offender_in_c_order(loss: Any, target: float, dtype: str) -> None:
+    """It is named; outputs stay as they were, also if it is the last of many."""
+    logits = np.zeros((300, 3, 70), np.float32)
+    targets = np.asfortranarray(np.zeros((300, 70), dtype))
+    targets[299, 69] = target
+    grad = np.full(logits.shape, 7, np.float32)
+    refused(ValueError, ["targets[299, 69] = ", "from 0 to 2"], loss.grad, logits, targets, out=grad)
+    targets[3, 5] = targets[299, 69]
+    targets[4, 2] = targets[299, 69]
+    value = np.full(loss(logits, np.zeros((300, 70), int)).shape, 7, np.float32)
+    refused(ValueError, ["targets[3, 5] = "], loss.value_and_grad, logits, targets, out=value, grad_out=grad)
+    assert (grad == 7).all() and (value == 7).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_shapes_that_would_do(loss: Any) -> None:
+    """Both are shown."""
+    logits = np.zeros((2, 3, 4))
+    for shape in [(2, 3), (2, 4, 1), (4, 2), (2,), (), (2, 3, 4, 1)]:
+        refused(ValueError, ["targets", "(2, 3, 4)", "(2, 4)"], loss, logits, np.zeros(shape, int))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_axes(loss: Any) -> None:
+    """Out of range is refused, negative counts from the end."""
+    logits, targets = np.random.default_rng(0).normal(size=(2, 3, 4)), np.ones((2, 4), int)
+    for axis in (3, -4, 2**62, -(2**62)):
+        refused(ValueError, ["class_axis", str(axis)], loss.replace(class_axis=axis), logits, targets)
+    refused(ValueError, ["class_axis"], loss.replace(class_axis=0), 1.0, 0)
+    np.testing.assert_array_equal(loss.replace(class_axis=-2)(logits, targets), loss(logits, targets))
+
+
+@pytest.mark.parametrize(
+    "options", [{"alpha": [0.1, 0.2]}, {"gamma": [1.0, 2.0, 3.0, 4.0]}, {"class_weight": [1.0]}], ids=str
+)
+def test_lists_by_class_of_another_length(options: dict[str, Any]) -> None:
+    """The logits have three classes."""
+    logits, targets = np.zeros((2, 3)), np.zeros(2, int)
+    refused(ValueError, ["logits", "class"], fg.SigmoidFocalLoss(class_axis=1, **options), logits, targets)
+    if "class_weight" not in options:
+        refused(ValueError, ["logits", "class"], fg.SoftmaxFocalLoss(**options), logits, targets)
+
+
+@pytest.mark.parametrize("kind", [fg.SigmoidFocalLoss, fg.SoftmaxFocalLoss])
+@pytest.mark.parametrize("ignored", [-100, 1, 255, 2**40, 0.5])
+def test_ignored(kind: Any, ignored: float) -> None:
+    """+0.0 whatever the logits, and not counted."""
+    loss = kind(class_axis=1, ignore_index=ignored)
+    logits = np.random.default_rng(1).normal(size=(6, 3))
+    targets = np.array([0, ignored, 2, ignored, 0, 2], np.float64)
+    logits[1], logits[3] = np.nan, np.inf
+    grad, hess = loss.grad_and_hess(logits, targets)
+    for result in (grad[[1, 3]], hess[[1, 3]], loss.replace(reduction="none")(logits, targets)[[1, 3]]):
+        assert (result == 0).all() and not np.signbit(result).any()
+    kept = [0, 2, 4, 5]
+    assert loss(logits, targets) == pytest.approx(loss(logits[kept], targets[kept]), rel=1e-15)
+    np.testing.assert_allclose(grad[kept], loss.grad(logits[kept], targets[kept]), rtol=1e-15)
+
+
+def test_background() -> None:
+    """No class is positive; with dense targets it has no meaning."""
+    loss = fg.SigmoidFocalLoss(reduction="none", class_axis=1, background_index=3)
+    logits = np.random.default_rng(2).normal(size=(4, 3))
+    dense = np.array([[1, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]])
+    want = fg.SigmoidFocalLoss(reduction="none")(logits, dense)
+    np.testing.assert_array_equal(loss(logits, [0, 3, 2, 3]), want)
+    refused(ValueError, ["targets", "background_index=3"], loss, logits, dense)
+    inside = loss.replace(background_index=1)
+    np.testing.assert_array_equal(inside(logits, [0, 1, 2, 1]), want)
+
+
+@pytest.mark.parametrize("option", [{"ignore_index": 1}, {"modulator": "sigmoid"}], ids=str)
+def test_dense_softmax_targets_refuse(option: dict[str, Any]) -> None:
+    """What has a meaning for indices alone."""
+    refused(
+        ValueError,
+        ["targets", next(iter(option))],
+        fg.SoftmaxFocalLoss(**option),
+        np.zeros((2, 3)),
+        np.eye(2, 3),
+    )
+
+
+def test_no_classes() -> None:
+    """Refused if there are rows."""
+    loss = fg.SoftmaxFocalLoss()
+    refused(ValueError, ["logits", "class"], loss, np.zeros((2, 0)), np.zeros(2, int))
+    assert loss(np.zeros((0, 0)), np.zeros(0, int)) == 0.0
+    assert loss(np.zeros((0, 5)), np.zeros(0, int)) == 0.0
+    assert fg.SigmoidFocalLoss(class_axis=1)(np.zeros((2, 0)), np.zeros((2, 0))) == 0.0
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_layouts_have_the_same_bits(loss: Any, dtype: Any, order: str) -> None:
+    """Any strides, any axis, in place or not."""
+    rng = np.random.default_rng(3)
+    logits = rng.normal(scale=3, size=(7, 5, 40)).astype(dtype)
+    targets = rng.integers(0, 5, (7, 40))
+    value, grad = loss.value_and_grad(logits, targets)
+    strided = np.zeros((14, 5, 120), dtype, order=order)[::2, ::-1, 1::3]
+    strided[...] = logits
+    got = loss.value_and_grad(strided, np.repeat(targets, 2, axis=1)[:, ::2])
+    np.testing.assert_array_equal(got[0], value)
+    np.testing.assert_array_equal(got[1], grad)
+    moved = loss.replace(class_axis=2)
+    got = moved.value_and_grad(np.moveaxis(logits, 1, 2), targets)
+    np.testing.assert_array_equal(got[0], value)
+    np.testing.assert_array_equal(np.moveaxis(got[1], 2, 1), grad)
+    packed = np.ascontiguousarray(np.moveaxis(logits, 1, 2))
+    np.testing.assert_array_equal(np.moveaxis(moved.grad(packed, targets, out=packed), 2, 1), grad)
+    assert np.shares_memory(packed, moved.grad(packed.copy(), targets, out=packed))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_threads_change_nothing(threads: int) -> None:
+    """Values, gradients and sums."""
+    rng = np.random.default_rng(4)
+    logits, targets = rng.normal(size=(30_000, 7)).astype(np.float32), rng.integers(0, 7, 30_000)
+    for loss in (
+        fg.SoftmaxFocalLoss(),
+        fg.SigmoidFocalLoss(class_axis=1),
+        fg.SoftmaxFocalLoss(label_smoothing=0.1),
+    ):
+        with fg.num_threads(1):
+            value, grad = loss.value_and_grad(logits, targets)
+        with fg.num_threads(threads):
+            got = loss.value_and_grad(logits, targets)
+        assert got[0] == value
+        np.testing.assert_array_equal(got[1], grad)
