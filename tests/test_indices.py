@@ -48,11 +48,13 @@ def test_the_first_offender_in_c_order(loss: Any, target: float, dtype: str) -> 
     targets = np.asfortranarray(np.zeros((300, 70), dtype))
     targets[299, 69] = target
     grad = np.full(logits.shape, 7, np.float32)
-    refused(ValueError, ["targets[299, 69] = ", "from 0 to 2"], loss.grad, logits, targets, out=grad)
+    refused(ValueError, [r"targets\[299, 69\] = ", "from 0 to 2"], loss.grad, logits, targets, out=grad)
     targets[3, 5] = targets[299, 69]
     targets[4, 2] = targets[299, 69]
     value = np.full(loss(logits, np.zeros((300, 70), int)).shape, 7, np.float32)
-    refused(ValueError, ["targets[3, 5] = "], loss.value_and_grad, logits, targets, out=value, grad_out=grad)
+    refused(
+        ValueError, [r"targets\[3, 5\] = "], loss.value_and_grad, logits, targets, out=value, grad_out=grad
+    )
     assert (grad == 7).all() and (value == 7).all()
 
 
@@ -61,7 +63,7 @@ def test_shapes_that_would_do(loss: Any) -> None:
     """Both are shown."""
     logits = np.zeros((2, 3, 4))
     for shape in [(2, 3), (2, 4, 1), (4, 2), (2,), (), (2, 3, 4, 1)]:
-        refused(ValueError, ["targets", "(2, 3, 4)", "(2, 4)"], loss, logits, np.zeros(shape, int))
+        refused(ValueError, ["targets", r"\(2, 3, 4\)", r"\(2, 4\)"], loss, logits, np.zeros(shape, int))
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
@@ -150,7 +152,8 @@ def test_layouts_have_the_same_bits(loss: Any, dtype: Any, order: str) -> None:
     np.testing.assert_array_equal(got[1], grad)
     moved = loss.replace(class_axis=2)
     got = moved.value_and_grad(np.moveaxis(logits, 1, 2), targets)
-    np.testing.assert_array_equal(got[0], value)
+    rows = value.shape == targets.shape
+    np.testing.assert_array_equal(got[0], value if rows else np.moveaxis(value, 1, 2))
     np.testing.assert_array_equal(np.moveaxis(got[1], 2, 1), grad)
     packed = np.ascontiguousarray(np.moveaxis(logits, 1, 2))
     np.testing.assert_array_equal(np.moveaxis(moved.grad(packed, targets, out=packed), 2, 1), grad)
