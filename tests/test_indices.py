@@ -136,6 +136,13 @@ def test_no_classes() -> None:
     assert fg.SigmoidFocalLoss(class_axis=1)(np.zeros((2, 0)), np.zeros((2, 0))) == 0.0
 
 
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_classes_beyond_memory(loss: Any) -> None:
+    """An array without memory of its own may have any number of classes."""
+    logits = np.broadcast_to(np.float32(0), (2, 2**40))
+    refused(ValueError, ["logits", "classes", str(2**40)], loss, logits, [0, 1])
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)

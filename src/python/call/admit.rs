@@ -14,6 +14,9 @@ use crate::python::number::number;
 
 const WEIGHT: &str = "sample_weight";
 
+/// The most classes: lists by class must fit the memory also where the logits are one number, broadcast.
+const MOST_CLASSES: usize = 1 << 27;
+
 /// Arguments whose arrays have been found, which may have run any Python code.
 pub struct Found<'a, 'py> {
     logits: Held<'a, 'py>,
@@ -205,11 +208,15 @@ impl<'b, 'py> Admitted<'b, 'py> {
         self.axis.map_or(1, |axis| self.logits.shape[axis] as usize)
     }
 
-    /// Refuses lists by class that are made for another number of classes.
+    /// Refuses lists by class that are made for another number of classes, and more classes than lists may have.
     ///
     /// # Errors
     /// `ValueError` naming both numbers.
     pub fn check_classes(&self, expected: Option<usize>) -> PyResult<()> {
+        if self.classes() > MOST_CLASSES {
+            let takes = format!("of at most {MOST_CLASSES} classes");
+            return Err(Error::value(self.logits.name, format!("{} classes", self.classes()), takes).into());
+        }
         match (expected, self.axis) {
             (Some(expected), Some(axis)) if expected != self.classes() => {
                 let got = format!(
