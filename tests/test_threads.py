@@ -252,6 +252,21 @@ def test_a_long_call_can_be_interrupted() -> None:
     assert output_from(INTERRUPT, FOCALGRAD_NUM_THREADS="1") == "ok"
 
 
+FIRST_CALL = """
+import numpy as np
+import focalgrad as fg
+
+del np.lib.NumpyVersion  # what looking for NumPy's C interface would run
+assert fg.SigmoidFocalLoss().grad(np.zeros(3), np.zeros(3)).shape == (3,)
+print("ok")
+"""
+
+
+def test_the_first_call_runs_no_python_code() -> None:
+    """What calls need of NumPy is there after the import, so that a signal cannot raise while they look for it."""
+    assert output_from(FIRST_CALL) == "ok"
+
+
 def test_exit_while_threads_compute() -> None:
     """The interpreter ends although daemon threads are inside calls."""
     code = """

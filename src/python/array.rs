@@ -5,6 +5,7 @@
 //! the second, so that no object can change what has been read of another.
 
 use std::ffi::{c_int, c_long};
+use std::panic;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -14,6 +15,7 @@ use numpy::npyffi::{
 };
 use numpy::npyffi::{NpyTypes, PY_ARRAY_API, PyArrayObject, get_type_object, npy_intp};
 use numpy::npyffi::{PyArray_Check, PyArray_CheckExact};
+use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -22,6 +24,21 @@ use super::foreign;
 use crate::element::DType;
 use crate::error::Error;
 use crate::layout::{Extent, meet, meets_itself};
+
+/// Makes NumPy's C interface ready, once, when the module is imported.
+///
+/// rust-numpy would look it up at the first call that needs it, by running Python code, and panics when that fails:
+/// as it does when a signal's handler raises meanwhile.
+///
+/// # Errors
+/// `ImportError` if NumPy or its C interface cannot be had.
+pub fn load_numpy(py: Python<'_>) -> PyResult<()> {
+    py.import("numpy")?;
+    py.import("numpy.lib")?;
+    // SAFETY: the interpreter is attached, which is all that this function of NumPy's asks for.
+    let found = panic::catch_unwind(|| unsafe { PY_ARRAY_API.PyArray_GetNDArrayCFeatureVersion(py) });
+    found.map(drop).map_err(|_| PyImportError::new_err("NumPy's C interface could not be loaded"))
+}
 
 /// How the type of an object is called in messages.
 pub fn type_name(object: &Bound<'_, PyAny>) -> String {

@@ -36,6 +36,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::runtime::from_environment().map_err(PyImportError::new_err)?;
+        super::array::load_numpy(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("ISA", super::runtime::isa().name())?;
         module.add("ISAS_AVAILABLE", super::runtime::isas_available())?;
