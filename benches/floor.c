@@ -116,3 +116,19 @@ double dot(size_t n, int threads, const REAL *x, const REAL *y)
     }
     return total;
 }
+
+/* out = x, non-temporal stores, and the sum of m class indices: what a loss of classes must at least move. */
+long long copy_and_read(size_t n, int threads, const REAL *x, REAL *out, size_t m, const long long *indices)
+{
+    long long total = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : total)
+    {
+        MY_RANGE(n);
+        for (size_t i = from; i < to; i += LANES) STREAM(out + i, LOAD(x, i));
+        for (size_t i = to; i < rest; i++) out[i] = x[i];
+        FENCE();
+#pragma omp for
+        for (size_t i = 0; i < m; i++) total += indices[i];
+    }
+    return total;
+}

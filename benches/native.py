@@ -87,6 +87,15 @@ class Native:
         names = [name for name in _FLOORS[operation] if self.streaming or not name.endswith("streaming")]
         return {name: _call(getattr(library, name), (), arrays, threads, data) for name in names}
 
+    def copy_and_read(self, threads: int, x: np.ndarray, out: np.ndarray, indices: np.ndarray) -> Local:
+        """Copies logits and reads int64 class indices; all contiguous, the logits on 64-byte boundaries."""
+        function = self._floor[x.dtype.name].copy_and_read
+        pointers = [ctypes.c_void_p(array.ctypes.data) for array in (x, out, indices)]
+        sizes = [ctypes.c_size_t(x.size), ctypes.c_int(threads), ctypes.c_size_t(indices.size)]
+        names = {"f": function, "n": sizes[0], "t": sizes[1], "m": sizes[2]}
+        names |= dict(zip(("x", "out", "indices"), pointers, strict=True))
+        return Local("f(n, t, x, out, m, indices)", {**names, "keep": (x, out, indices)})
+
     def focal(self, operation: str, gamma: float, threads: int, data: SimpleNamespace) -> Local:
         """The C focal loss on `data`."""
         name, arrays = _FOCAL[operation]

@@ -63,15 +63,17 @@ def test_threads(dtype: type, gamma: float, weighted: bool) -> None:
                 assert_same(core_terms(loss, logits, targets, sample_weight=weights), one)
 
 
+@pytest.mark.parametrize("threads", [2, 4])
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
-def test_beyond_the_caches(dtype: type) -> None:
-    """An array larger than any cache, against its pieces; also in place."""
+def test_beyond_the_caches(dtype: type, threads: int) -> None:
+    """An array larger than any cache, against its pieces; also in place. Four threads write past the caches."""
     size = 100_000_000 // np.dtype(dtype).itemsize + 7
     piece = 65_521  # prime: no period of vectors, blocks or pages
     logits = np.resize(sample(piece, dtype), size)
     targets = np.resize(coin(piece, np.uint8), size)
     loss = fg.SigmoidFocalLoss(reduction="none", gamma=1.7)
     out = np.empty_like(logits)
+    fg.set_num_threads(threads)
     for method in ("__call__", "grad"):
         want = getattr(loss, method)(logits[:piece], targets[:piece])
         own = logits.copy()

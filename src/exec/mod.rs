@@ -11,6 +11,7 @@ pub mod indices;
 pub mod measure;
 pub mod rows;
 
+use crate::cache;
 use crate::error::Error;
 use crate::kernel::exact::ExactSum;
 use crate::kernel::exact_tile::{ExactTileSum, Summable};
@@ -26,6 +27,15 @@ const BLOCK: usize = 32;
 
 /// Blocks between two looks at whether to go on: some milliseconds of work.
 const BLOCKS_BETWEEN_LOOKS: usize = 512;
+
+/// From so many threads on, kernels are faster than memory. Fewer gain nothing from stores that go past the caches:
+/// the tile that these read from costs more than the traffic that they save.
+const CROWD: usize = 4;
+
+/// Whether outputs are written past the caches, in a job that reads and writes so many bytes in all.
+pub fn streams(bytes: usize) -> bool {
+    bytes > cache::last_level() && pool::threads() >= CROWD
+}
 
 /// Why a job ended before its end.
 #[derive(Debug)]

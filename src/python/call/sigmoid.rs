@@ -6,13 +6,12 @@ use pyo3::types::PyEllipsis;
 use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
 use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, lengths, scale_of};
 use super::{Arguments, Results, Wanted};
-use crate::cache;
 use crate::element::DType;
 use crate::error::Error;
 use crate::exec::columns::{self, Steps};
 use crate::exec::elements::{self, Inputs, Job, Labels, Soft};
 use crate::exec::measure::{self, Measure};
-use crate::exec::{JobPlan, Keeping, Sum, Sums, operand};
+use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, streams};
 use crate::kernel::elementwise::{Constants, Weights, kernel, kernel_of_gammas};
 use crate::kernel::exact::ExactSum;
 use crate::kernel::rows::RowReal;
@@ -389,10 +388,10 @@ impl<'b, 'py> Call<'b, 'py> {
             .into_iter()
             .chain(outputs.each_ref().map(Option::as_ref));
         let bytes: usize = arrays.flatten().map(|array| array.dtype.size()).sum();
-        let large = bytes.saturating_mul(plan.len()) > cache::last_level();
+        let streams = streams(bytes.saturating_mul(plan.len()));
         let target = |output: usize| {
             let array = outputs[output].as_ref()?;
-            let streamed = large && plan.is_run(operand::VALUE + output, array.dtype.size());
+            let streamed = streams && plan.is_run(operand::VALUE + output, array.dtype.size());
             Some(Target::new(array.data, array.dtype, streamed))
         };
         let mut inputs = self.inputs::<R>(lists, scaling);

@@ -5,7 +5,6 @@ use pyo3::prelude::*;
 use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
 use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, lengths, scale_of};
 use super::{Arguments, Results, Wanted};
-use crate::cache;
 use crate::element::DType;
 use crate::error::Error;
 use crate::exec::elements::{Inputs, Labels};
@@ -13,7 +12,7 @@ use crate::exec::measure::{self, Measure};
 use crate::exec::rows::{
     self, ByClass, DenseClasses, Formula, Job, PerThread, RowArray, RowTargets, tile_rows,
 };
-use crate::exec::{JobPlan, Keeping, Sum, Sums, operand};
+use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, streams};
 use crate::kernel::elementwise::output;
 use crate::kernel::exact::ExactSum;
 use crate::kernel::rows::Constants;
@@ -359,7 +358,7 @@ impl<'b, 'py> Call<'b, 'py> {
             value: outputs[0].as_ref().map(|value| Target::new(value.data, value.dtype, false)),
             grad: outputs[1].as_ref().map(row_array),
             hess: outputs[2].as_ref().map(row_array),
-            streamed: bytes.saturating_mul(plan.len().saturating_mul(classes)) > cache::last_level(),
+            streamed: streams(bytes.saturating_mul(plan.len().saturating_mul(classes))),
             sum: wanted.sums(loss.common.reduction),
             keeping: ROUNDED,
             sum_factors: false,
