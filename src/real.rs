@@ -47,6 +47,10 @@ pub trait Real:
     /// finite one.
     fn from_weight(x: f64) -> Self;
 
+    /// Whether it is what [`Real::from_weight`] makes of all numbers whose nearest it is: 0 and infinity need a
+    /// second look where the type has a smaller range than float64.
+    fn is_any_weight(self) -> bool;
+
     /// The same number in float64.
     fn to_f64(self) -> f64;
 
@@ -85,6 +89,12 @@ impl Real for f32 {
     }
 
     #[inline(always)]
+    fn is_any_weight(self) -> bool {
+        // One comparison for both: without its sign, 0 becomes the largest of all.
+        (self.to_bits() << 1).wrapping_sub(1) < (f32::INFINITY.to_bits() << 1) - 1
+    }
+
+    #[inline(always)]
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
@@ -117,6 +127,11 @@ impl Real for f64 {
     #[inline(always)]
     fn from_weight(x: f64) -> Self {
         x
+    }
+
+    #[inline(always)]
+    fn is_any_weight(self) -> bool {
+        true
     }
 
     #[inline(always)]

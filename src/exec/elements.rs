@@ -1,8 +1,8 @@
 //! A loss whose elements stand for themselves: one logit, one target, one set of results an element.
 
+use super::weights::{self, Fetched};
 use super::{BLOCK, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
-use crate::kernel::factors::Factors;
 use crate::kernel::prepare::are_hard;
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft::{SoftConstants, SoftKernel};
@@ -23,6 +23,10 @@ pub enum Labels<R> {
         classes: Source<f64>,
     },
 }
+
+/// What the weights of positives are multiplied with in losses, gradient and Hessian: the margin of a positive grows
+/// with its logit, that of a negative falls.
+pub(super) const SIGNS: [f64; 3] = [1.0, -1.0, 1.0];
 
 /// Kernels for labels that may be other than 0 and 1, and for probabilities.
 #[derive(Clone, Copy, Debug)]
@@ -166,8 +170,6 @@ impl<R: RowReal> Inputs<R> {
             let [Source::Constant(negative), Source::Constant(positive)] = *sources else { return None };
             *pair = [negative, positive];
         }
-        // The margin of a positive grows with its logit, that of a negative falls.
-        numbers[1][1] = 0.0 - numbers[1][1];
         Some((targets, numbers))
     }
 }
@@ -198,31 +200,12 @@ impl<R: RowReal> Job<R> {
     }
 }
 
-/// What multiplies each element of a tile in those of losses, gradient and Hessian that are computed.
-#[inline]
-fn factors<R: RowReal>(
-    isa: AnyIsa,
-    targets: &[R],
-    samples: &[f64],
-    weights: &[[f64; 2]; 3],
-    computed: [bool; 3],
-    tiles: &mut [Buffer<R>; 3],
-) -> [*const R; 3] {
-    let mut pointers = [std::ptr::null(); 3];
-    for (i, tile) in tiles.iter_mut().enumerate().filter(|&(i, _)| computed[i]) {
-        let factors = tile.as_mut_ptr();
-        isa.vectorize(Factors { targets, samples, classes: weights[i], factors });
-        pointers[i] = factors.cast_const();
-    }
-    pointers
-}
-
 /// Memory for the inputs of a tile of hard labels.
 struct Scratch<R> {
     logits: Buffer<R>,
     targets: Buffer<R>,
     weights: [Buffer<R>; 3],
-    samples: Buffer<f64>,
+    samples: [Buffer<f64>; 1],
     raw: Raw,
 }
 
@@ -233,7 +216,7 @@ impl<R> Scratch<R> {
             logits: Buffer::new(),
             targets: Buffer::new(),
             weights: [const { Buffer::new() }; 3],
-            samples: Buffer::new(),
+            samples: [Buffer::new()],
             raw: Raw::new(),
         }
     }
@@ -295,22 +278,24 @@ pub(super) unsafe fn run_tile<R: RowReal>(
     // SAFETY: handed through from the caller. All inputs are read before an output is written.
     unsafe {
         if let Some((source, numbers)) = inputs.plain() {
-            let Scratch { logits, targets, weights, samples, raw } = &mut scratch;
+            let Scratch { logits, targets, weights: tiles, samples, raw } = &mut scratch;
             let labels = source.tile(isa, place(operand::TARGETS), targets, raw);
             let labels = std::slice::from_raw_parts(labels, tile.len);
             if job.soft.is_none_or(|soft| !soft.always && are_hard(isa, labels)) {
-                let source = inputs.samples.filter(|_| job.weighted);
-                let weights = source.map_or([std::ptr::null(); 3], |source| {
-                    let samples = source.tile(isa, place(operand::SAMPLES), samples, raw);
-                    let samples = std::slice::from_raw_parts(samples, tile.len);
-                    factors(isa, labels, samples, &numbers, job.computed(), weights)
-                });
+                let mut factors = [std::ptr::null(); 3];
+                if let Some(source) = inputs.samples.filter(|_| job.weighted) {
+                    let samples = weights::fetch(isa, &[source], place(operand::SAMPLES), samples, raw);
+                    for (i, tile) in tiles.iter_mut().enumerate().filter(|&(i, _)| job.computed()[i]) {
+                        let classes = Fetched::All(numbers[i]);
+                        factors[i] = weights::of_labels(isa, labels, samples, classes, SIGNS[i], tile);
+                    }
+                }
                 let [value, grad, hess] = written;
                 let operands = Operands {
                     len: tile.len,
                     logits: inputs.logits.tile(isa, place(operand::LOGITS), logits, raw),
                     targets: labels.as_ptr(),
-                    weights,
+                    weights: factors,
                     gammas: [std::ptr::null(); 2],
                     value,
                     grad,

@@ -1,10 +1,10 @@
 //! A tile with options: class indices, ignored targets, weights or gammas by class, labels other than 0 and 1,
 //! probabilities.
 
-use super::elements::{Inputs, Job, Labels, Soft};
+use super::elements::{Inputs, Job, Labels, SIGNS, Soft};
+use super::weights::{self, Fetched};
 use super::{Sums, operand};
 use crate::kernel::elementwise::Operands;
-use crate::kernel::factors::{ClassFactors, Product};
 use crate::kernel::mixed::Mixed;
 use crate::kernel::prepare::{are_hard, clear, mark, one_hot};
 use crate::kernel::rows::RowReal;
@@ -21,7 +21,7 @@ struct Scratch<R> {
     weights: [[Buffer<R>; 2]; 3],
     gammas: [Buffer<R>; 2],
     factor: Buffer<R>,
-    samples: Buffer<f64>,
+    samples: [Buffer<f64>; 1],
     pair: [Buffer<f64>; 2],
     raw: Raw,
 }
@@ -34,7 +34,7 @@ impl<R> Scratch<R> {
             weights: [const { [const { Buffer::new() }; 2] }; 3],
             gammas: [const { Buffer::new() }; 2],
             factor: Buffer::new(),
-            samples: Buffer::new(),
+            samples: [Buffer::new()],
             pair: [const { Buffer::new() }; 2],
             raw: Raw::new(),
         }
@@ -151,10 +151,11 @@ impl<R: RowReal> Work<'_, R> {
     ///
     /// # Safety
     /// As [`run`].
-    unsafe fn samples<'s>(&self, buffer: &'s mut Buffer<f64>, raw: &mut Raw) -> &'s [f64] {
+    unsafe fn samples<'s>(&self, buffer: &'s mut [Buffer<f64>; 1], raw: &mut Raw) -> Fetched<'s, 1> {
         let source = self.inputs.samples.unwrap_or(Source::Constant(1.0));
+        let place = Place { plan: &self.job.plan, operand: operand::SAMPLES, tile: self.tile };
         // SAFETY: handed through from the caller.
-        unsafe { self.fetch(&source, operand::SAMPLES, buffer, raw) }
+        unsafe { weights::fetch(self.isa, &[source], place, buffer, raw) }
     }
 
     /// The operands of the kernel for labels of 0 and 1.
@@ -167,23 +168,17 @@ impl<R: RowReal> Work<'_, R> {
         [value, grad, hess]: [*mut R; 3],
         scratch: &mut Scratch<R>,
     ) -> Operands<R> {
-        let Scratch { logits, weights, gammas, samples, pair: [first, second], raw, .. } = scratch;
+        let Scratch { logits, weights: tiles, gammas, samples, pair, raw, .. } = scratch;
         let Self { isa, job, inputs, tile } = *self;
+        let place = Place { plan: &job.plan, operand: operand::CLASSES, tile };
         let mut factors = [std::ptr::null(); 3];
         // SAFETY: handed through from the caller; every buffer holds a tile.
         unsafe {
             if job.weighted {
                 let samples = self.samples(samples, raw);
-                for (i, [buffer, _]) in weights.iter_mut().enumerate().filter(|&(i, _)| job.computed()[i]) {
-                    let [negative, positive] = &inputs.weights[i];
-                    let negative = self.fetch(negative, operand::CLASSES, first, raw);
-                    let positive = self.fetch(positive, operand::CLASSES, second, raw);
-                    // The margin of a positive grows with its logit, that of a negative falls.
-                    let sign = if i == 1 { -1.0 } else { 1.0 };
-                    let start = buffer.as_mut_ptr();
-                    let classes = [negative, positive];
-                    isa.vectorize(ClassFactors { targets: labels, samples, classes, sign, factors: start });
-                    factors[i] = start.cast_const();
+                for (i, [buffer, _]) in tiles.iter_mut().enumerate().filter(|&(i, _)| job.computed()[i]) {
+                    let classes = weights::fetch(isa, &inputs.weights[i], place, pair, raw);
+                    factors[i] = weights::of_labels(isa, labels, samples, classes, SIGNS[i], buffer);
                 }
             }
             Operands {
@@ -224,8 +219,12 @@ impl<R: RowReal> Work<'_, R> {
             for ((output, written), computed) in outputs.into_iter().zip(written).zip(job.computed()) {
                 *output = if computed { written } else { std::ptr::null_mut() };
             }
+            let mut constants = soft.constants;
+            if let Some(weights) = self.weights_of_all() {
+                constants.weights = weights.map(|pair| pair.map(|weight| R::from_weight(weight + 0.0)));
+            }
             if soft.always {
-                return (soft.kernel)(isa, &soft.constants, &operands);
+                return (soft.kernel)(isa, &constants, &operands);
             }
             let mut hard_scratch = Scratch::new();
             let hard = self.hard_operands(labels, written, &mut hard_scratch);
@@ -233,30 +232,49 @@ impl<R: RowReal> Work<'_, R> {
                 hard: job.kernel,
                 hard_constants: job.constants,
                 soft: soft.kernel,
-                soft_constants: soft.constants,
+                soft_constants: constants,
             };
             mixed.run(isa, &hard, &operands);
         }
     }
 
-    /// What multiplies the results of negatives and of positives of each element.
+    /// What multiplies the results of negatives and of positives, if it is the same for all elements.
+    fn weights_of_all(&self) -> Option<[[f64; 2]; 3]> {
+        let sample = match self.inputs.samples {
+            None => 1.0,
+            Some(Source::Constant(sample)) => sample,
+            Some(Source::Array { .. }) => return None,
+        };
+        let mut numbers = [[0.0; 2]; 3];
+        for (number, source) in numbers.iter_mut().flatten().zip(self.inputs.weights.iter().flatten()) {
+            let Source::Constant(weight) = *source else { return None };
+            *number = sample * weight;
+        }
+        Some(numbers)
+    }
+
+    /// What multiplies the results of negatives and of positives of each element; null if that is the same for
+    /// all.
     ///
     /// # Safety
     /// As [`run`].
     unsafe fn soft_weights(&self, scratch: &mut Scratch<R>) -> [[*const R; 2]; 3] {
-        let Scratch { weights, samples, pair: [buffer, _], raw, .. } = scratch;
         let mut pointers = [[std::ptr::null(); 2]; 3];
+        if self.weights_of_all().is_some() {
+            return pointers;
+        }
+        let Scratch { weights: tiles, samples, raw, .. } = scratch;
+        let Self { isa, job, inputs, tile } = *self;
+        let place = Place { plan: &job.plan, operand: operand::CLASSES, tile };
+        let mut buffer = [Buffer::new()];
         // SAFETY: handed through from the caller; every buffer holds a tile.
         unsafe {
             let samples = self.samples(samples, raw);
-            for (i, tiles) in weights.iter_mut().enumerate().filter(|&(i, _)| self.job.computed()[i]) {
-                for ((pointer, tile), source) in
-                    pointers[i].iter_mut().zip(tiles).zip(&self.inputs.weights[i])
+            for (i, tiles) in tiles.iter_mut().enumerate().filter(|&(i, _)| job.computed()[i]) {
+                for ((pointer, products), source) in pointers[i].iter_mut().zip(tiles).zip(&inputs.weights[i])
                 {
-                    let weights = self.fetch(source, operand::CLASSES, buffer, raw);
-                    let products = tile.as_mut_ptr();
-                    self.isa.vectorize(Product { samples, weights, products });
-                    *pointer = products.cast_const();
+                    let weights = weights::fetch(isa, &[*source], place, &mut buffer, raw);
+                    *pointer = weights::products(isa, tile.len, samples, weights, products);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! From whole arrays to tiles and back: blocks of a fixed number of tiles, cut by tile number.
 //!
 //! [`elements`] runs a loss whose elements stand for themselves, [`columns`] adds such losses up over the class
-//! axis, [`rows`] runs one whose elements are rows of classes. [`measure`] finds denominators that do not depend
+//! axis, [`rows`] runs one whose elements are rows of classes, [`weights`] multiplies weights. [`measure`] finds denominators that do not depend
 //! on the logits, [`indices`] looks for class indices that are none.
 
 pub mod columns;
@@ -10,6 +10,7 @@ mod general;
 pub mod indices;
 pub mod measure;
 pub mod rows;
+mod weights;
 
 use crate::cache;
 use crate::error::Error;

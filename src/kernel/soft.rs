@@ -31,6 +31,9 @@ pub enum Meaning {
 pub struct SoftConstants<R> {
     /// The focusing parameter, where elements have none of their own.
     pub gamma: Gamma<R>,
+    /// For loss, gradient and Hessian what negatives and positives are multiplied with, where elements have
+    /// no weights of their own.
+    pub weights: [[R; 2]; 3],
     /// What labels between 0 and 1 mean.
     pub meaning: Meaning,
     /// 1 - s and s/2 of label smoothing.
@@ -46,10 +49,11 @@ pub struct SoftConstants<R> {
 }
 
 impl<R: Real> SoftConstants<R> {
-    /// No smoothing, no clipping, no quotient, the exact Hessian.
+    /// No weights, no smoothing, no clipping, no quotient, the exact Hessian.
     pub fn new(gamma: f64, meaning: Meaning) -> Self {
         Self {
             gamma: Gamma::new(gamma),
+            weights: [[R::ONE; 2]; 3],
             meaning,
             smoothing: [R::ONE, R::ZERO],
             gauss_newton: false,
@@ -79,7 +83,7 @@ pub struct SoftOperands<R> {
     /// Labels.
     pub targets: *const R,
     /// For loss, gradient and Hessian what each element as a negative and as a positive is multiplied
-    /// with, without the sign of its label: for an output that is there never null.
+    /// with, without the sign of its label; or null, both of a pair.
     pub weights: [[*const R; 2]; 3],
     /// A gamma for each element as the sum of two parts, in place of the one for all; or null.
     pub gammas: [*const R; 2],
@@ -96,9 +100,9 @@ pub struct SoftOperands<R> {
 /// A kernel.
 ///
 /// # Safety
-/// The operands that are not null must be valid for `len` elements, aligned to their type, and the
-/// weights of an output that is not null must not be null; `len` must not exceed [`TILE`]; an output must
-/// either be exactly the memory of an input or share none with it, and share none with another output.
+/// The operands that are not null must be valid for `len` elements, aligned to their type; `len` must not
+/// exceed [`TILE`]; an output must either be exactly the memory of an input or share none with it, and share
+/// none with another output.
 pub type SoftKernel<R> = unsafe fn(AnyIsa, &SoftConstants<R>, &SoftOperands<R>);
 
 /// The kernel for a meaning, of logits or of probabilities.
@@ -224,8 +228,14 @@ impl<R: Real> SoftOperands<R> {
     /// The operands from element `at` on; null stays null.
     #[inline(always)]
     fn from(&self, at: usize) -> Self {
-        let inputs = self.inputs().map(|row| if row.is_null() { row } else { row.wrapping_add(at) });
-        let outputs = self.outputs().map(|row| if row.is_null() { row } else { row.wrapping_add(at) });
+        // No `map`: it is not always inlined.
+        let (mut inputs, mut outputs) = (self.inputs(), self.outputs());
+        for row in &mut inputs {
+            *row = if row.is_null() { *row } else { row.wrapping_add(at) };
+        }
+        for row in &mut outputs {
+            *row = if row.is_null() { *row } else { row.wrapping_add(at) };
+        }
         Self::with(inputs, outputs, self.len)
     }
 

@@ -76,8 +76,7 @@ where
     /// Everything is read before anything is written.
     ///
     /// # Safety
-    /// The operands must be null or valid for a group of lanes, the weights of an output that is not null
-    /// valid.
+    /// The operands must be null or valid for a group of lanes.
     #[inline(always)]
     pub unsafe fn work<const KIND: u8>(&self, operands: &SoftOperands<V::Real>) {
         // SAFETY: handed through from the caller.
@@ -109,7 +108,11 @@ where
             while i < outputs.len() {
                 if !outputs[i].is_null() {
                     let [negative, positive] = operands.weights[i];
-                    lanes.weights[i] = [V::load(isa, negative), V::load(isa, positive)];
+                    lanes.weights[i] = if negative.is_null() {
+                        splat(isa, self.constants.weights[i])
+                    } else {
+                        [V::load(isa, negative), V::load(isa, positive)]
+                    };
                 }
                 i += 1;
             }

@@ -76,13 +76,46 @@ pub enum Source<R> {
         size: usize,
         /// How elements become what the kernel computes in; nothing if that is what they are.
         widen: Option<Widen<R>>,
+        /// Whether the array goes on for a tile behind its end, as if it began again.
+        repeats: bool,
     },
 }
 
 impl<R: Real> Source<R> {
     /// Numbers of any type, rounded to the type that the kernel computes in.
     pub fn numbers(data: *const u8, dtype: DType) -> Self {
-        Self::Array { data, size: dtype.size(), widen: (dtype != R::DTYPE).then(|| dtype.widen()) }
+        let widen = (dtype != R::DTYPE).then(|| dtype.widen());
+        Self::Array { data, size: dtype.size(), widen, repeats: false }
+    }
+
+    /// A list made by [`repeating`]: where it begins again and again, tiles need no copy.
+    pub fn list(list: &[f64]) -> Self {
+        let widen = (R::DTYPE != DType::Float64).then(|| DType::Float64.widen());
+        Self::Array { data: list.as_ptr().cast(), size: size_of::<f64>(), widen, repeats: true }
+    }
+
+    /// The number that all elements of a tile are, if that can be seen from where they lie.
+    ///
+    /// # Safety
+    /// As [`Source::tile`].
+    #[inline]
+    pub unsafe fn number<const N: usize>(&self, isa: AnyIsa, place: Place<'_, N>) -> Option<R> {
+        match *self {
+            Self::Constant(number) => Some(number),
+            Self::Array { data, widen, .. } => {
+                let piece = place.piece().filter(|piece| piece.rows == 1 && piece.col_stride == 0)?;
+                let element = data.wrapping_offset(piece.offset);
+                let mut number = R::ZERO;
+                // SAFETY: the caller vouches for the element.
+                unsafe {
+                    match widen {
+                        Some(widen) => widen(isa, element, &raw mut number, 1),
+                        None => number = element.cast::<R>().read_unaligned(),
+                    }
+                }
+                Some(number)
+            }
+        }
     }
 
     /// A tile, contiguous: the array's own memory, or `buffer` filled.
@@ -104,9 +137,10 @@ impl<R: Real> Source<R> {
                 // SAFETY: a tile has at most as many elements as a buffer.
                 unsafe { std::slice::from_raw_parts_mut(target.cast(), len).fill(MaybeUninit::new(number)) };
             }
-            Self::Array { data, size, widen } => {
-                let run = place.piece().filter(|piece| piece.is_run(size));
-                let run = run.map(|piece| data.wrapping_offset(piece.offset));
+            Self::Array { data, size, widen, repeats } => {
+                let run = place.piece().filter(|piece| piece.is_run(size)).map(|piece| piece.offset);
+                let again = || place.plan.repeats_at(place.operand, place.tile, size).filter(|_| repeats);
+                let run = run.or_else(again).map(|offset| data.wrapping_offset(offset));
                 // SAFETY: the caller vouches for the elements, and buffers hold a tile of the largest type.
                 unsafe {
                     match (run, widen) {
@@ -138,6 +172,16 @@ impl<R> Source<R> {
             grid::prefetch(*size, [piece.rows, piece.cols], grid);
         }
     }
+}
+
+/// Makes a list go on for a tile behind its end, as if it began again.
+pub fn repeating(mut list: Vec<f64>) -> Vec<f64> {
+    let len = list.len();
+    list.reserve_exact(TILE);
+    for i in 0..if len == 0 { 0 } else { TILE } {
+        list.push(list[i]);
+    }
+    list
 }
 
 /// Where results go.

@@ -192,6 +192,17 @@ impl<const N: usize> Plan<N> {
         self.rectangles.is_none() && lay.outer.is_empty() && lay.inner.1 == size as isize
     }
 
+    /// Where a tile starts in an operand that is one run of memory, of elements of that many bytes, again and
+    /// again: bytes from its first element.
+    #[inline]
+    pub fn repeats_at(&self, operand: usize, tile: Tile, size: usize) -> Option<isize> {
+        let lay = &self.lays[operand];
+        let (len, stride) = lay.inner;
+        let again = self.rectangles.is_none() && stride == size as isize;
+        let all = again && lay.outer.iter().all(|&(_, stride)| stride == 0);
+        all.then(|| self.starts[operand] + (tile.number * self.tile % len) as isize * stride)
+    }
+
     /// Whether tiles are rectangles: short runs of memory, far apart.
     #[inline]
     pub fn has_rectangles(&self) -> bool {

@@ -134,6 +134,21 @@ proptest! {
 }
 
 #[test]
+fn a_list_by_class_repeats_where_the_class_axis_is_the_innermost() {
+    // Logits and a list of eight-byte numbers.
+    let last = Plan::new(&[40, 30], [&[120, 4], &[0, 8]], 512);
+    for number in 0..last.tiles() {
+        let at = (number * 512 % 30 * 8) as isize;
+        assert_eq!(last.repeats_at(1, last.tile(number), 8), Some(at));
+        assert_eq!(last.repeats_at(1, last.tile(number), 4), None);
+    }
+    let first = Plan::new(&[30, 40], [&[160, 4], &[8, 0]], 512);
+    assert_eq!(first.repeats_at(1, first.tile(0), 8), None);
+    let sliced = Plan::new(&[40, 2, 30], [&[480, 240, 4], &[0, 240, 8]], 512);
+    assert_eq!(sliced.repeats_at(1, sliced.tile(1), 8), Some(512 % 60 * 8));
+}
+
+#[test]
 fn c_against_fortran_is_cut_into_rectangles() {
     let plan = Plan::new(&[100, 70], [&[280, 4], &[4, 400], &[]], 512);
     assert!(!plan.is_run(0, 4) && !plan.is_run(1, 4));

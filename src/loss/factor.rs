@@ -1,6 +1,6 @@
 //! The modulating factor of a label between 0 and 1, and both targets that such a label stands for.
 
-use crate::loss::focal::Scales;
+use crate::loss::focal::{Gamma, Scales};
 use crate::math::{exp_neg, log_scaled};
 use crate::real::Real;
 use crate::simd::Vector;
@@ -128,13 +128,45 @@ where
         }
     }
 
-    /// m^g over [`Scales::Q_UNSCALE`], where m is `bits` binary digits too large, and -log m is
-    /// `log_of_zero` where m is 0.
+    /// m^g over [`Scales::Q_UNSCALE`], where m is [`Scales::P_SCALE`] times too large, and -log m is
+    /// `log_of_zero` where m is 0. For gammas with a class of their own products do; there m = 0 is 0.
     #[inline(always)]
-    pub fn power(&self, bits: V, (gamma, gamma_lo): (V, V), log_of_zero: V) -> V {
+    pub fn power(&self, gamma: &Gamma<V>, log_of_zero: V) -> V {
+        let one = self.m.constant(V::Real::ONE);
+        match gamma.class() {
+            0 => one / one.constant(V::Real::Q_UNSCALE),
+            1 => self.product::<1>(),
+            2 => self.product::<2>(),
+            3 => self.product::<3>(),
+            _ => self.power_by_logarithm(gamma.hi_lo(), log_of_zero),
+        }
+    }
+
+    /// As [`Factor::power`], of `N` factors m.
+    #[inline(always)]
+    fn product<const N: u8>(&self) -> V {
+        let unscale = self.m.constant(V::Real::P_UNSCALE);
+        let (m, m_lo) = (self.m * unscale, self.lo * unscale);
+        // The first factor has the scale of the result, so that nothing on the way is smaller than that.
+        let scale = unscale / unscale.constant(V::Real::Q_UNSCALE);
+        let (mut power, mut lo) = (self.m * scale, self.lo * scale);
+        let mut factors = 1;
+        while factors < N {
+            let product = power * m;
+            lo = power.mul_add(m_lo, lo.mul_add(m, power.product_error(m, product)));
+            power = product;
+            factors += 1;
+        }
+        let zero = power.constant(V::Real::ZERO);
+        V::select(self.given.equals(zero), zero, power + lo)
+    }
+
+    /// As [`Factor::power`], for any gamma, the sum of two parts.
+    #[inline(always)]
+    pub fn power_by_logarithm(&self, (gamma, gamma_lo): (V, V), log_of_zero: V) -> V {
         let zero = gamma.constant(V::Real::ZERO);
         let is_zero = self.given.equals(zero);
-        let (log, log_lo) = log_scaled(self.m, self.lo, bits);
+        let (log, log_lo) = log_scaled(self.m, self.lo, gamma.constant(V::Real::P_BITS));
         let (log, log_lo) = (V::select(is_zero, -log_of_zero, log), V::select(is_zero, zero, log_lo));
         let product = gamma * -log;
         let error = gamma.product_error(-log, product);

@@ -47,6 +47,8 @@ pub struct Gamma<R> {
     hi: R,
     lo: R,
     one_plus_twice: R,
+    /// Its class ([`power::of`]); [`power::GENERAL`] also where lanes differ.
+    class: u8,
 }
 
 impl<R: Real> Gamma<R> {
@@ -54,7 +56,8 @@ impl<R: Real> Gamma<R> {
     pub fn new(gamma: f64) -> Self {
         let gamma = gamma.min(R::GAMMA_MAX);
         let hi = R::from_f64(gamma);
-        Self { hi, lo: R::from_f64(gamma - hi.to_f64()), one_plus_twice: R::from_f64(1.0 + 2.0 * gamma) }
+        let lo = R::from_f64(gamma - hi.to_f64());
+        Self { hi, lo, one_plus_twice: R::from_f64(1.0 + 2.0 * gamma), class: power::of(gamma) }
     }
 }
 
@@ -62,8 +65,9 @@ impl<R: Real> Gamma<R> {
     /// The constants in vectors.
     #[inline(always)]
     pub fn splat<V: Vector<Real = R>>(self, isa: V::Isa) -> Gamma<V> {
-        let Self { hi, lo, one_plus_twice } = self;
-        Gamma { hi: V::splat(isa, hi), lo: V::splat(isa, lo), one_plus_twice: V::splat(isa, one_plus_twice) }
+        let Self { hi, lo, one_plus_twice, class } = self;
+        let one_plus_twice = V::splat(isa, one_plus_twice);
+        Gamma { hi: V::splat(isa, hi), lo: V::splat(isa, lo), one_plus_twice, class }
     }
 
     /// The constants one by one, to be laid out as [`Gamma::load`] reads them.
@@ -79,7 +83,13 @@ impl<V: Vector> Gamma<V> {
     pub fn of_lanes(hi: V, lo: V) -> Self {
         let one = hi.constant(V::Real::ONE);
         let two = one + one;
-        Self { hi, lo, one_plus_twice: two.mul_add(lo, two.mul_add(hi, one)) }
+        Self { hi, lo, one_plus_twice: two.mul_add(lo, two.mul_add(hi, one)), class: power::GENERAL }
+    }
+
+    /// Its class: known while the program runs, the same for all lanes.
+    #[inline(always)]
+    pub fn class(&self) -> u8 {
+        self.class
     }
 
     /// Gamma as the sum of two parts.
@@ -96,7 +106,8 @@ impl<V: Vector> Gamma<V> {
     pub unsafe fn load(isa: V::Isa, [hi, lo, one_plus_twice]: [*const V::Real; 3]) -> Self {
         // SAFETY: handed through from the caller.
         unsafe {
-            Self { hi: V::load(isa, hi), lo: V::load(isa, lo), one_plus_twice: V::load(isa, one_plus_twice) }
+            let one_plus_twice = V::load(isa, one_plus_twice);
+            Self { hi: V::load(isa, hi), lo: V::load(isa, lo), one_plus_twice, class: power::GENERAL }
         }
     }
 }
@@ -109,7 +120,7 @@ where
     #[inline(always)]
     pub fn from_parts(hi: V, lo: V) -> Self {
         let one = hi.constant(V::Real::ONE);
-        Self { hi, lo, one_plus_twice: one + (hi + hi) }
+        Self { hi, lo, one_plus_twice: one + (hi + hi), class: power::GENERAL }
     }
 
     /// Gamma, rounded.

@@ -101,11 +101,12 @@ where
         } else {
             Factor::mixture(&labels, small, (point.large, point.large_lo), scale)
         };
+        let power = factor.power(gamma, -scale.constant(V::Real::LOWEST));
         let gamma = gamma.hi_lo();
         let highest = scale.constant(V::Real::SATURATED);
         let loss = highest.min_or(point.loss_small);
         let cross_entropy = labels.small.mul_add(loss, labels.large * point.loss_large);
-        Self { point, labels, factor, gamma, cross_entropy, power: power(&factor, gamma) }
+        Self { point, labels, factor, gamma, cross_entropy, power }
     }
 
     /// lambda = CE / m; 1 where both are 0, and 0 where nothing is left of the `power` that it meets: it
@@ -169,16 +170,6 @@ where
         let limit = V::select(small.equals(zero), hard, soft);
         V::select(weight.equals(zero), zero, weight * limit)
     }
-}
-
-/// A power of the factor over [`Scales::Q_UNSCALE`]; a factor of 0 is one.
-#[inline(always)]
-fn power<V: Vector>(factor: &Factor<V>, exponent: (V, V)) -> V
-where
-    V::Real: Scales,
-{
-    let like = exponent.0;
-    factor.power(like.constant(V::Real::P_BITS), exponent, -like.constant(V::Real::LOWEST))
 }
 
 impl<V: Vector> Modulated<V> for Given<V>
@@ -255,7 +246,7 @@ where
         let less_lo = ((gamma - less) - one) + gamma_lo;
         let fractional = gamma.lt(one);
         let exponent = (V::select(fractional, gamma, less), V::select(fractional, gamma_lo, less_lo));
-        let power = power(&self.factor, exponent);
+        let power = self.factor.power_by_logarithm(exponent, -zero.constant(V::Real::LOWEST));
         let tiny = self.factor.m.lt(one);
         let divisor = V::select(fractional, V::select(tiny, self.factor.m, m), one);
         let multiplier = V::select(fractional, V::select(tiny, scale, one), one);

@@ -24,9 +24,9 @@
 //! # Where the digits go
 //!
 //! m^g is exp(g log m), which multiplies a relative error of m by g: m comes in two parts, and so does
-//! its logarithm. For `quality` nothing more can be had than p - y for a p that is rounded. The factor is
-//! held times [`Scales::P_SCALE`], and so are p q and r where p is tiny: all of them may be subnormal
-//! where neither a small power of m nor its product with a logit is.
+//! its logarithm; for g = 1, 2, 3 products of both parts do. For `quality` nothing more can be had than
+//! p - y for a p that is rounded. The factor is held times [`Scales::P_SCALE`], and so are p q and r where p
+//! is tiny: all of them may be subnormal where neither a small power of m nor its product with a logit is.
 
 use crate::loss::factor::{Factor, Labels, Modulated};
 use crate::loss::focal::{Gamma, Margin, Scales};
@@ -85,7 +85,7 @@ where
         let limit = x.constant(V::Real::SATURATED);
         let ordinary = magnitude.lt(limit);
         let log_of_zero = V::select(ordinary, highest, highest.min_or(magnitude));
-        let power = factor.power(x.constant(V::Real::P_BITS), gamma.hi_lo(), log_of_zero);
+        let power = factor.power(gamma, log_of_zero);
 
         let tiny = (-magnitude).lt(x.constant(V::Real::P_SMALL));
         let scale = V::select(tiny, p_scale, one);

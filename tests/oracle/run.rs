@@ -37,10 +37,10 @@ impl<R: Compiled> Call<'_, R> {
         let [value, grad, hess] = results.each_mut().map(|row| row.as_mut_ptr());
         let mut factors = [[R::ZERO; TILE]; 3];
         if let Some(samples) = self.samples {
-            let classes = [self.weights, [negative, -positive], self.weights];
-            for (tile, classes) in factors.iter_mut().zip(classes) {
+            let (targets, classes) = (self.targets, self.weights);
+            for (tile, sign) in factors.iter_mut().zip([1.0, -1.0, 1.0]) {
                 let factors = tile.as_mut_ptr();
-                self.isa.vectorize(Factors { targets: self.targets, samples, classes, factors });
+                self.isa.vectorize(Factors { targets, samples, classes, sign, factors });
             }
         }
         let operands = Operands {

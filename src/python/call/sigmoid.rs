@@ -16,7 +16,7 @@ use crate::kernel::elementwise::{Constants, Weights, kernel, kernel_of_gammas};
 use crate::kernel::exact::ExactSum;
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft::{self, SoftConstants};
-use crate::kernel::tile::{Source, TILE, Target};
+use crate::kernel::tile::{Source, TILE, Target, repeating};
 use crate::layout::Plan;
 use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Label, Normalizer, Reduction, SigmoidFocalLoss};
@@ -75,7 +75,7 @@ struct Call<'b, 'py> {
     admitted: Admitted<'b, 'py>,
 }
 
-/// Numbers by class, as lists that sources point to; empty if they are the same for all classes.
+/// Numbers by class, as [`repeating`] lists that sources point to; empty if they are the same for all classes.
 #[derive(Default)]
 struct Lists {
     /// The classes themselves; NaN for background.
@@ -331,7 +331,9 @@ impl<'b, 'py> Call<'b, 'py> {
                 }
             }
         }
-        lists
+        let Lists { classes, weights, gammas } = lists;
+        let weights = weights.map(|pair| pair.map(repeating));
+        Lists { classes: repeating(classes), weights, gammas: gammas.map(repeating) }
     }
 
     /// What multiplies losses, gradient and Hessian of a class' negatives and positives. Derivatives are divided at
@@ -350,7 +352,7 @@ impl<'b, 'py> Call<'b, 'py> {
     /// What goes in.
     fn inputs<R: Real>(&self, lists: &Lists, scaling: Scaling) -> Inputs<R> {
         let Admitted { logits, targets, indices, .. } = &self.admitted;
-        let list = |list: &Vec<f64>| Source::numbers(list.as_ptr().cast_mut().cast(), DType::Float64);
+        let list = |list: &Vec<f64>| Source::list(list);
         let weights = self.weights_of(0, scaling);
         let mut sources = weights.map(|pair| pair.map(Source::Constant));
         if self.loss.differs_by_class() {
@@ -367,10 +369,8 @@ impl<'b, 'py> Call<'b, 'py> {
             ignored: self.loss.common.ignore_index.map(|label| (numbers, label.to_f64())),
             samples: self.admitted.samples(),
             weights: sources,
-            gammas: (!lists.gammas[0].is_empty()).then(|| {
-                let part = |list: &Vec<f64>| Source::numbers(list.as_ptr().cast_mut().cast(), DType::Float64);
-                lists.gammas.each_ref().map(part)
-            }),
+            gammas: (!lists.gammas[0].is_empty())
+                .then(|| lists.gammas.each_ref().map(|part| Source::list(part))),
         }
     }
 
