@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -92,6 +93,36 @@ def same_bits(a: Array, b: Array) -> bool:
     return bool(np.all((a.view(integer) == b.view(integer)) | (np.isnan(a) & np.isnan(b))))
 
 
+def evaluated(loss: Any, method: str, logits: Array, targets: Array, **keywords: Any) -> Any:
+    """What a method returns, after a look whether contiguous copies of the arrays give the same.
+
+    Every element has the same bits; sums, and what is divided by a sum, agree to 1e-14 and a last rounding.
+    """
+    result = getattr(loss, method)(logits, targets, **keywords)
+    arrays = {"logits": logits, "targets": targets, "sample_weight": keywords.get("sample_weight")}
+    arrays = {name: a for name, a in arrays.items() if isinstance(a, np.ndarray)}
+    if all(a.flags.c_contiguous and a.flags.aligned for a in arrays.values()):
+        return result
+    copies = {name: np.array(a, order="C") for name, a in arrays.items()}
+    plain = getattr(loss, method)(**{"logits": logits, "targets": targets, **keywords, **copies})
+    divided = isinstance(loss.normalizer, str)
+    for got, want in zip(outputs_of(method, result), outputs_of(method, plain), strict=True):
+        if not isinstance(got, np.ndarray):
+            same = math.isclose(got, want, rel_tol=1e-14) or (math.isnan(got) and math.isnan(want))
+        elif divided or got.shape != logits.shape:
+            info = np.finfo(got.dtype)
+            atol = float(info.smallest_subnormal)
+            if loss.normalizer == "focal_weights":
+                # A difference, in which rounded sums weigh as much as in the largest elements.
+                atol += 1e-14 * float(np.fmax.reduce(np.abs(want), axis=None, initial=0))
+            np.testing.assert_allclose(got, want, rtol=1e-14 + float(info.eps), atol=atol)
+            same = got.dtype == want.dtype
+        else:
+            same = same_bits(got, want)
+        assert same, f"{loss!r}.{method}: {got!r} is {want!r} for contiguous copies"
+    return result
+
+
 class Core(NamedTuple):
     """The core's answers, laid out as the reference's `Terms`."""
 
@@ -104,8 +135,10 @@ class Core(NamedTuple):
 
 def core_terms(loss: fg.SigmoidFocalLoss, logits: Array, targets: Array, **keywords: Any) -> Core:
     """Everything a loss says about these arrays."""
-    hessians = [loss.grad_and_hess(logits, targets, hessian=kind, **keywords)[1] for kind in HESSIANS]
-    return Core(loss(logits, targets, **keywords), loss.grad(logits, targets, **keywords), *hessians)
+    arrays = (logits, targets)
+    hessians = [evaluated(loss, "grad_and_hess", *arrays, hessian=kind, **keywords)[1] for kind in HESSIANS]
+    value, gradient = (evaluated(loss, method, *arrays, **keywords) for method in ("__call__", "grad"))
+    return Core(value, gradient, *hessians)
 
 
 def assert_terms(

@@ -146,6 +146,25 @@ def test_sums_do_not_depend_on_threads_or_alignment() -> None:
         assert len(found) == 1
 
 
+BACKWARDS = pytest.mark.xfail(reason="beside logits that walk backwards a new gradient walks forwards")
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param(name, marks=[BACKWARDS] * (name in ("reversed", "turned and thinned")))
+        for name in LAYOUTS
+    ],
+)
+def test_one_value_from_both_calls(layout: str) -> None:
+    """With a gradient and without, the sum has one order."""
+    for length in range(3, 300):
+        x, y = numbers((length, 3), np.float64, length), labels((length, 3), np.uint8, length)
+        for loss in (fg.SigmoidFocalLoss(), fg.SoftmaxFocalLoss()):
+            given = LAYOUTS[layout](x), LAYOUTS[layout](y)
+            assert loss.value_and_grad(*given)[0] == loss(*given)
+
+
 def test_weights_never_enlarge_the_result() -> None:
     loss, x = fg.SigmoidFocalLoss(), np.zeros((6, 5))
     for shape in ((5, 6), (1, 6, 5), (2, 6, 5), (6,), (6, 5, 1)):
