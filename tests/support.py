@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import focalgrad as fg
 from focalgrad import _reference as reference
+from layouts import as_they_come
 
 Array = NDArray[Any]
 
@@ -200,20 +201,41 @@ SIZE = 37  # of `operands`: whole vectors and a tail
 
 def operands() -> dict[str, Array]:
     """Float32 arrays that any method takes."""
-    return {
-        "logits": sample(SIZE, np.float32),
-        "targets": coin(SIZE),
-        "sample_weight": np.ones(SIZE, np.float32),
-    }
+    arrays = as_they_come(sample(SIZE, np.float32), coin(SIZE), np.ones(SIZE, np.float32))
+    return dict(zip(("logits", "targets", "sample_weight"), arrays, strict=True))
+
+
+SENTINEL = 777
+
+
+def sentinels(method: str) -> dict[str, Array]:
+    """Outputs for every result of a method, filled with what no loss gives."""
+    return {keyword: np.full(SIZE, SENTINEL, np.float32) for name, keyword in OUTPUTS if name == method}
+
+
+def _whole(array: Array) -> Array:
+    """The array whose memory a view looks at."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def refused(
     error: type[Exception], words: list[str], call: Callable[..., Any], *args: Any, **keywords: Any
 ) -> None:
-    """The call raises exactly this error, and its message holds every word (a regular expression)."""
+    """The call raises exactly this error, and its message holds every word (a regular expression).
+
+    Nothing is written: outputs, and what lies between their elements, stay as they are.
+    """
+    names = {keyword for _, keyword in OUTPUTS} & {
+        n for n, a in keywords.items() if isinstance(a, np.ndarray)
+    }
+    before = {name: _whole(keywords[name]).tobytes() for name in names}
     with pytest.raises(error) as caught:
         call(*args, **keywords)
     assert type(caught.value) is error
+    for name, held in before.items():
+        assert _whole(keywords[name]).tobytes() == held, f"{name} was written to"
     message = str(caught.value)
     missing = [word for word in words if not re.search(word, message)]
     assert not missing, f"{message!r} lacks {missing}"
