@@ -104,14 +104,3 @@ def numbers(shape: tuple[int, ...], dtype: Any, seed: int) -> Array:
 def labels(shape: tuple[int, ...], dtype: Any, seed: int) -> Array:
     """Seeded targets of that type."""
     return np.asarray(np.random.default_rng(seed).random(shape) < 0.4).astype(dtype)
-
-
-def bits(a: Array) -> Array:
-    """The bits of an array in C order, all NaNs being one."""
-    a = np.ascontiguousarray(a)
-    return np.where(np.isnan(a), 0, a.view(f"u{a.dtype.itemsize}").astype(np.uint64))
-
-
-def same(a: Array, b: Array) -> bool:
-    """The same shape, dtype and bits."""
-    return a.shape == b.shape and a.dtype == b.dtype and bool((bits(a) == bits(b)).all())

@@ -9,8 +9,8 @@ import pytest
 
 import focalgrad as fg
 from foreign import MAKERS, Tensor, memory, torch_tensor
-from layouts import labels, numbers, same
-from support import refused
+from layouts import labels, numbers
+from support import refused, same_bits
 
 X, Y = numbers((50,), np.float32, 1), labels((50,), np.uint8, 2)
 LOSS = fg.SigmoidFocalLoss(reduction="none")
@@ -25,13 +25,13 @@ def test_numbers(maker: str) -> None:
     make = MAKERS[maker]
     got = LOSS(make(X), make(Y), sample_weight=make(np.ones(50, np.float32)))
     assert type(got) is np.ndarray
-    assert same(got, WANT)
+    assert same_bits(got, WANT)
 
 
 @pytest.mark.parametrize("make", [list, tuple])
 def test_sequences(make: Any) -> None:
     got = LOSS(make(X.tolist()), make(Y.tolist()), sample_weight=make([1.0] * 50))
-    assert same(got, LOSS(X.astype(np.float64), Y))
+    assert same_bits(got, LOSS(X.astype(np.float64), Y))
 
 
 @pytest.mark.parametrize("maker", MAKERS)
@@ -43,10 +43,10 @@ def test_no_copy(maker: str) -> None:
         given[operand] = MAKERS[maker](source)
         alias = memory(maker, given[operand], source)
         refused(ValueError, [f"out overlaps {operand}"], LOSS, **given, out=alias[::-1])
-        assert same(LOSS(**given), WANT)
+        assert same_bits(LOSS(**given), WANT)
         # Exactly the operand's memory may be the output, which the next call finds in the operand.
-        assert LOSS(**given, out=alias) is alias and same(alias, WANT)
-        assert same(LOSS(**given), LOSS(**{**given, operand: WANT}))
+        assert LOSS(**given, out=alias) is alias and same_bits(alias, WANT)
+        assert same_bits(LOSS(**given), LOSS(**{**given, operand: WANT}))
 
 
 def test_no_copy_of_frames_and_columns() -> None:
@@ -54,14 +54,14 @@ def test_no_copy_of_frames_and_columns() -> None:
     home = np.stack([X, X], 1)
     frame, targets = frame_of(home, copy=False), np.stack([Y, Y], 1)
     for logits, y, out in ((frame, targets, home[::-1]), (frame[1], Y, home[::-1, 1])):
-        assert same(LOSS(logits, y), LOSS(np.array(logits), y))
+        assert same_bits(LOSS(logits, y), LOSS(np.array(logits), y))
         refused(ValueError, ["out overlaps logits"], LOSS, logits, y, out=out)
 
 
 def test_read_only_dlpack() -> None:
     x = X.copy()
     x.flags.writeable = False
-    assert same(LOSS(Tensor(x), Y), WANT)
+    assert same_bits(LOSS(Tensor(x), Y), WANT)
 
 
 def test_what_dlpack_cannot_express() -> None:
@@ -70,17 +70,17 @@ def test_what_dlpack_cannot_express() -> None:
     x = jnp.asarray(X).astype(jnp.bfloat16)
     plain = np.asarray(x)
     assert plain.ctypes.data == x.unsafe_buffer_pointer()
-    assert same(LOSS(x, Y), LOSS(plain.copy(), Y))
+    assert same_bits(LOSS(x, Y), LOSS(plain.copy(), Y))
 
 
 def test_bytes() -> None:
     for make in (bytes, bytearray):
-        assert same(LOSS(X, make(Y.tobytes())), WANT)
+        assert same_bits(LOSS(X, make(Y.tobytes())), WANT)
 
 
 def test_python_numbers() -> None:
     assert LOSS(0.5, 1).shape == ()
-    assert same(LOSS(0.5, True), LOSS(np.float64(0.5), np.uint8(1)))
+    assert same_bits(LOSS(0.5, True), LOSS(np.float64(0.5), np.uint8(1)))
     assert LOSS([[1, 2], [3, 4]], [[0, 1], [1, 0]]).dtype == np.float64
 
 
@@ -144,9 +144,9 @@ def test_refused(what: str, operand: str) -> None:
 def test_nullable_without_missing_values() -> None:
     pandas = pytest.importorskip("pandas")
     for dtype in ("Float32", "float32"):
-        assert same(LOSS(pandas.Series(X, dtype=dtype), pandas.Series(Y, dtype="UInt8")), WANT)
+        assert same_bits(LOSS(pandas.Series(X, dtype=dtype), pandas.Series(Y, dtype="UInt8")), WANT)
     frame = pandas.DataFrame({"x": X, "w": np.ones(50, np.float32)})
-    assert same(LOSS(frame["x"], Y, sample_weight=frame["w"]), WANT)
+    assert same_bits(LOSS(frame["x"], Y, sample_weight=frame["w"]), WANT)
     both = frame[["x", "w"]]
     assert LOSS(both, np.stack([Y, Y], 1)).shape == (50, 2)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import focalgrad as fg
-from layouts import DTYPES, FLOATS, LAYOUTS, labels, layouts, numbers, same, shapes
-from support import refused
+from layouts import DTYPES, FLOATS, LAYOUTS, labels, layouts, numbers, shapes
+from support import refused, same_bits
 
 Array = NDArray[Any]
 SENTINEL = 77
@@ -25,15 +25,15 @@ def check(logits: Array, targets: Array, weight: Array | None, *, outputs: dict[
     plain = [np.array(a, order="C") for a in (logits, targets)]
     full = None if weight is None else np.array(np.broadcast_to(weight, logits.shape), order="C")
     want = each(*plain, sample_weight=full)
-    assert same(each(logits, targets, sample_weight=weight), want)
+    assert same_bits(each(logits, targets, sample_weight=weight), want)
     given = each(logits, targets, sample_weight=weight, out=outputs["out"])
-    assert given is outputs["out"] and same(given, want)
+    assert given is outputs["out"] and same_bits(given, want)
     grad, hess = each.grad_and_hess(*plain, sample_weight=full)
     got = each.grad_and_hess(
         logits, targets, sample_weight=weight, grad_out=outputs["grad_out"], hess_out=outputs["hess_out"]
     )
-    assert got[0] is outputs["grad_out"] and same(got[0], grad)
-    assert got[1] is outputs["hess_out"] and same(got[1], hess)
+    assert got[0] is outputs["grad_out"] and same_bits(got[0], grad)
+    assert got[1] is outputs["hess_out"] and same_bits(got[1], hess)
     for normalizer in (None, "weights", "positives"):
         mean = fg.SigmoidFocalLoss(normalizer=normalizer)
         a, b = mean(logits, targets, sample_weight=weight), mean(*plain, sample_weight=full)
@@ -88,7 +88,7 @@ def test_nothing_beside_an_output_is_written(layout: str) -> None:
     home = np.full((200, 200), SENTINEL, np.float32)
     view = home[7:167:4, 190:10:-6] if layout != "Fortran" else home.T[3:83:2, 50:80]
     fg.SigmoidFocalLoss().grad(LAYOUTS[layout](logits), targets, out=view)
-    assert same(view, fg.SigmoidFocalLoss().grad(logits, targets))
+    assert same_bits(view, fg.SigmoidFocalLoss().grad(logits, targets))
     view[...] = SENTINEL
     assert (home == SENTINEL).all()
 
@@ -103,7 +103,7 @@ def test_in_place(layout: str) -> None:
         operands = {"logits": logits, "targets": targets}
         operands[name] = LAYOUTS[layout](operands[name].copy())
         assert loss.grad(**operands, out=operands[name]) is operands[name]
-        assert same(operands[name], want)
+        assert same_bits(operands[name], want)
 
 
 @pytest.mark.parametrize(
