@@ -132,3 +132,29 @@ long long copy_and_read(size_t n, int threads, const REAL *x, REAL *out, size_t 
     }
     return total;
 }
+
+typedef long long integers __attribute__((vector_size(WIDTH), may_alias));
+
+/* The bytes of the piece of an array, in whole cache lines. */
+#define PIECE(n) size_t i = (n) / 64 * piece / pieces * 64, to = (n) / 64 * (piece + 1) / pieces * 64
+
+/* Reads x and y and writes out with non-temporal stores, all given in bytes: what a loss must at least move, whatever
+ * its dtypes. The arrays are walked side by side, a page of logits at a time. */
+long long move(int threads, size_t nx, const char *x, size_t ny, const char *y, size_t nout, char *out)
+{
+    size_t pieces = nx / 4096 + 1;
+    long long total = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : total)
+    {
+        integers seen = {0};
+#pragma omp for schedule(static)
+        for (size_t piece = 0; piece < pieces; piece++) {
+            { PIECE(nx); for (; i < to; i += WIDTH) seen ^= *(const integers *)(x + i); }
+            { PIECE(ny); for (; i < to; i += WIDTH) seen ^= *(const integers *)(y + i); }
+            { PIECE(nout); for (; i < to; i += WIDTH) STREAM((REAL *)(out + i), (vector)seen); }
+        }
+        FENCE();
+        total += seen[0];
+    }
+    return total;
+}

@@ -1,15 +1,17 @@
-"""What layouts and dtypes cost: each against contiguous float32 arrays, in turns and in one run.
+"""Speed in other layouts and dtypes: against contiguous float32 arrays, and against moving the same bytes.
 
-    python benches/layouts.py [--size 4000] [--rounds 15] [--threads 2]
+    python benches/layouts.py                     everything, some five minutes on two quiet cores
+    python benches/layouts.py --only 'Fortran'    rows whose name matches a regular expression
 
-A ratio is the median over the rounds of the ratio within a round. "bar" is what the row should stay below.
+The sigmoid loss, gamma 2, outputs reused. See README.md in this folder for how tables are made and read.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
+import os
+import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,93 +19,140 @@ import numpy as np
 from numpy.typing import NDArray
 
 import focalgrad as fg
+import machine
+import native
+import report
+from classes import Threaded, per_thread
+from context import IN_CACHE, OURS
+from measure import Contender, take_turns
+from report import Result
+from rows import OVER_CACHE, SETTINGS, Bar, Row
+from work import IN_CACHE_BYTES, Arena
 
 Array = NDArray[Any]
-Call = Callable[[], Any]
-LOSS = fg.SigmoidFocalLoss()
+#: Logits, targets and weights, made of contiguous ones.
+Arrange = Callable[[Array, Array], tuple[Array, ...]]
+
+PLAIN, FLOOR = "float32", "same bytes"
+MEAN, GRADIENT = "mean", "gradient"
+HALF, TARGETS = "float16", ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
-def seconds(call: Call) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+def twice(a: Array) -> Array:
+    """Every second column of an array that is twice as wide."""
+    return np.repeat(a, 2, axis=1)[:, ::2]
 
 
-def mean(x: Array, y: Array, weight: Array | None = None) -> Call:
-    return lambda: LOSS(x, y, sample_weight=weight)
+def weighted(x: Array, y: Array, columns: int, shape: tuple[int, int]) -> tuple[Array, ...]:
+    """Rows of so many columns and a weight for each row or column."""
+    x, y = x.reshape(-1, columns), y.reshape(-1, columns)
+    lengths = tuple(1 if one == 1 else length for one, length in zip(shape, x.shape, strict=True))
+    return x, y, np.linspace(0.5, 2, lengths[0] * lengths[1], dtype=np.float32).reshape(lengths)
 
 
-def grad(x: Array, y: Array, weight: Array | None = None, out: Array | None = None) -> Call:
-    result = np.empty_like(x, subok=False) if out is None else out
-    return lambda: LOSS.grad(x, y, sample_weight=weight, out=result)
+#: Name to the limit, in times of contiguous float32 arrays, and the arrays.
+LAYOUTS: dict[str, tuple[float, Arrange]] = {
+    "both Fortran": (1.1, lambda x, y: (np.asfortranarray(x), np.asfortranarray(y))),
+    "Fortran against C": (4.0, lambda x, y: (np.asfortranarray(x), y)),
+    "C against Fortran": (4.0, lambda x, y: (x, np.asfortranarray(y))),
+    "every second": (2.4, lambda x, y: (twice(x), twice(y))),
+    "both reversed": (1.6, lambda x, y: (x[::-1, ::-1], y[::-1, ::-1])),
+    "logits reversed": (1.6, lambda x, y: (x[:, ::-1], y)),
+    "weights of rows": (1.3, lambda x, y: weighted(x, y, x.shape[1], (0, 1))),
+    "weights of columns": (1.3, lambda x, y: weighted(x, y, x.shape[1], (1, 0))),
+    "weights of rows of ten": (1.3, lambda x, y: weighted(x, y, 10, (0, 1))),
+    "weights of ten columns": (1.3, lambda x, y: weighted(x, y, 10, (1, 0))),
+    "float16, uint8 targets": (1.1, lambda x, y: (x.astype(HALF), y.astype(np.uint8))),
+    "float16, bool targets": (1.1, lambda x, y: (x.astype(HALF), y.astype(np.bool_))),
+}
 
 
-def rows(size: int) -> dict[str, tuple[float | None, str, tuple[Array | None, ...]]]:
-    """Name to bar, the row that it is compared with, and operands."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(0, 4, (size, size)).astype(np.float32)
-    y = (rng.random((size, size)) < 0.3).astype(np.float32)
-    fx, fy = np.asfortranarray(x), np.asfortranarray(y)
-    x2, y2 = np.repeat(x, 2, 1)[:, ::2], np.repeat(y, 2, 1)[:, ::2]
-    ten = (-1, 10)
-    one = np.ones_like(x)
-    base = "float32"
-    found: dict[str, tuple[float | None, str, tuple[Array | None, ...]]] = {
-        base: (None, base, (x, y)),
-        "both Fortran": (1.1, base, (fx, fy)),
-        "Fortran against C": (4.0, base, (x, fy)),
-        "C against Fortran": (4.0, base, (fx, y)),
-        "every second": (2.4, base, (x2, y2)),
-        "both reversed": (1.6, base, (x[::-1, ::-1], y[::-1, ::-1])),
-        "one reversed": (1.6, base, (x[:, ::-1], y)),
-        "full weights": (None, base, (x, y, one)),
-        "weights (n, 1)": (1.3, base, (x, y, one[:, :1].copy())),
-        "weights (n,)": (1.3, base, (x, y, one[0])),
-        "ten columns, weights (n, 1)": (
-            1.3,
-            base,
-            (x.reshape(ten), y.reshape(ten), one.reshape(ten)[:, :1].copy()),
-        ),
-        "ten columns, weights (10,)": (1.3, base, (x.reshape(ten), y.reshape(ten), one[0, :10])),
-        "float16, uint8": (1.1, base, (x.astype(np.float16), y.astype(np.uint8))),
-        "float16, bool": (1.1, base, (x.astype(np.float16), y.astype(np.bool_))),
-    }
-    for dtype in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint64", "float16", "float64"):
-        found[f"targets {dtype}"] = (None, base, (x, y.astype(dtype)))
-    return found
+def plain(size: int, targets: str = "float32") -> tuple[Array, Array, Array]:
+    """Logits, targets of that dtype and an output: contiguous, aligned, and flat."""
+    random, arena = np.random.default_rng(20170807), Arena()
+    x = arena.copy(3 * random.standard_normal(size, dtype=np.float32))
+    y = arena.copy((random.random(size, dtype=np.float32) < 0.1).astype(targets))
+    return x, y, arena.empty(size, "float32")
 
 
-def measure(calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every call in every round; rounds start with another one each."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    names = list(calls)
-    for call in calls.values():
-        call()
-    for i in range(rounds):
-        for name in names[i % len(names) :] + names[: i % len(names)]:
-            times[name].append(min(seconds(calls[name]) for _ in range(2)))
-    return times
+def ours(
+    operation: str,
+    threads: int,
+    x: Array,
+    y: Array,
+    out: Array,
+    weight: Array | None = None,
+    name: str = OURS,
+) -> Contender:
+    """A mean or a gradient."""
+    loss = fg.SigmoidFocalLoss()
+    names = {"f": loss if operation == MEAN else loss.grad, "x": x, "y": y, "w": weight, "out": out}
+    statement = "f(x, y, sample_weight=w)" if operation == MEAN else "f(x, y, sample_weight=w, out=out)"
+    return Contender(name, Threaded(threads, statement, names), x.size)
+
+
+def layout_row(operation: str, name: str, side: int, threads: int) -> Row:
+    """A layout against contiguous arrays."""
+    limit, arrange = LAYOUTS[name]
+
+    def build(_: Any) -> list[Contender]:
+        x, y, out = (array.reshape(side, side) for array in plain(side * side))
+        other, targets, *weight = arrange(x, y)
+        like = np.empty_like(other, subok=False)
+        like.fill(0)  # the first touch
+        return [
+            ours(operation, threads, other, targets, like, *weight),
+            ours(operation, threads, x, y, out, name=PLAIN),
+        ]
+
+    return Row(f"{operation}: {name}", SETTINGS, build, ((Bar((PLAIN,), limit),),))
+
+
+def target_row(operation: str, dtype: str, size: int, threads: int) -> Row:
+    """Targets of a dtype against a kernel that moves the same bytes and against the same in cache."""
+
+    def build(programs: native.Native | None) -> list[Contender]:
+        x, y, out = plain(size, dtype)
+        small = plain(IN_CACHE_BYTES // max(4, y.itemsize), dtype)
+        found = [ours(operation, threads, x, y, out), per_thread(ours(operation, 1, *small), threads)]
+        if programs is not None:
+            moved = programs.move(threads, x, y, out if operation == GRADIENT else out[:0])
+            found.append(Contender(FLOOR, moved, size))
+        return found
+
+    checks = ((Bar((FLOOR,), 1.6), Bar((IN_CACHE,), OVER_CACHE)),)
+    return Row(f"{operation}: {dtype} targets", SETTINGS, build, checks)
+
+
+def all_rows(side: int, threads: int) -> list[Row]:
+    """Every row."""
+    rows = []
+    for operation in (MEAN, GRADIENT):
+        rows += [layout_row(operation, name, side, threads) for name in LAYOUTS]
+        dtypes = (*TARGETS, HALF, "float32", "float64")
+        rows += [target_row(operation, dtype, side * side, threads) for dtype in dtypes]
+    return rows
 
 
 def main() -> None:
     """Run the bench."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=4000, help="arrays have size x size elements")
+    parser.add_argument("--side", type=int, default=4000, help="arrays have side x side elements")
+    parser.add_argument("--threads", type=int, default=min(2, machine.cores()))
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", metavar="PATTERN", default="", help="rows whose name matches")
     chosen = parser.parse_args()
-    fg.set_num_threads(chosen.threads)
-    print(f"{fg.show_config(mode='dicts')}\n{chosen.size} x {chosen.size}, {chosen.rounds} rounds")
-    for kind, make in (("mean", mean), ("gradient, out=", grad)):
-        table = rows(chosen.size)
-        calls = {name: make(*operands) for name, (_, _, operands) in table.items()}
-        times = measure(calls, chosen.rounds)
-        print(f"\n{kind:<32}{'ns/element':>12}{'ratio':>8}{'bar':>6}")
-        for name, (bar, base, operands) in table.items():
-            ratio = statistics.median(a / b for a, b in zip(times[name], times[base], strict=True))
-            count = operands[0].size if operands[0] is not None else 1
-            verdict = "" if bar is None else f"{bar:6.1f}{'' if ratio <= bar else '  missed'}"
-            print(f"{name:<32}{statistics.median(times[name]) / count * 1e9:12.2f}{ratio:8.2f}{verdict}")
+    programs = native.load()
+    others = machine.Others(lambda: [os.getpid()], 0)
+    facts = machine.describe("none: no floors" if programs is None else programs.note())
+    facts["run"] = f"{chosen.side:,} x {chosen.side:,}, {chosen.threads} threads, {chosen.rounds} rounds"
+    print("\n".join(f"{key:<16}{value}" for key, value in facts.items()) + "\n", flush=True)
+    results = []
+    for row in all_rows(chosen.side, chosen.threads):
+        if re.search(chosen.only, row.name, re.IGNORECASE):
+            print(row.name, file=sys.stderr, flush=True)
+            results.append(Result(row, take_turns(row.build(programs), chosen.rounds, others, 2)))
+    print(report.compared_table("layouts and dtypes", results))
 
 
 if __name__ == "__main__":

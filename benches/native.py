@@ -96,6 +96,14 @@ class Native:
         names |= dict(zip(("x", "out", "indices"), pointers, strict=True))
         return Local("f(n, t, x, out, m, indices)", {**names, "keep": (x, out, indices)})
 
+    def move(self, threads: int, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> Local:
+        """Reads `x` and `y` and writes `out`, of any dtypes; contiguous and on 64-byte boundaries."""
+        function = self._floor["float32"].move
+        names = {"f": function, "t": ctypes.c_int(threads), "keep": (x, y, out)}
+        for name, array in (("x", x), ("y", y), ("o", out)):
+            names[f"n{name}"], names[name] = ctypes.c_size_t(array.nbytes), ctypes.c_void_p(array.ctypes.data)
+        return Local("f(t, nx, x, ny, y, no, o)", names)
+
     def focal(self, operation: str, gamma: float, threads: int, data: SimpleNamespace) -> Local:
         """The C focal loss on `data`."""
         name, arrays = _FOCAL[operation]

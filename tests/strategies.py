@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import DTypeLike, NDArray
 
+from layouts import layouts
 from support import FLOAT_DTYPES, GAMMAS, TARGET_DTYPES, coin, sample
 
 Array = NDArray[Any]
@@ -23,6 +24,13 @@ target_dtypes = st.sampled_from(TARGET_DTYPES)
 # Few elements in up to five dimensions, or some hundred in one: tails of every length, with and without whole
 # vectors.
 shapes = hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4) | st.tuples(st.integers(0, 600))
+
+
+@st.composite
+def anywhere(draw: st.DrawFn, arrays: st.SearchStrategy[Array]) -> Array:
+    """What a strategy draws, in any layout."""
+    array = draw(arrays)
+    return draw(layouts(array.ndim))(array)
 
 
 def logits(dtype: DTypeLike, shape: tuple[int, ...], *, finite: bool = False) -> st.SearchStrategy[Array]:
@@ -83,15 +91,15 @@ class Case:
 
 @st.composite
 def cases(draw: st.DrawFn, *, weighted: bool = False, finite: bool = False, negative: bool = True) -> Case:
-    """A call with every pair of dtypes; with weights (an array, or one number) if asked for."""
+    """A call with every pair of dtypes, in any layout; with weights (an array, or one number) if asked."""
     dtype, shape = draw(float_dtypes), draw(shapes)
     weight = None
     if weighted:
         scalar = st.sampled_from([0.0, 0.5, 1.0, 3.7, 2])
-        weight = draw(scalar | draw(float_dtypes.map(lambda d: weights(d, shape, negative=negative))))
+        weight = draw(scalar | anywhere(weights(draw(float_dtypes), shape, negative=negative)))
     return Case(
-        draw(logits(dtype, shape, finite=finite)),
-        draw(hard_targets(draw(target_dtypes), shape)),
+        draw(anywhere(logits(dtype, shape, finite=finite))),
+        draw(anywhere(hard_targets(draw(target_dtypes), shape))),
         draw(alphas),
         draw(gammas),
         weight,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import focalgrad as fg
 from focalgrad import _reference as reference
+from layouts import as_they_come
 
 Array = NDArray[Any]
 
@@ -92,6 +94,36 @@ def same_bits(a: Array, b: Array) -> bool:
     return bool(np.all((a.view(integer) == b.view(integer)) | (np.isnan(a) & np.isnan(b))))
 
 
+def evaluated(loss: Any, method: str, logits: Array, targets: Array, **keywords: Any) -> Any:
+    """What a method returns, after a look whether contiguous copies of the arrays give the same.
+
+    Every element has the same bits; sums, and what is divided by a sum, agree to 1e-14 and a last rounding.
+    """
+    result = getattr(loss, method)(logits, targets, **keywords)
+    arrays = {"logits": logits, "targets": targets, "sample_weight": keywords.get("sample_weight")}
+    arrays = {name: a for name, a in arrays.items() if isinstance(a, np.ndarray)}
+    if all(a.flags.c_contiguous and a.flags.aligned for a in arrays.values()):
+        return result
+    copies = {name: np.array(a, order="C") for name, a in arrays.items()}
+    plain = getattr(loss, method)(**{"logits": logits, "targets": targets, **keywords, **copies})
+    divided = isinstance(loss.normalizer, str)
+    for got, want in zip(outputs_of(method, result), outputs_of(method, plain), strict=True):
+        if not isinstance(got, np.ndarray):
+            same = math.isclose(got, want, rel_tol=1e-14) or (math.isnan(got) and math.isnan(want))
+        elif divided or got.shape != logits.shape:
+            # Elements that are differences inherit what is rounded elsewhere: hence the largest one.
+            info = np.finfo(got.dtype)
+            atol = 1e-14 * float(np.fmax.reduce(np.abs(want), axis=None, initial=0))
+            np.testing.assert_allclose(
+                got, want, rtol=1e-14 + float(info.eps), atol=atol + float(info.smallest_subnormal)
+            )
+            same = got.dtype == want.dtype
+        else:
+            same = same_bits(got, want)
+        assert same, f"{loss!r}.{method}: {got!r} is {want!r} for contiguous copies"
+    return result
+
+
 class Core(NamedTuple):
     """The core's answers, laid out as the reference's `Terms`."""
 
@@ -104,8 +136,10 @@ class Core(NamedTuple):
 
 def core_terms(loss: fg.SigmoidFocalLoss, logits: Array, targets: Array, **keywords: Any) -> Core:
     """Everything a loss says about these arrays."""
-    hessians = [loss.grad_and_hess(logits, targets, hessian=kind, **keywords)[1] for kind in HESSIANS]
-    return Core(loss(logits, targets, **keywords), loss.grad(logits, targets, **keywords), *hessians)
+    arrays = (logits, targets)
+    hessians = [evaluated(loss, "grad_and_hess", *arrays, hessian=kind, **keywords)[1] for kind in HESSIANS]
+    value, gradient = (evaluated(loss, method, *arrays, **keywords) for method in ("__call__", "grad"))
+    return Core(value, gradient, *hessians)
 
 
 def assert_terms(
@@ -167,20 +201,41 @@ SIZE = 37  # of `operands`: whole vectors and a tail
 
 def operands() -> dict[str, Array]:
     """Float32 arrays that any method takes."""
-    return {
-        "logits": sample(SIZE, np.float32),
-        "targets": coin(SIZE),
-        "sample_weight": np.ones(SIZE, np.float32),
-    }
+    arrays = as_they_come(sample(SIZE, np.float32), coin(SIZE), np.ones(SIZE, np.float32))
+    return dict(zip(("logits", "targets", "sample_weight"), arrays, strict=True))
+
+
+SENTINEL = 777
+
+
+def sentinels(method: str) -> dict[str, Array]:
+    """Outputs for every result of a method, filled with what no loss gives."""
+    return {keyword: np.full(SIZE, SENTINEL, np.float32) for name, keyword in OUTPUTS if name == method}
+
+
+def _whole(array: Array) -> Array:
+    """The array whose memory a view looks at."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def refused(
     error: type[Exception], words: list[str], call: Callable[..., Any], *args: Any, **keywords: Any
 ) -> None:
-    """The call raises exactly this error, and its message holds every word (a regular expression)."""
+    """The call raises exactly this error, and its message holds every word (a regular expression).
+
+    Nothing is written: outputs, and what lies between their elements, stay as they are.
+    """
+    names = {keyword for _, keyword in OUTPUTS} & {
+        n for n, a in keywords.items() if isinstance(a, np.ndarray)
+    }
+    before = {name: _whole(keywords[name]).tobytes() for name in names}
     with pytest.raises(error) as caught:
         call(*args, **keywords)
     assert type(caught.value) is error
+    for name, held in before.items():
+        assert _whole(keywords[name]).tobytes() == held, f"{name} was written to"
     message = str(caught.value)
     missing = [word for word in words if not re.search(word, message)]
     assert not missing, f"{message!r} lacks {missing}"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import focalgrad as fg
-from support import METHODS, OUTPUTS, SIZE, Array, operands, refused
+from support import METHODS, OUTPUTS, SENTINEL, SIZE, Array, operands, refused, sentinels
 
 
 class TestConstructor:
@@ -142,9 +142,7 @@ def test_operands(operand: str, spoil: Any, error: type[Exception], words: list[
     loss, given = fg.SigmoidFocalLoss(reduction="none"), operands()
     given[operand] = spoil(given[operand])
     refused(error, words, getattr(loss, method), **given)
-    outputs = {keyword: np.full(SIZE, 777, np.float32) for name, keyword in OUTPUTS if name == method}
-    refused(error, words, getattr(loss, method), **given, **outputs)
-    assert all((output == 777).all() for output in outputs.values())
+    refused(error, words, getattr(loss, method), **given, **sentinels(method))
 
 
 @pytest.mark.parametrize("operand", ["logits", "targets", "sample_weight"])
@@ -153,8 +151,7 @@ def test_a_mask_is_never_dropped(method: str, operand: str) -> None:
     """Masked arrays with a mask are refused."""
     loss, given = fg.SigmoidFocalLoss(reduction="none"), operands()
     given[operand] = np.ma.masked_array(given[operand], np.arange(SIZE) == 3)
-    with pytest.raises((TypeError, ValueError), match=rf"{operand}.*mask"):
-        getattr(loss, method)(**given)
+    refused(TypeError, [rf"{operand}.*mask"], getattr(loss, method), **given, **sentinels(method))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -187,7 +184,6 @@ def test_a_float_has_no_out(method: str, reduction: str) -> None:
     refused(ValueError, ["out", "reduction", reduction, "float"], call, np.zeros(3), np.zeros(3), out=out)
     zero_d = np.array(777.0)
     refused(ValueError, ["out", "reduction", reduction, "float"], call, np.zeros(3), np.zeros(3), out=zero_d)
-    assert (out == 777).all() and zero_d == 777
 
 
 def _read_only(output: Array) -> Array:
@@ -225,13 +221,10 @@ def test_outputs(
     name: str, spoil: Any, error: type[Exception], words: list[str], method: str, keyword: str
 ) -> None:
     """Wrong dtypes, shapes and things; nothing is written to them nor to the other output."""
-    loss, home = fg.SigmoidFocalLoss(reduction="none"), np.full(SIZE, 777, np.float32)
-    output = spoil(home)
-    outputs = {other: np.full(SIZE, 777, np.float32) for name, other in OUTPUTS if name == method}
-    outputs[keyword] = output
+    loss, home = fg.SigmoidFocalLoss(reduction="none"), np.full(SIZE, SENTINEL, np.float32)
+    outputs = {**sentinels(method), keyword: spoil(home)}
     refused(error, [rf"\b{keyword}\b", *words], getattr(loss, method), **operands(), **outputs)
-    for array in (home, *outputs.values()):
-        assert (np.asarray(array, np.float64) == 777).all() or name in ("scalar",)
+    assert (home == SENTINEL).all()
 
 
 def test_outputs_of_the_one_call_function() -> None:
@@ -247,7 +240,6 @@ def test_outputs_of_the_one_call_function() -> None:
         out=out,
     )
     refused(ValueError, ["targets", r"\(3,\)"], fg.sigmoid_focal_loss, given["logits"], np.zeros(3), out=None)
-    assert (out == 777).all()
 
 
 def test_an_objects_own_exception_comes_through() -> None:

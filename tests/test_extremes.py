@@ -7,6 +7,7 @@ import pytest
 
 import focalgrad as fg
 from focalgrad import _reference as reference
+from layouts import as_they_come
 from support import (
     FLOAT_DTYPES,
     GAMMAS,
@@ -27,7 +28,7 @@ def terms_at(
 ) -> Core:
     """Terms of an array that holds one logit only, reduced to that one."""
     loss = fg.SigmoidFocalLoss(alpha, gamma, reduction="none")
-    core = core_terms(loss, np.full(LENGTH, number, dtype), np.full(LENGTH, target, dtype))
+    core = core_terms(loss, *as_they_come(np.full(LENGTH, number, dtype), np.full(LENGTH, target, dtype)))
     for term in core:
         assert same_bits(term, np.full(LENGTH, term[0]))
     return Core(*(term[0] for term in core))
@@ -88,7 +89,8 @@ def test_far_out(dtype: type, gamma: float) -> None:
     for target in (0, 1):
         targets = np.full(logits.shape, target, np.uint8)
         exact = reference.sigmoid_focal(logits, targets, alpha=None, gamma=gamma, reduction="none")
-        core = core_terms(fg.SigmoidFocalLoss(None, gamma, reduction="none"), logits, targets)
+        loss = fg.SigmoidFocalLoss(None, gamma, reduction="none")
+        core = core_terms(loss, *as_they_come(logits, targets))
         assert all(np.isfinite(term).all() for term in core)
         assert_terms(core, exact, where=logits)
 
@@ -103,6 +105,7 @@ def test_nan_stays_in_its_element(dtype: type, position: int) -> None:
     for broken in ("logits", "targets", "sample_weight"):
         arrays = {"logits": logits.copy(), "targets": targets.copy(), "sample_weight": np.ones(LENGTH, dtype)}
         arrays[broken][position] = NAN
+        arrays = dict(zip(arrays, as_they_come(*arrays.values()), strict=True))
         for got, want in zip(core_terms(loss, **arrays), clean, strict=True):
             assert np.isnan(got[position])
             np.testing.assert_array_equal(np.delete(got, position), np.delete(want, position))
@@ -117,7 +120,7 @@ def test_targets_beside_zero_and_one(dtype: type, target_dtype: type, target: fl
     loss = fg.SigmoidFocalLoss(reduction="none")
     clean = core_terms(loss, logits, targets)
     targets[::3] = target
-    for got, want in zip(core_terms(loss, logits, targets), clean, strict=True):
+    for got, want in zip(core_terms(loss, *as_they_come(logits, targets)), clean, strict=True):
         if np.isnan(target):
             assert np.isnan(got[::3]).all()
         np.testing.assert_array_equal(np.delete(got, np.s_[::3]), np.delete(want, np.s_[::3]))
@@ -140,7 +143,7 @@ def test_integer_targets_beside_zero_and_one(dtype: type, target: int) -> None:
     """Integers are held to the same."""
     logits, targets = np.linspace(-2, 2, LENGTH).astype(dtype), np.ones(LENGTH, np.uint8)
     targets[::3] = target
-    for term in core_terms(fg.SigmoidFocalLoss(reduction="none"), logits, targets):
+    for term in core_terms(fg.SigmoidFocalLoss(reduction="none"), *as_they_come(logits, targets)):
         assert np.isnan(term[::3]).all()
         assert not np.isnan(np.delete(term, np.s_[::3])).any()
 
@@ -186,6 +189,7 @@ def test_infinity_and_nan_reach_the_reduced_value(dtype: type) -> None:
             for position in {0, size // 2, size - 1}:
                 logits = np.zeros(size, dtype)
                 logits[position] = -INF
+                logits, targets = as_they_come(logits, targets)
                 assert loss(logits, targets) == INF
                 assert loss(logits, targets, sample_weight=-1.0) == -INF
                 logits[position] = NAN

@@ -21,7 +21,17 @@ from hypothesis.extra import numpy as hnp
 import focalgrad as fg
 import options as grid
 from focalgrad import _reference as reference
-from support import FLOAT_DTYPES, HESSIANS, REFERENCE_ULPS, WEIGHT_ULPS, Array, assert_within, same_bits
+from layouts import as_they_come, layouts
+from support import (
+    FLOAT_DTYPES,
+    HESSIANS,
+    REFERENCE_ULPS,
+    WEIGHT_ULPS,
+    Array,
+    assert_within,
+    evaluated,
+    same_bits,
+)
 
 STRIDE = int(os.environ.get("STRIDE", "23"))
 MAKERS: dict[str, Any] = {"sigmoid": fg.SigmoidFocalLoss, "softmax": fg.SoftmaxFocalLoss}
@@ -55,14 +65,15 @@ def check(kind: str, options: grid.Options, call: dict[str, Array]) -> None:
     floor = np.finfo(dtype).tiny * 10
     for hessian in kinds:
         exact, sizes = reference.evaluate_with_sizes(loss, *arrays, **weight, hessian=hessian)
-        gradient, curvature = loss.grad_and_hess(*arrays, **weight, hessian=hessian)
+        gradient, curvature = evaluated(loss, "grad_and_hess", *arrays, **weight, hessian=hessian)
         what = f"{grid.described(options)} {hessian}"
         assert_within(gradient, exact.gradient, limits[1], scale=sizes.gradient + floor, what=what)
         assert_within(curvature, exact.hessian, limits[2], scale=sizes.hessian + floor, what=what)
-    value = loss(*arrays, **weight)
-    fused, gradient_too = loss.value_and_grad(*arrays, **weight)
+    value = evaluated(loss, "__call__", *arrays, **weight)
+    gradient_too = evaluated(loss, "value_and_grad", *arrays, **weight)[1]
     assert same_bits(gradient_too, gradient) and same_bits(loss.grad(*arrays, **weight), gradient)
-    assert same_bits(np.asarray(fused), np.asarray(value))
+    plain = {name: np.array(a, order="C") for name, a in call.items()}
+    assert same_bits(np.asarray(loss.value_and_grad(**plain)[0]), np.asarray(loss(**plain)))
     if options["reduction"] == "none":
         assert value.dtype == dtype
         assert_within(value, exact.value, limits[0], scale=sizes.value + floor, what=grid.described(options))
@@ -82,7 +93,8 @@ def test_accepted(kind: str, dtype: Any) -> None:
     chosen = grid.accepted(kind)[::STRIDE]
     for number, options in enumerate(chosen):
         shapes = SHAPES[options["class_axis"]]
-        check(kind, options, grid.arrays(kind, options, shapes[number % 2], dtype, seed=number))
+        call = grid.arrays(kind, options, shapes[number % 2], dtype, seed=number)
+        check(kind, options, dict(zip(call, as_they_come(*call.values()), strict=True)))
 
 
 @given(
@@ -92,13 +104,14 @@ def test_accepted(kind: str, dtype: Any) -> None:
     st.integers(0, 2**32 - 1),
 )
 def test_any(data: st.DataObject, kind: str, dtype: Any, seed: int) -> None:
-    """Any combination, for arrays of any shape."""
+    """Any combination, for arrays of any shape and layout."""
     accepted = grid.accepted(kind)
     options = accepted[data.draw(st.integers(0, len(accepted) - 1))]
     shape = list(data.draw(hnp.array_shapes(min_dims=2, max_dims=4, min_side=0, max_side=4)))
     if options["class_axis"] is not None:
         shape[options["class_axis"]] = grid.CLASSES
-    check(kind, options, grid.arrays(kind, options, tuple(shape), dtype, seed))
+    call = grid.arrays(kind, options, tuple(shape), dtype, seed)
+    check(kind, options, {name: data.draw(layouts(a.ndim))(a) for name, a in call.items()})
 
 
 @pytest.mark.parametrize("kind", ["sigmoid", "softmax"])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import focalgrad as fg
-from support import refused
+from layouts import as_they_come
+from support import evaluated, refused
 
 LOSSES = [
     fg.SigmoidFocalLoss(reduction="none", class_axis=1),
@@ -25,7 +26,8 @@ def test_every_dtype(loss: Any, dtype: str) -> None:
     targets = (np.arange(20) % 2).reshape(4, 5)
     for method in ("__call__", "grad"):
         want = getattr(loss, method)(logits, targets)
-        np.testing.assert_array_equal(getattr(loss, method)(logits, targets.astype(dtype)), want)
+        got = evaluated(loss, method, *as_they_come(logits, targets.astype(dtype)))
+        np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
@@ -95,6 +97,7 @@ def test_ignored(kind: Any, ignored: float) -> None:
     logits = np.random.default_rng(1).normal(size=(6, 3))
     targets = np.array([0, ignored, 2, ignored, 0, 2], np.float64)
     logits[1], logits[3] = np.nan, np.inf
+    logits, targets = as_they_come(logits, targets)
     grad, hess = loss.grad_and_hess(logits, targets)
     for result in (grad[[1, 3]], hess[[1, 3]], loss.replace(reduction="none")(logits, targets)[[1, 3]]):
         assert (result == 0).all() and not np.signbit(result).any()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import focalgrad as fg
-from layouts import DTYPES, FLOATS, LAYOUTS, labels, layouts, numbers, same, shapes
+from layouts import DTYPES, FLOATS, LAYOUTS, labels, layouts, numbers, shapes
+from support import refused, same_bits
 
 Array = NDArray[Any]
 SENTINEL = 77
@@ -24,15 +25,15 @@ def check(logits: Array, targets: Array, weight: Array | None, *, outputs: dict[
     plain = [np.array(a, order="C") for a in (logits, targets)]
     full = None if weight is None else np.array(np.broadcast_to(weight, logits.shape), order="C")
     want = each(*plain, sample_weight=full)
-    assert same(each(logits, targets, sample_weight=weight), want)
+    assert same_bits(each(logits, targets, sample_weight=weight), want)
     given = each(logits, targets, sample_weight=weight, out=outputs["out"])
-    assert given is outputs["out"] and same(given, want)
+    assert given is outputs["out"] and same_bits(given, want)
     grad, hess = each.grad_and_hess(*plain, sample_weight=full)
     got = each.grad_and_hess(
         logits, targets, sample_weight=weight, grad_out=outputs["grad_out"], hess_out=outputs["hess_out"]
     )
-    assert got[0] is outputs["grad_out"] and same(got[0], grad)
-    assert got[1] is outputs["hess_out"] and same(got[1], hess)
+    assert got[0] is outputs["grad_out"] and same_bits(got[0], grad)
+    assert got[1] is outputs["hess_out"] and same_bits(got[1], hess)
     for normalizer in (None, "weights", "positives"):
         mean = fg.SigmoidFocalLoss(normalizer=normalizer)
         a, b = mean(logits, targets, sample_weight=weight), mean(*plain, sample_weight=full)
@@ -87,7 +88,7 @@ def test_nothing_beside_an_output_is_written(layout: str) -> None:
     home = np.full((200, 200), SENTINEL, np.float32)
     view = home[7:167:4, 190:10:-6] if layout != "Fortran" else home.T[3:83:2, 50:80]
     fg.SigmoidFocalLoss().grad(LAYOUTS[layout](logits), targets, out=view)
-    assert same(view, fg.SigmoidFocalLoss().grad(logits, targets))
+    assert same_bits(view, fg.SigmoidFocalLoss().grad(logits, targets))
     view[...] = SENTINEL
     assert (home == SENTINEL).all()
 
@@ -102,7 +103,7 @@ def test_in_place(layout: str) -> None:
         operands = {"logits": logits, "targets": targets}
         operands[name] = LAYOUTS[layout](operands[name].copy())
         assert loss.grad(**operands, out=operands[name]) is operands[name]
-        assert same(operands[name], want)
+        assert same_bits(operands[name], want)
 
 
 @pytest.mark.parametrize(
@@ -146,48 +147,31 @@ def test_sums_do_not_depend_on_threads_or_alignment() -> None:
         assert len(found) == 1
 
 
+BACKWARDS = pytest.mark.xfail(reason="beside logits that walk backwards a new gradient walks forwards")
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param(name, marks=[BACKWARDS] * (name in ("reversed", "turned and thinned")))
+        for name in LAYOUTS
+    ],
+)
+def test_one_value_from_both_calls(layout: str) -> None:
+    """With a gradient and without, the sum has one order."""
+    for length in range(3, 300):
+        x, y = numbers((length, 3), np.float64, length), labels((length, 3), np.uint8, length)
+        for loss in (fg.SigmoidFocalLoss(), fg.SoftmaxFocalLoss()):
+            given = LAYOUTS[layout](x), LAYOUTS[layout](y)
+            assert loss.value_and_grad(*given)[0] == loss(*given)
+
+
 def test_weights_never_enlarge_the_result() -> None:
     loss, x = fg.SigmoidFocalLoss(), np.zeros((6, 5))
     for shape in ((5, 6), (1, 6, 5), (2, 6, 5), (6,), (6, 5, 1)):
         with pytest.raises(ValueError, match=r"sample_weight.*\(6, 5\)") as caught:
             loss(x, x, sample_weight=np.ones(shape))
         assert str(shape) in str(caught.value)
-
-
-@st.composite
-def views(draw: st.DrawFn) -> tuple[Array, Array, Array]:
-    """A small buffer and two views of equal shape into it."""
-    home = np.full(64, SENTINEL, np.float32)
-    shape = tuple(draw(st.lists(st.integers(1, 3), min_size=1, max_size=3)))
-    pair = []
-    for _ in range(2):
-        strides = [4 * draw(st.integers(-6, 6)) for _ in shape]
-        low = sum(min(0, (n - 1) * s) for n, s in zip(shape, strides, strict=True))
-        high = sum(max(0, (n - 1) * s) for n, s in zip(shape, strides, strict=True))
-        start = draw(st.integers(-low // 4, 63 - high // 4))
-        pair.append(np.lib.stride_tricks.as_strided(home[start:], shape, strides))
-    return home, pair[0], pair[1]
-
-
-@given(views())
-@settings(max_examples=400, deadline=None)
-def test_overlap_is_numpy_s(pair: tuple[Array, Array, Array]) -> None:
-    """Refused if and only if NumPy's exact `shares_memory` says so, the very same array excepted."""
-    home, logits, out = pair
-    loss, targets = fg.SigmoidFocalLoss(), np.zeros(logits.shape)
-    places = np.arange(64, dtype=np.float32)
-    home[...] = places
-    meets = len(np.unique(out)) < out.size
-    axes = [(n, s, t) for n, s, t in zip(out.shape, logits.strides, out.strides, strict=True) if n > 1]
-    same_array = out.ctypes.data == logits.ctypes.data and all(s == t for _, s, t in axes)
-    refused = meets or (np.shares_memory(logits, out) and not same_array)
-    if refused:
-        with pytest.raises(ValueError, match="out"):
-            loss.grad(logits, targets, out=out)
-        assert (home == places).all()
-    else:
-        want = loss.grad(logits.copy(), targets)
-        assert same(loss.grad(logits, targets, out=out), want)
 
 
 @pytest.mark.parametrize("keyword", ["grad_out", "hess_out"])
@@ -206,6 +190,4 @@ def test_outputs_that_are_refused(keyword: str) -> None:
         ([[0.0] * 6] * 4, TypeError, "list"),
     ]
     for output, error, words in rows:
-        with pytest.raises(error, match=rf"{keyword}.*{words}"):
-            loss.grad_and_hess(x, x, **{keyword: output})
-        assert (np.ma.getdata(output) == (SENTINEL if not isinstance(output, list) else 0)).all()
+        refused(error, [rf"{keyword}.*{words}"], loss.grad_and_hess, x, x, **{keyword: output})

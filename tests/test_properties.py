@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 import focalgrad as fg
 from focalgrad import _reference as reference
-from support import FLOAT_DTYPES, HESSIANS, Array, assert_within
+from strategies import anywhere
+from support import FLOAT_DTYPES, HESSIANS, Array, assert_within, evaluated
 
 shapes = hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=5)
 gammas = st.sampled_from([0.0, 0.5, 1.0, 1.7, 2.0, 5.0]) | st.floats(0, 5)
@@ -30,13 +31,14 @@ def calls(draw: st.DrawFn, *, classes: int | None = None) -> tuple[Array, Array,
     spread = draw(st.sampled_from([0.1, 3.0, 30.0]))
     logits = rng.normal(0, spread, shape).astype(draw(st.sampled_from(FLOAT_DTYPES)))
     targets = rng.integers(0, shape[axis], np.delete(shape, axis))
-    return logits, targets, axis
+    return draw(anywhere(st.just(logits))), draw(anywhere(st.just(targets))), axis
 
 
 def terms(loss: Any, logits: Array, targets: Array) -> dict[str, Array]:
     """Value, gradient and all Hessians."""
-    found = {kind: loss.grad_and_hess(logits, targets, hessian=kind)[1] for kind in HESSIANS}
-    return found | {"value": loss(logits, targets), "gradient": loss.grad(logits, targets)}
+    found = {kind: evaluated(loss, "grad_and_hess", logits, targets, hessian=kind)[1] for kind in HESSIANS}
+    value, gradient = (evaluated(loss, method, logits, targets) for method in ("__call__", "grad"))
+    return found | {"value": value, "gradient": gradient}
 
 
 @given(calls(), gammas)

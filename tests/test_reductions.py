@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import focalgrad as fg
 from focalgrad import _reference as reference
+from layouts import as_they_come
 from strategies import Case, cases
 from support import (
     FLOAT_DTYPES,
@@ -67,8 +68,9 @@ def test_everything_agrees(case: Case, reduction: tuple[str, Any]) -> None:
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_a_large_array(dtype: type, reduction: str, normalizer: Any, weighted: bool) -> None:
     """Over blocks and threads."""
-    logits, targets = finite_sample(200_003, dtype), coin(200_003, np.bool_)
-    weights = np.random.default_rng(3).uniform(0, 2, logits.shape).astype(dtype) if weighted else None
+    weights = np.random.default_rng(3).uniform(0, 2, 200_003).astype(dtype)
+    arrays = as_they_come(finite_sample(200_003, dtype), coin(200_003, np.bool_), weights)
+    logits, targets, weights = arrays if weighted else (*arrays[:2], None)
     options = {"alpha": 0.3, "gamma": 1.7, "reduction": reduction, "normalizer": normalizer}
     exact = reference.sigmoid_focal(logits, targets, **options, sample_weight=weights)
     core = core_terms(fg.SigmoidFocalLoss(**options), logits, targets, sample_weight=weights)
@@ -83,8 +85,9 @@ def test_a_large_array(dtype: type, reduction: str, normalizer: Any, weighted: b
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_sums_are_float64(dtype: type, size: int, weighted: bool) -> None:
     """To 1e-13 of the exact sum of the very values that "none" returns, whatever the dtype."""
-    logits, targets = finite_sample(size, dtype), coin(size)
-    weights = np.random.default_rng(3).uniform(0, 2, size).astype(dtype) if weighted else None
+    weights = np.random.default_rng(3).uniform(0, 2, size).astype(dtype)
+    arrays = as_they_come(finite_sample(size, dtype), coin(size), weights)
+    logits, targets, weights = arrays if weighted else (*arrays[:2], None)
     loss = fg.SigmoidFocalLoss(reduction="none")
     exact = math.fsum(loss(logits, targets, sample_weight=weights).astype(np.float64))
     total = loss.replace(reduction="sum")(logits, targets, sample_weight=weights)
@@ -105,8 +108,8 @@ def test_small_terms_survive_large_ones() -> None:
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_denominators(dtype: type) -> None:
     """Each normaliser divides the sum by the number that it names."""
-    logits, targets = finite_sample(10_007, dtype), coin(10_007)
-    weights = np.random.default_rng(3).uniform(0, 2, logits.shape).astype(dtype)
+    weights = np.random.default_rng(3).uniform(0, 2, 10_007).astype(dtype)
+    logits, targets, weights = as_they_come(finite_sample(10_007, dtype), coin(10_007), weights)
     alphas = np.where(targets == 1, 0.3, 0.7)
     loss = fg.SigmoidFocalLoss(0.3, reduction="sum")
     for sample_weight in (None, weights, 2.5):
@@ -142,7 +145,7 @@ def test_positives_are_counted(target_dtype: type, size: int) -> None:
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_none_has_the_derivatives_of_the_sum(dtype: type, reduction: str) -> None:
     """Bit for bit."""
-    logits, targets = sample(5_003, dtype), coin(5_003)
+    logits, targets = as_they_come(sample(5_003, dtype), coin(5_003))
     none = core_terms(fg.SigmoidFocalLoss(reduction="none"), logits, targets)
     total = core_terms(fg.SigmoidFocalLoss(reduction="sum"), logits, targets)
     assert all(same_bits(a, b) for a, b in zip(none[1:], total[1:], strict=True))
@@ -152,7 +155,7 @@ def test_none_has_the_derivatives_of_the_sum(dtype: type, reduction: str) -> Non
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_empty(dtype: type, shape: tuple[int, ...]) -> None:
     """Nothing costs 0.0, under every reduction, and has an empty gradient."""
-    logits, targets = np.empty(shape, dtype), np.empty(shape, np.uint8)
+    logits, targets = as_they_come(np.empty(shape, dtype), np.empty(shape, np.uint8))
     for reduction, normalizer in REDUCTIONS:
         core = core_terms(fg.SigmoidFocalLoss(reduction=reduction, normalizer=normalizer), logits, targets)
         assert type(core.value) is float and core.value == 0.0

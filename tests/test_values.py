@@ -10,6 +10,7 @@ from hypothesis import given
 
 import focalgrad as fg
 from focalgrad import _reference as reference
+from layouts import as_they_come
 from strategies import Case, cases
 from support import (
     ALPHA_ULPS,
@@ -43,7 +44,7 @@ def test_everything_agrees(case: Case) -> None:
 @pytest.mark.parametrize("gamma", [*GAMMAS, 0.1, 1.5, 4.0])
 def test_a_large_array(gamma: float, dtype: type, target_dtype: type) -> None:
     """Long enough for every path of the loops: blocks, threads, tails."""
-    logits, targets = sample(100_003, dtype), coin(100_003, target_dtype)
+    logits, targets = as_they_come(sample(100_003, dtype), coin(100_003, target_dtype))
     exact = reference.sigmoid_focal(logits, targets, alpha=0.3, gamma=gamma, reduction="none")
     core = core_terms(fg.SigmoidFocalLoss(0.3, gamma, reduction="none"), logits, targets)
     assert_terms(core, exact, extra=ALPHA_ULPS, where=logits)
@@ -84,7 +85,7 @@ def test_gamma_zero_has_one_curvature(case: Case) -> None:
 @pytest.mark.parametrize("gamma", [5.5, 20.0, 100.0, 1e4, 1e15])
 def test_any_larger_gamma_is_sane(gamma: float, dtype: type) -> None:
     """Beyond the promised range of gamma: no NaN, no negative loss, never more than cross entropy."""
-    logits, targets = sample(5_000, dtype), coin(5_000)
+    logits, targets = as_they_come(sample(5_000, dtype), coin(5_000))
     logits[np.isnan(logits)] = 0
     core = core_terms(fg.SigmoidFocalLoss(None, gamma, reduction="none"), logits, targets)
     for name, result in core._asdict().items():

@@ -10,6 +10,7 @@ from hypothesis import given
 
 import focalgrad as fg
 from focalgrad import _reference as reference
+from layouts import as_they_come
 from strategies import Case, cases
 from support import FLOAT_DTYPES, WEIGHT_ULPS, assert_terms, assert_within, coin, core_terms, sample
 
@@ -33,6 +34,7 @@ def test_a_large_array(dtype: type, weight_dtype: type) -> None:
     logits, targets = sample(100_003, dtype), coin(100_003)
     weights = np.random.default_rng(8).uniform(-1, 3, logits.shape).astype(weight_dtype)
     weights[::17] = 0
+    logits, targets, weights = as_they_come(logits, targets, weights)
     exact = reference.sigmoid_focal(logits, targets, reduction="none", sample_weight=weights)
     core = core_terms(fg.SigmoidFocalLoss(reduction="none"), logits, targets, sample_weight=weights)
     assert_terms(core, exact, extra=WEIGHT_ULPS, weights=weights, where=logits)
@@ -46,7 +48,7 @@ def test_a_large_array(dtype: type, weight_dtype: type) -> None:
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_one_number_for_all(dtype: type, weight: Any) -> None:
     """Python and NumPy numbers and 0-d arrays, under every reduction."""
-    logits, targets = sample(1_001, dtype), coin(1_001)
+    logits, targets = as_they_come(sample(1_001, dtype), coin(1_001))
     logits[~np.isfinite(logits)] = 0.5
     for reduction in ("none", "sum", "mean"):
         loss = fg.SigmoidFocalLoss(gamma=1.7, reduction=reduction)
@@ -86,7 +88,7 @@ class TestWideWeights:
 
 def test_none_is_one() -> None:
     """sample_weight=None is no weight."""
-    logits, targets = sample(1_001, np.float32), coin(1_001)
+    logits, targets = as_they_come(sample(1_001, np.float32), coin(1_001))
     loss = fg.SigmoidFocalLoss(reduction="none")
     for plain, none in zip(
         core_terms(loss, logits, targets), core_terms(loss, logits, targets, sample_weight=None), strict=True
