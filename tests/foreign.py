@@ -45,6 +45,23 @@ class Tensor:
         return self.a.__dlpack_device__()
 
 
+class Negated(Tensor):
+    """As torch's tensors whose signs are only noted."""
+
+    def is_neg(self) -> bool:
+        return True
+
+
+class Unreadable(Tensor):
+    """As torch's tensors of bfloat16: neither DLPack nor their own library can say what they are."""
+
+    def __dlpack__(self, **keywords: Any) -> Any:
+        raise BufferError("no such type")
+
+    def __array__(self, *arguments: Any, **keywords: Any) -> Any:
+        raise TypeError("no such scalar type")
+
+
 def array_array(a: Array) -> Any:
     return array.array({"f": "f", "u": "B"}[a.dtype.kind], a.tobytes())
 

@@ -66,7 +66,7 @@ def test_threads(dtype: type, gamma: float, weighted: bool) -> None:
 @pytest.mark.parametrize("threads", [2, 4])
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_beyond_the_caches(dtype: type, threads: int) -> None:
-    """An array larger than any cache, against its pieces; also in place. Four threads write past the caches."""
+    """An array larger than any cache, against its pieces; also in place. Four threads go past them."""
     size = 100_000_000 // np.dtype(dtype).itemsize + 7
     piece = 65_521  # prime: no period of vectors, blocks or pages
     logits = np.resize(sample(piece, dtype), size)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import focalgrad as fg
-from foreign import Tensor
+from foreign import Negated, Tensor, Unreadable
 from support import refused
 
 DOCS = Path(__file__).parent.parent / "docs" / "arrays.md"
@@ -57,6 +57,8 @@ EXAMPLES: dict[str, list[Callable[[], dict[str, Any]]]] = {
         lambda: {"logits": [None]},
     ],
     "masked array with masked elements": [lambda: {"logits": np.ma.array(X, mask=True)}],
+    "tensor whose signs are only noted (`x.is_neg()`; DLPack loses them)": [lambda: {"logits": Negated(X)}],
+    "tensor that its own library cannot hand over": [lambda: {"logits": Unreadable(X)}],
     "tensor that requires grad": [lambda: {"logits": Tensor(X, requires_grad=True)}],
     "tensor on another device": [lambda: {"logits": Elsewhere()}],
     "sparse matrices, tensors and columns": [

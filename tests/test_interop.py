@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import focalgrad as fg
-from foreign import MAKERS, Tensor, memory, torch_tensor
+from foreign import MAKERS, Negated, Tensor, Unreadable, memory, torch_tensor
 from layouts import labels, numbers
 from support import refused, same_bits
 
@@ -112,6 +112,8 @@ REFUSED = {
     "dict": (lambda: {"a": 1}, "dict"),
     "scipy sparse": (lambda: pytest.importorskip("scipy.sparse").csr_matrix(X), "sparse.*dense"),
     "tensor, requires grad": (lambda: Tensor(X.copy(), True), r"requires grad.*detach\(\)"),
+    "tensor, negated": (lambda: Negated(X.copy()), r"negative view.*resolve_neg\(\)"),
+    "tensor, unreadable": (lambda: Unreadable(X.copy()), "no NumPy array: no such scalar type"),
     "torch, requires grad": (lambda: torch_tensor(X.copy()).requires_grad_(), r"requires grad.*detach\(\)"),
     "pandas nullable": (lambda: pytest.importorskip("pandas").Series(nullable()), "missing.*fillna"),
     "pandas category": (

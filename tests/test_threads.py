@@ -263,7 +263,7 @@ print("ok")
 
 
 def test_the_first_call_runs_no_python_code() -> None:
-    """What calls need of NumPy is there after the import, so that a signal cannot raise while they look for it."""
+    """What calls need of NumPy is there after the import: no signal can raise while they look for it."""
     assert output_from(FIRST_CALL) == "ok"
 
 

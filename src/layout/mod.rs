@@ -1,7 +1,8 @@
 //! From shapes and strides to runs of memory: in which order are the elements visited, and where does each
 //! operand keep them?
 //!
-//! A [`Plan`] looks at the strides of all operands together. Axes that every operand walks backwards are turned
+//! A [`Plan`] looks at the strides of all operands together, or of the inputs alone where something is added up: the
+//! sum must not depend on where results go. Axes that every operand walks backwards are turned
 //! round, the one with the smallest strides becomes the innermost, and axes that lie end to end in all operands
 //! become one. What comes out is an order of the elements and its cut into tiles; both follow from the shape and
 //! the strides alone. For every tile the plan tells where each operand's elements are, as a few rectangles
@@ -136,18 +137,25 @@ impl<const N: usize> Plan<N> {
     }
 
     /// A plan for operands with these strides, in bytes. An operand whose list of strides ends early does not vary
-    /// along the axes that are left. Tiles have at most `tile` elements.
-    pub fn new(shape: &[usize], strides: [&[isize]; N], tile: usize) -> Self {
-        Self::with_rectangles(shape, strides, tile, true)
+    /// along the axes that are left. Tiles have at most `tile` elements. The first `leading` operands alone choose
+    /// the order of the elements: the others follow.
+    pub fn new(shape: &[usize], strides: [&[isize]; N], tile: usize, leading: usize) -> Self {
+        Self::with_rectangles(shape, strides, tile, leading, true)
     }
 
     /// As [`Plan::new`], but every tile is a number of runs: for elements that are large themselves, as rows of
     /// classes are, and use whole cache lines in any order.
-    pub fn of_runs(shape: &[usize], strides: [&[isize]; N], tile: usize) -> Self {
-        Self::with_rectangles(shape, strides, tile, false)
+    pub fn of_runs(shape: &[usize], strides: [&[isize]; N], tile: usize, leading: usize) -> Self {
+        Self::with_rectangles(shape, strides, tile, leading, false)
     }
 
-    fn with_rectangles(shape: &[usize], strides: [&[isize]; N], tile: usize, allowed: bool) -> Self {
+    fn with_rectangles(
+        shape: &[usize],
+        strides: [&[isize]; N],
+        tile: usize,
+        leading: usize,
+        allowed: bool,
+    ) -> Self {
         let len: usize = shape.iter().product();
         let mut starts = [0; N];
         // From the inside out.
@@ -155,8 +163,9 @@ impl<const N: usize> Plan<N> {
         for (i, &len) in shape.iter().enumerate().rev().filter(|&(_, &len)| len != 1) {
             let strides = strides.map(|strides| strides.get(i).copied().unwrap_or(0));
             let mut axis = Axis { len, strides };
-            axis.turn(&mut starts);
-            let place = axes.iter().rposition(|inner| !axis.goes_inside(inner)).map_or(0, |last| last + 1);
+            axis.turn(&mut starts, leading);
+            let place = axes.iter().rposition(|inner| !axis.goes_inside(inner, leading));
+            let place = place.map_or(0, |last| last + 1);
             axes.insert(place, axis);
         }
         if len == 0 {
@@ -165,7 +174,8 @@ impl<const N: usize> Plan<N> {
         let axes = merge(&axes);
         let lays = std::array::from_fn(|operand| Lay::new(&axes, operand));
         let run = axes.first().map_or((1, [0; N]), |inner| (inner.len, inner.strides));
-        let rectangles = Some(&axes).filter(|_| allowed).and_then(|axes| Rectangles::worth_it(axes, tile));
+        let rectangles =
+            Some(&axes).filter(|_| allowed).and_then(|axes| Rectangles::worth_it(axes, tile, leading));
         let rectangles = rectangles.map(Box::new);
         let tiles = rectangles.as_ref().map_or(len.div_ceil(tile), |rectangles| rectangles.count());
         Self { len, tile, tiles, starts, lays, run, rectangles }
@@ -264,9 +274,10 @@ impl<const N: usize> Plan<N> {
 }
 
 impl<const N: usize> Axis<N> {
-    /// Turns the axis round if every operand walks it backwards.
-    fn turn(&mut self, starts: &mut [isize; N]) {
-        let backwards = self.strides.iter().all(|&stride| stride <= 0);
+    /// Turns the axis round if the leading operands walk it backwards.
+    fn turn(&mut self, starts: &mut [isize; N], leading: usize) {
+        let leaders = &self.strides[..leading];
+        let backwards = leaders.iter().all(|&stride| stride <= 0) && leaders.iter().any(|&stride| stride < 0);
         if !backwards || self.len == 0 {
             return;
         }
@@ -276,9 +287,9 @@ impl<const N: usize> Axis<N> {
         }
     }
 
-    /// Whether the axis has smaller strides than another: the first operand for which they differ decides.
-    fn goes_inside(&self, other: &Self) -> bool {
-        let mut strides = self.strides.iter().zip(&other.strides);
+    /// Whether the axis has smaller strides than another: the first leading operand for which they differ decides.
+    fn goes_inside(&self, other: &Self, leading: usize) -> bool {
+        let mut strides = self.strides.iter().zip(&other.strides).take(leading);
         let differ = |&(&a, &b): &(&isize, &isize)| a != 0 && b != 0 && a.abs() != b.abs();
         strides.find(differ).is_some_and(|(a, b)| a.abs() < b.abs())
     }
@@ -342,12 +353,12 @@ impl Lay {
 }
 
 impl<const N: usize> Rectangles<N> {
-    /// Rectangles, if there is an operand whose cache lines a run along the innermost axis would waste, and a
-    /// second axis along which it would not.
-    fn worth_it(axes: &[Axis<N>], tile: usize) -> Option<Self> {
+    /// Rectangles, if there is a leading operand whose cache lines a run along the innermost axis would waste, and
+    /// a second axis along which it would not.
+    fn worth_it(axes: &[Axis<N>], tile: usize, leading: usize) -> Option<Self> {
         let (inner, rest) = axes.split_first()?;
         let better = |axis: &Axis<N>| {
-            let pairs = inner.strides.iter().zip(&axis.strides);
+            let pairs = inner.strides.iter().zip(&axis.strides).take(leading);
             let gains = pairs.filter(|&(along, across)| {
                 *across != 0 && along.unsigned_abs() >= LINE / 2 && across.abs() < along.abs()
             });

@@ -76,8 +76,8 @@ fn operands() -> impl Strategy<Value = (Vec<usize>, [Vec<isize>; 3], usize)> {
 
 proptest! {
     #[test]
-    fn every_element_is_visited_once_and_in_step((shape, strides, tile) in operands()) {
-        let plan = Plan::new(&shape, [&strides[0][..], &strides[1], &strides[2]], tile);
+    fn every_element_is_visited_once_and_in_step((shape, strides, tile) in operands(), leading in 1..=3_usize) {
+        let plan = Plan::new(&shape, [&strides[0][..], &strides[1], &strides[2]], tile, leading);
         let mut expected: HashMap<[isize; 3], usize> = HashMap::new();
         for index in indices(&shape) {
             *expected.entry([0, 1, 2].map(|k| offset(&index, &strides[k]))).or_default() += 1;
@@ -94,6 +94,16 @@ proptest! {
     }
 
     #[test]
+    fn those_that_follow_do_not_change_the_order((shape, strides, tile) in operands()) {
+        let [leader, one, other] = strides.each_ref().map(Vec::as_slice);
+        let alone = Plan::of_runs(&shape, [leader, &[]], tile, 1);
+        for follower in [one, other] {
+            let plan = Plan::of_runs(&shape, [leader, follower], tile, 1);
+            prop_assert_eq!(visited(&plan, 0), visited(&alone, 0));
+        }
+    }
+
+    #[test]
     fn arrays_of_one_order_are_one_run(shape in shapes(), order in any::<u64>()) {
         let mut strides = vec![0; shape.len()];
         let mut axes: Vec<usize> = (0..shape.len()).collect();
@@ -105,7 +115,7 @@ proptest! {
             next *= shape[axis].max(1) as isize;
         }
         let (floats, doubles): (Vec<_>, Vec<_>) = strides.iter().map(|s| (s * 4, s * 8)).unzip();
-        let plan = Plan::new(&shape, [&floats[..], &doubles], 512);
+        let plan = Plan::new(&shape, [&floats[..], &doubles], 512, 2);
         prop_assert!(plan.len() <= 1 || plan.is_run(0, 4) && plan.is_run(1, 8), "{:?}", plan);
     }
 
@@ -136,21 +146,21 @@ proptest! {
 #[test]
 fn a_list_by_class_repeats_where_the_class_axis_is_the_innermost() {
     // Logits and a list of eight-byte numbers.
-    let last = Plan::new(&[40, 30], [&[120, 4], &[0, 8]], 512);
+    let last = Plan::new(&[40, 30], [&[120, 4], &[0, 8]], 512, 2);
     for number in 0..last.tiles() {
         let at = (number * 512 % 30 * 8) as isize;
         assert_eq!(last.repeats_at(1, last.tile(number), 8), Some(at));
         assert_eq!(last.repeats_at(1, last.tile(number), 4), None);
     }
-    let first = Plan::new(&[30, 40], [&[160, 4], &[8, 0]], 512);
+    let first = Plan::new(&[30, 40], [&[160, 4], &[8, 0]], 512, 2);
     assert_eq!(first.repeats_at(1, first.tile(0), 8), None);
-    let sliced = Plan::new(&[40, 2, 30], [&[480, 240, 4], &[0, 240, 8]], 512);
+    let sliced = Plan::new(&[40, 2, 30], [&[480, 240, 4], &[0, 240, 8]], 512, 2);
     assert_eq!(sliced.repeats_at(1, sliced.tile(1), 8), Some(512 % 60 * 8));
 }
 
 #[test]
 fn c_against_fortran_is_cut_into_rectangles() {
-    let plan = Plan::new(&[100, 70], [&[280, 4], &[4, 400], &[]], 512);
+    let plan = Plan::new(&[100, 70], [&[280, 4], &[4, 400], &[]], 512, 3);
     assert!(!plan.is_run(0, 4) && !plan.is_run(1, 4));
     let piece = plan.piece(0, plan.tile(0)).unwrap();
     assert!(piece.cols * 4 >= 64 && piece.rows * 4 >= 64, "{piece:?}");

@@ -37,6 +37,10 @@ pub fn ndarray<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<
     if is_true(object, "requires_grad")? {
         return Err(refuse(format!("a {} that requires grad; pass its .detach()", type_name(object))));
     }
+    if is_negated(object)? {
+        let got = format!("a {} that is a negative view; pass its .resolve_neg()", type_name(object));
+        return Err(refuse(got));
+    }
     if is_true(object, "is_sparse")? || object.hasattr("toarray")? && object.hasattr("nnz")? {
         return Err(refuse(format!("the sparse {}; make it dense first", type_name(object))));
     }
@@ -66,6 +70,14 @@ fn is_true(object: &Bound<'_, PyAny>, attribute: &str) -> PyResult<bool> {
     object.getattr_opt(attribute)?.map_or(Ok(false), |value| value.is_truthy())
 }
 
+/// Whether a torch tensor is a view whose signs are only noted: DLPack hands over the memory without them.
+fn is_negated(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let Some(method) = object.getattr_opt("is_neg")?.filter(|method| method.is_callable()) else {
+        return Ok(false);
+    };
+    Ok(method.call0()?.extract().unwrap_or(false))
+}
+
 /// `numpy.asarray`.
 fn asarray<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     static FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -85,7 +97,9 @@ fn from_dlpack<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<
     let py = object.py();
     match FUNCTION.import(py, "numpy", "from_dlpack")?.call1((object,)) {
         // What DLPack or NumPy's reader cannot express, the object's own way to NumPy may.
-        Err(error) if says_cannot(py, &error) && object.hasattr("__array__")? => asarray(object),
+        Err(error) if says_cannot(py, &error) && object.hasattr("__array__")? => {
+            asarray(object).map_err(|error| unreadable(name, object, error))
+        }
         result => result,
     }
 }
@@ -96,6 +110,18 @@ fn says_cannot(py: Python<'_>, error: &PyErr) -> bool {
         || error.is_instance_of::<PyRuntimeError>(py)
         || error.is_instance_of::<PyTypeError>(py)
         || error.is_instance_of::<PyValueError>(py)
+}
+
+/// The refusal of what neither DLPack nor its own library can make an array of, such as a torch tensor of bfloat16.
+fn unreadable(name: &'static str, object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    let py = object.py();
+    if !error.is_instance_of::<PyTypeError>(py) {
+        return error;
+    }
+    let got = format!("a {}, which gives no NumPy array: {}", type_name(object), error.value(py));
+    let refusal = PyErr::from(Error::wrong_type(name, got, takes()));
+    refusal.set_cause(py, Some(error));
+    refusal
 }
 
 /// The array behind a column of pandas, polars or pyarrow; none if the object is no such thing.

@@ -6,12 +6,12 @@ use pyo3::prelude::*;
 use super::admit::{Admitted, Outputs, Rules};
 use super::{Results, Wanted};
 use crate::error::Error;
-use crate::exec::Stop;
 use crate::exec::indices::{Valid, all_valid};
+use crate::exec::{Stop, operand};
 use crate::kernel::elementwise::output;
 use crate::kernel::tile::{Source, TILE};
 use crate::layout::Plan;
-use crate::params::Hessian;
+use crate::params::{Hessian, Reduction};
 use crate::python::array::Array;
 use crate::python::runtime::isa;
 
@@ -83,6 +83,11 @@ pub fn kernel_outputs(wanted: Wanted) -> u8 {
     value | grad | hess
 }
 
+/// How many operands choose the order of the elements: the inputs where something is added up, else all.
+pub fn leading(reduction: Reduction) -> usize {
+    if reduction == Reduction::None { operand::COUNT } else { operand::VALUE }
+}
+
 /// A shape as the core takes it.
 pub fn lengths(shape: &[npy_intp]) -> Vec<usize> {
     shape.iter().map(|&len| len as usize).collect()
@@ -101,7 +106,7 @@ pub fn check_indices(
     let valid = Valid { classes: classes as f64, others: others.map(|other| other.unwrap_or(f64::NAN)) };
     let source = Shared::new(Source::<f64>::numbers(targets.data, targets.dtype));
     let shape = lengths(targets.shape);
-    let plan = Plan::new(&shape, [targets.strides], TILE);
+    let plan = Plan::new(&shape, [targets.strides], TILE, 1);
     // SAFETY: the array was admitted and lives as long as the reference to it.
     let all =
         detached(py, plan.len(), |go_on| unsafe { all_valid(isa(), &plan, source.get(), valid, go_on) })?;

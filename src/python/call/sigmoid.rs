@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyEllipsis;
 
 use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
-use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, lengths, scale_of};
+use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, leading, lengths, scale_of};
 use super::{Arguments, Results, Wanted};
 use crate::element::DType;
 use crate::error::Error;
@@ -259,7 +259,7 @@ impl<'b, 'py> Call<'b, 'py> {
         let classes = shape.remove(axis);
         let strides = [&logits[..], &targets, &samples, &[], value.strides, &[], &[]];
         let lists = self.lists::<R>(Scaling::NONE);
-        let plan = Plan::new(&shape, strides, TILE);
+        let plan = Plan::new(&shape, strides, TILE, leading(self.rules.reduction));
         let len = plan.len().saturating_mul(classes);
         let mut job = self.job::<R>(plan, &[const { None }; 3], &lists, Scaling::NONE, wanted);
         job.value = Some(Target::new(value.data, value.dtype, false));
@@ -301,7 +301,7 @@ impl<'b, 'py> Call<'b, 'py> {
             classes[axis] = size_of::<f64>() as isize;
             strides[operand::CLASSES] = &classes;
         }
-        Plan::new(&lengths(logits.shape), strides, TILE)
+        Plan::new(&lengths(logits.shape), strides, TILE, leading(self.rules.reduction))
     }
 
     /// What differs by class, in lists.

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 
 use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
-use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, lengths, scale_of};
+use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, leading, lengths, scale_of};
 use super::{Arguments, Results, Wanted};
 use crate::element::DType;
 use crate::error::Error;
@@ -230,7 +230,7 @@ impl<'b, 'py> Call<'b, 'py> {
         strides[operand::TARGETS] = targets.strides;
         strides[operand::SAMPLES] = self.admitted.weight_strides();
         strides[operand::CLASSES] = &classes;
-        let plan = Plan::new(&lengths(logits.shape), strides, TILE);
+        let plan = Plan::new(&lengths(logits.shape), strides, TILE, leading(self.rules.reduction));
         let positive = Source::numbers(alphas.as_ptr().cast_mut().cast(), DType::Float64);
         let pair = [Source::Constant(0.0), positive];
         self.measure(py, &plan, Measure::Weights, pair, keeping)
@@ -291,7 +291,8 @@ impl<'b, 'py> Call<'b, 'py> {
             of(grad),
             of(hess),
         ];
-        Plan::of_runs(&shape, strides.each_ref().map(Vec::as_slice), tile_rows(self.admitted.classes()))
+        let (tile, leading) = (tile_rows(self.admitted.classes()), leading(self.rules.reduction));
+        Plan::of_runs(&shape, strides.each_ref().map(Vec::as_slice), tile, leading)
     }
 
     /// What multiplies losses, gradient and Hessian of rows whose target is that class.
