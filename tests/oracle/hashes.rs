@@ -8,10 +8,14 @@ use focalgrad::kernel::exact::ExactSum;
 use focalgrad::kernel::exact_tile::{ExactTileSum, Summable};
 use focalgrad::kernel::reduce::{TileSum, Total};
 use focalgrad::kernel::tile::TILE;
+use focalgrad::real::Real;
 use focalgrad::simd::AnyIsa;
 
 use super::GAMMAS;
 use super::run::{Call, Results};
+
+mod rows;
+mod soft;
 
 /// The committed hashes: name, hash of the sets with a fused multiply-add, hash of `portable`.
 pub const COMMITTED: &str = include_str!("../hashes.txt");
@@ -25,6 +29,10 @@ pub fn hashes(isa: AnyIsa) -> Vec<(String, u64)> {
     let mut list = Vec::new();
     all_of::<f32>(isa, &mut list);
     all_of::<f64>(isa, &mut list);
+    soft::all_of::<f32>(isa, &mut list);
+    soft::all_of::<f64>(isa, &mut list);
+    rows::all_of::<f32>(isa, &mut list);
+    rows::all_of::<f64>(isa, &mut list);
     list
 }
 
@@ -52,7 +60,7 @@ pub fn file(lines: &[(String, [u64; 2])]) -> String {
         "# Results in bits: sets with a fused multiply-add, then portable. Made by `make hashes`.\n"
             .to_owned();
     for (name, [fused, portable]) in lines {
-        writeln!(text, "{name:44} {fused:016x} {portable:016x}").unwrap();
+        writeln!(text, "{name:56} {fused:016x} {portable:016x}").unwrap();
     }
     text
 }
@@ -73,11 +81,21 @@ impl SplitMix {
 struct Hash(u64);
 
 impl Hash {
+    const fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
     fn add(&mut self, x: f64) {
         let bits = if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() };
         self.0 = (self.0 ^ bits).wrapping_mul(0x100_0000_01b3);
         self.0 ^= self.0 >> 29;
     }
+}
+
+/// Whether two lists have the same bits, every NaN as one.
+fn same<R: Real>(a: &[R], b: &[R]) -> bool {
+    let same = |a: f64, b: f64| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a.to_f64(), b.to_f64()))
 }
 
 struct Inputs<R> {
@@ -139,7 +157,7 @@ fn elementwise<R: Compiled>(isa: AnyIsa, gamma: f64, weighted: bool, inputs: &In
         targets: &inputs.targets[from..to],
         samples: weighted.then_some(&inputs.samples[from..to]),
     };
-    let mut hashes = [const { Hash(0xcbf2_9ce4_8422_2325) }; 4];
+    let mut hashes = [const { Hash::new() }; 4];
     let small = (0..SMALL).map(|len| (SMALL - len, SMALL));
     let large = (0..LARGE).step_by(TILE).map(|at| (at, LARGE.min(at + TILE)));
     for (from, to) in small.chain(large) {
@@ -158,11 +176,7 @@ fn elementwise<R: Compiled>(isa: AnyIsa, gamma: f64, weighted: bool, inputs: &In
             row[..to - from].iter().for_each(|x| hash.add(x.to_f64()));
         }
         for (a, b) in [(&fused[0], &single[0]), (&fused[1], &single[1]), (&exact[1], &single[1])] {
-            let same = a.iter().zip(b).all(|(a, b)| {
-                let (a, b) = (a.to_f64(), b.to_f64());
-                a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
-            });
-            assert!(same, "{} gamma {gamma}: a fused call differs from a single one", isa.name());
+            assert!(same(a, b), "{} gamma {gamma}: a fused call differs from a single one", isa.name());
         }
     }
     hashes.map(|hash| hash.0)
@@ -170,7 +184,7 @@ fn elementwise<R: Compiled>(isa: AnyIsa, gamma: f64, weighted: bool, inputs: &In
 
 /// Hashes of sums over all sizes.
 fn sums<R: Compiled + Summable>(isa: AnyIsa, inputs: &Inputs<R>) -> [u64; 2] {
-    let mut hashes = [const { Hash(0xcbf2_9ce4_8422_2325) }; 2];
+    let mut hashes = [const { Hash::new() }; 2];
     // Finite: one number that is not would hide the others.
     let finite = |&x: &R| if x.to_f64().abs() < 1e30 { x } else { R::ONE };
     let values: Vec<R> = inputs.logits.iter().map(finite).collect();
