@@ -10,6 +10,7 @@ use focalgrad::kernel::reduce::{TileSum, Total};
 use focalgrad::kernel::tile::TILE;
 use focalgrad::real::Real;
 use focalgrad::simd::AnyIsa;
+use rayon::prelude::*;
 
 use super::GAMMAS;
 use super::run::{Call, Results};
@@ -26,14 +27,20 @@ const LARGE: usize = 100_003;
 
 /// Hashes by name, for one instruction set.
 pub fn hashes(isa: AnyIsa) -> Vec<(String, u64)> {
-    let mut list = Vec::new();
-    all_of::<f32>(isa, &mut list);
-    all_of::<f64>(isa, &mut list);
-    soft::all_of::<f32>(isa, &mut list);
-    soft::all_of::<f64>(isa, &mut list);
-    rows::all_of::<f32>(isa, &mut list);
-    rows::all_of::<f64>(isa, &mut list);
-    list
+    let parts: [fn(AnyIsa, &mut Vec<(String, u64)>); 6] = [
+        all_of::<f32>,
+        all_of::<f64>,
+        soft::all_of::<f32>,
+        soft::all_of::<f64>,
+        rows::all_of::<f32>,
+        rows::all_of::<f64>,
+    ];
+    let part = |part: fn(AnyIsa, &mut Vec<(String, u64)>)| {
+        let mut list = Vec::new();
+        part(isa, &mut list);
+        list
+    };
+    parts.into_par_iter().flat_map_iter(part).collect()
 }
 
 /// Which column of the file an instruction set has to hit.
