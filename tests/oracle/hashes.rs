@@ -25,9 +25,12 @@ pub const COMMITTED: &str = include_str!("../hashes.txt");
 const SMALL: usize = 300;
 const LARGE: usize = 100_003;
 
+/// Adds hashes and their names to a list.
+type Part = fn(AnyIsa, &mut Vec<(String, u64)>);
+
 /// Hashes by name, for one instruction set.
 pub fn hashes(isa: AnyIsa) -> Vec<(String, u64)> {
-    let parts: [fn(AnyIsa, &mut Vec<(String, u64)>); 6] = [
+    let parts: [Part; 6] = [
         all_of::<f32>,
         all_of::<f64>,
         soft::all_of::<f32>,
@@ -35,7 +38,7 @@ pub fn hashes(isa: AnyIsa) -> Vec<(String, u64)> {
         rows::all_of::<f32>,
         rows::all_of::<f64>,
     ];
-    let part = |part: fn(AnyIsa, &mut Vec<(String, u64)>)| {
+    let part = |part: Part| {
         let mut list = Vec::new();
         part(isa, &mut list);
         list
@@ -147,6 +150,10 @@ fn all_of<R: Compiled + Summable>(isa: AnyIsa, list: &mut Vec<(String, u64)>) {
             }
         }
     }
+    // The last bit of the last coefficient is too small to be seen in these results.
+    let mut coefficients = Hash::new();
+    [R::EXP, R::LOG1P, R::LOG].concat().iter().for_each(|x| coefficients.add(x.to_f64()));
+    list.push((format!("{kind} coefficients"), coefficients.0));
     for (name, hash) in ["sum", "exact sum"].into_iter().zip(sums(isa, &inputs)) {
         list.push((format!("{kind} {name}"), hash));
     }
