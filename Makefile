@@ -126,6 +126,10 @@ hashes: ## regenerate tests/hashes.txt, and say what changed its bits
 neon: ## Rust tests for 64-bit Arm under emulation (Debian; ARGS goes to cargo test)
 	$(FAST_BUILD) tools/neon.sh test $(ARGS)
 
+.PHONY: neon-ci
+neon-ci: ## unit tests, hashes and short walks for 64-bit Arm under emulation (Debian)
+	$(FAST_BUILD) tools/neon.sh ci
+
 .PHONY: neon-python
 neon-python: $(VENV)/.tools ## Python tests for 64-bit Arm under emulation (Debian; ARGS goes to pytest)
 	$(FAST_BUILD) MATURIN="$(abspath $(BIN)/maturin)" tools/neon.sh python $(ARGS)

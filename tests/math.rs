@@ -9,7 +9,10 @@ use oracle::math::{BATCH, Evaluate, Function, Parts, worst_f32};
 use oracle::setting;
 use rayon::prelude::*;
 
-/// What `src/math/mod.rs` states, for the sets with a fused multiply-add.
+/// What `src/math/mod.rs` states, of float32 after all of its numbers (`make walk`).
+const EXP_F32_ULP: f64 = 0.69;
+const LOG1P_F32_ULP: f64 = 0.96;
+/// Of float64 for the sets with a fused multiply-add.
 const EXP_ULP: f64 = 0.68;
 const LOG1P_ULP: f64 = 0.89;
 const LOG_ULP: f64 = 0.45;
@@ -30,12 +33,12 @@ fn float32_functions_keep_their_errors() {
                 worst.0,
                 f32::from_bits(worst.1)
             );
-            assert!(worst.0 <= EXP_ULP, "{}: {worst:?}", isa.name());
+            assert!(worst.0 <= EXP_F32_ULP, "{}: {worst:?}", isa.name());
         }
         let patterns = [1, 1.0_f32.to_bits()];
         let worst = worst_f32(isa, best, Function::Log1p, patterns, stride);
         println!("{:9} float32 log1p: {:.3} ulp at {:e}", isa.name(), worst.0, f32::from_bits(worst.1));
-        assert!(worst.0 <= LOG1P_ULP, "{}: {worst:?}", isa.name());
+        assert!(worst.0 <= LOG1P_F32_ULP, "{}: {worst:?}", isa.name());
         for [first, last] in [[f32::MIN_POSITIVE, 2.0_f32.powi(125)], [0.99, 1.01]] {
             let patterns = [first.to_bits(), last.to_bits()];
             let worst = worst_f32(isa, best, Function::Log, patterns, stride);

@@ -73,7 +73,7 @@ fn float32_keeps_twice_the_promise() {
     for probabilities in [false, true] {
         let (x, y) = inputs(probabilities);
         for (name, meaning) in MEANINGS {
-            let mut all = [0.0_f64; 4];
+            let mut all = vec![[0.0_f64; 4]; AnyIsa::available().len()];
             for (gamma, (smoothing, weights)) in GAMMAS.into_iter().flat_map(|g| settings.map(|s| (g, s))) {
                 let call = Call { meaning, probabilities, gamma, smoothing, weights };
                 let at = |(&x, &y): (&f32, &f32)| truth(&call, f64::from(x), f64::from(y));
@@ -86,7 +86,7 @@ fn float32_keeps_twice_the_promise() {
                         }
                     }
                 }
-                for isa in AnyIsa::available() {
+                for (isa, all) in AnyIsa::available().into_iter().zip(&mut all) {
                     let mut out = call.run(isa, &x, &y);
                     if !probabilities {
                         let mut constants = call.constants();
@@ -100,7 +100,10 @@ fn float32_keeps_twice_the_promise() {
                     }
                 }
             }
-            println!("float32 {name} {}: {all:.2?} ulp", if probabilities { "p" } else { "x" });
+            let of = if probabilities { "probabilities" } else { "logits" };
+            for (isa, all) in AnyIsa::available().into_iter().zip(all) {
+                println!("{:9} float32 {name} of {of}: {all:.2?} ulp", isa.name());
+            }
         }
     }
 }

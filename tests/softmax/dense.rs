@@ -133,7 +133,7 @@ fn draw<R: RowReal>(kind: usize, classes: usize, random: &mut Random) -> Drawn<R
     Drawn { logits, targets, alphas, exact, gammas, by_class }
 }
 
-fn examine<R: RowReal>(drawn: &Drawn<R>, kind: usize, worst: &mut Worst, scratch: &mut Scratch<R>) {
+fn examine<R: RowReal>(drawn: &Drawn<R>, kind: usize, worst: &mut [Worst], scratch: &mut Scratch<R>) {
     let Drawn { logits, targets, alphas, exact: [z, y, alpha], gammas, by_class } = drawn;
     let classes = z.len();
     let truth = Row { logits: z, targets: y, alphas: alpha, gammas };
@@ -141,7 +141,7 @@ fn examine<R: RowReal>(drawn: &Drawn<R>, kind: usize, worst: &mut Worst, scratch
     let [mean, inverse, weight] = [0.16, 0.2, 0.7].map(R::from_f64);
     let s = 1.0 / inverse.to_f64();
     let quotient = truth.quotient(weight.to_f64() * s, [mean.to_f64() * s, s]);
-    for isa in AnyIsa::available() {
+    for (isa, worst) in AnyIsa::available().into_iter().zip(worst) {
         let mut constants = Constants::<R>::new(gammas[0]);
         if *by_class {
             constants.power = power::GENERAL;
@@ -175,7 +175,7 @@ fn examine<R: RowReal>(drawn: &Drawn<R>, kind: usize, worst: &mut Worst, scratch
 
 fn keeps_the_promise<R: RowReal>() {
     let mut random = Random(77);
-    let mut worst = Worst::default();
+    let mut worst: Vec<Worst> = AnyIsa::available().iter().map(|_| Worst::default()).collect();
     let mut scratch = Scratch::new();
     for (classes, repeats) in [(1, 2), (2, 30), (3, 20), (5, 10), (21, 4), (64, 2), (100, 1), (300, 1)] {
         for kind in (0..4 * KINDS).cycle().take(4 * KINDS * repeats) {
@@ -184,9 +184,12 @@ fn keeps_the_promise<R: RowReal>() {
     }
     let bounds = [16.0, 16.0, 16.0, 24.0, 24.0, 24.0, 24.0];
     let names = ["value", "factor", "gradient", "Hessian", "Gauss-Newton", "quotient's", "its Hessian"];
-    for ((name, (ulps, kind, classes)), bound) in names.into_iter().zip(worst.0).zip(bounds) {
-        println!("float{} {name:12} {ulps:.2} ulp (kind {kind}, {classes} classes)", 8 * size_of::<R>());
-        assert!(ulps <= bound);
+    for (isa, worst) in AnyIsa::available().into_iter().zip(worst) {
+        for ((name, (ulps, kind, classes)), bound) in names.into_iter().zip(worst.0).zip(bounds) {
+            let line = format!("{:9} {} {name:12}", isa.name(), R::DTYPE.name());
+            println!("{line} {ulps:.2} ulp (kind {kind}, {classes} classes)");
+            assert!(ulps <= bound, "{line}: {ulps}");
+        }
     }
 }
 
