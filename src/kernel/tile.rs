@@ -176,10 +176,11 @@ impl<R> Source<R> {
 
 /// Makes a list go on for a tile behind its end, as if it began again.
 pub fn repeating(mut list: Vec<f64>) -> Vec<f64> {
-    let len = list.len();
-    list.reserve_exact(TILE);
-    for i in 0..if len == 0 { 0 } else { TILE } {
-        list.push(list[i]);
+    if !list.is_empty() {
+        list.reserve_exact(TILE);
+        for i in 0..TILE {
+            list.push(list[i]);
+        }
     }
     list
 }
