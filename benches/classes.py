@@ -9,11 +9,7 @@ tables are made and read.
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
-import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +17,9 @@ from typing import Any
 import numpy as np
 
 import focalgrad as fg
-import machine
-import native
-import report
+import single
 from context import IN_CACHE, OURS
-from measure import Contender, Local, take_turns
-from report import Result
+from measure import Contender, Local
 from rows import OVER_CACHE, SETTINGS, Bar, Row
 from work import IN_CACHE_BYTES, Arena
 
@@ -227,29 +220,5 @@ def all_rows(size: int, threads: int) -> list[Row]:
     return rows
 
 
-def main() -> None:
-    """Run the bench."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=16_000_000, help="logits of the arrays in memory")
-    parser.add_argument("--threads", type=int, default=min(2, machine.cores()))
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--only", metavar="PATTERN", default="", help="rows whose name matches")
-    chosen = parser.parse_args()
-    programs = native.load()
-    others = machine.Others(lambda: [os.getpid()], 0)
-    facts = machine.describe("none: no floors" if programs is None else programs.note())
-    print("\n".join(f"{key:<16}{value}" for key, value in facts.items()))
-    print(
-        f"run             {chosen.size:,} logits, {chosen.threads} threads, {chosen.rounds} rounds\n",
-        flush=True,
-    )
-    results = []
-    for row in all_rows(chosen.size, chosen.threads):
-        if re.search(chosen.only, row.name, re.IGNORECASE):
-            print(row.name, file=sys.stderr, flush=True)
-            results.append(Result(row, take_turns(row.build(programs), chosen.rounds, others, 2)))
-    print(report.compared_table("mean and gradient", results))
-
-
 if __name__ == "__main__":
-    main()
+    single.main("mean and gradient", ("size", 16_000_000, "logits of the arrays in memory"), all_rows)

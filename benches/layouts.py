@@ -8,10 +8,6 @@ The sigmoid loss, gamma 2, outputs reused. See README.md in this folder for how 
 
 from __future__ import annotations
 
-import argparse
-import os
-import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,13 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import focalgrad as fg
-import machine
 import native
-import report
+import single
 from classes import Threaded, per_thread
 from context import IN_CACHE, OURS
-from measure import Contender, take_turns
-from report import Result
+from measure import Contender
 from rows import OVER_CACHE, SETTINGS, Bar, Row
 from work import IN_CACHE_BYTES, Arena
 
@@ -134,26 +128,5 @@ def all_rows(side: int, threads: int) -> list[Row]:
     return rows
 
 
-def main() -> None:
-    """Run the bench."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--side", type=int, default=4000, help="arrays have side x side elements")
-    parser.add_argument("--threads", type=int, default=min(2, machine.cores()))
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--only", metavar="PATTERN", default="", help="rows whose name matches")
-    chosen = parser.parse_args()
-    programs = native.load()
-    others = machine.Others(lambda: [os.getpid()], 0)
-    facts = machine.describe("none: no floors" if programs is None else programs.note())
-    facts["run"] = f"{chosen.side:,} x {chosen.side:,}, {chosen.threads} threads, {chosen.rounds} rounds"
-    print("\n".join(f"{key:<16}{value}" for key, value in facts.items()) + "\n", flush=True)
-    results = []
-    for row in all_rows(chosen.side, chosen.threads):
-        if re.search(chosen.only, row.name, re.IGNORECASE):
-            print(row.name, file=sys.stderr, flush=True)
-            results.append(Result(row, take_turns(row.build(programs), chosen.rounds, others, 2)))
-    print(report.compared_table("layouts and dtypes", results))
-
-
 if __name__ == "__main__":
-    main()
+    single.main("layouts and dtypes", ("side", 4000, "arrays have side x side elements"), all_rows)

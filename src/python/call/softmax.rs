@@ -412,11 +412,11 @@ impl<'b, 'py> Call<'b, 'py> {
 }
 
 fn run<R: PerThread>(py: Python<'_>, job: &Job<R>) -> PyResult<Sums> {
-    // SAFETY: all arrays were admitted or made. They are valid wherever the plan, made of their shapes and
-    // strides, has rows, for every class, and overlap only where they are the same. They live as long as the
-    // references that the call holds. Other threads must not write to them meanwhile: the documentation asks that
-    // of callers.
-    detached(py, job.plan.len().saturating_mul(job.classes), |go_on| unsafe { rows::run(isa(), job, go_on) })
+    let len = job.plan.len().saturating_mul(job.classes);
+    // SAFETY: all arrays were admitted or made, live as long as the call's references to them, are valid wherever the
+    // plan, made of their shapes and strides, has rows, for every class, and overlap only where they are the same.
+    // Other threads must not write to them meanwhile: the documentation asks that of callers.
+    detached(py, len, |go_on| unsafe { rows::run(isa(), job, go_on) })
 }
 
 /// Nothing to average: 0, also where a logit is NaN.
