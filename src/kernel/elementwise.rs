@@ -1,5 +1,6 @@
 //! The sigmoid focal loss over a tile: one logit, one target, one set of results an element.
 
+use std::mem::MaybeUninit;
 use std::ptr::copy_nonoverlapping;
 
 use crate::kernel::tile::TILE;
@@ -160,7 +161,7 @@ const MAX_LANES: usize = 64;
 
 /// A group's worth of every operand, for the elements that do not fill a group.
 #[repr(align(64))]
-struct Padded<R>([[R; MAX_LANES]; ROWS]);
+struct Padded<R>([MaybeUninit<[R; MAX_LANES]>; ROWS]);
 
 /// Operands.
 const ROWS: usize = 10;
@@ -184,13 +185,13 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         }
         if at < len {
             // The same code on a padded copy: the tail gets the bits that it would get anywhere.
-            let mut memory = Padded([[R::ZERO; MAX_LANES]; ROWS]);
+            let mut memory = Padded([const { MaybeUninit::uninit() }; ROWS]);
             let inside = Operands::padded(&mut memory);
             let rest = Operands { len: len - at, ..self.operands.from(at) };
             // SAFETY: fewer than `lanes <= MAX_LANES` elements are copied in and out; the padded
             // operands are as long as the largest group.
             unsafe {
-                rest.copy_inputs::<POWER, OUTPUTS, WEIGHTED>(&inside);
+                rest.copy_inputs::<POWER, OUTPUTS, WEIGHTED>(&inside, lanes);
                 Self::group(isa, &constants, &inside);
                 rest.take_outputs::<OUTPUTS>(&inside);
             }
@@ -319,29 +320,33 @@ impl<R: Real> Operands<R> {
     #[inline(always)]
     fn padded(memory: &mut Padded<R>) -> Self {
         let [logits, targets, value, grad, hess, hi, lo, weights @ ..] =
-            memory.0.each_mut().map(|row| row.as_mut_ptr());
+            memory.0.each_mut().map(|row| row.as_mut_ptr().cast::<R>());
         let weights = weights.map(<*mut R>::cast_const);
         Self { len: MAX_LANES, logits, targets, weights, gammas: [hi, lo], value, grad, hess }
     }
 
-    /// Copies the inputs to `inside`.
+    /// Copies the inputs to `inside` and fills the rest of a group of lanes with zeros.
     ///
     /// # Safety
-    /// The inputs must be valid for `len` elements, those of `inside` for as many and writable.
+    /// The inputs must be valid for `len` elements, those of `inside` for `lanes`, which are not fewer, and writable.
     #[inline(always)]
-    unsafe fn copy_inputs<const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>(&self, inside: &Self) {
+    unsafe fn copy_inputs<const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>(
+        &self,
+        inside: &Self,
+        lanes: usize,
+    ) {
         // SAFETY: handed through from the caller.
         unsafe {
-            copy_nonoverlapping(self.logits, inside.logits.cast_mut(), self.len);
-            copy_nonoverlapping(self.targets, inside.targets.cast_mut(), self.len);
+            pad(self.logits, inside.logits, self.len, lanes);
+            pad(self.targets, inside.targets, self.len, lanes);
             for (i, inside) in inside.weights.into_iter().enumerate() {
                 if WEIGHTED && writes(OUTPUTS)[i] {
-                    copy_nonoverlapping(self.weights[i], inside.cast_mut(), self.len);
+                    pad(self.weights[i], inside, self.len, lanes);
                 }
             }
             if POWER == PER_ELEMENT {
                 for (outside, inside) in self.gammas.into_iter().zip(inside.gammas) {
-                    copy_nonoverlapping(outside, inside.cast_mut(), self.len);
+                    pad(outside, inside, self.len, lanes);
                 }
             }
         }
@@ -366,5 +371,20 @@ impl<R: Real> Operands<R> {
                 copy_nonoverlapping(inside.hess, self.hess, self.len);
             }
         }
+    }
+}
+
+/// Copies `len` numbers and fills up to `lanes` with zeros.
+///
+/// # Safety
+/// `from` must be valid for `len` numbers, `to` for writing `lanes`, which are not fewer.
+#[inline(always)]
+unsafe fn pad<R: Real>(from: *const R, to: *const R, len: usize, lanes: usize) {
+    // SAFETY: handed through from the caller.
+    unsafe {
+        for lane in 0..lanes {
+            to.cast_mut().add(lane).write(R::ZERO);
+        }
+        copy_nonoverlapping(from, to.cast_mut(), len);
     }
 }

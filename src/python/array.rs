@@ -146,6 +146,15 @@ impl<'b, 'py> Array<'b, 'py> {
         }
     }
 
+    /// An array of no subclass, of a type that is taken, in C order; none for anything else.
+    #[inline]
+    pub fn plain(name: &'static str, object: &'b Bound<'py, PyAny>) -> Option<Self> {
+        if !is_exact(object) {
+            return None;
+        }
+        Self::fields(name, object).filter(Self::is_c)
+    }
+
     /// The fields of an object that is known to be an array; none if its type is not taken.
     #[inline]
     fn fields(name: &'static str, object: &'b Bound<'py, PyAny>) -> Option<Self> {

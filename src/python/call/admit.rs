@@ -149,7 +149,7 @@ impl<'b, 'py> Admitted<'b, 'py> {
                 None => Array::output(name, dtype, self.logits.shape, out)?,
             });
         }
-        self.check_overlaps(&admitted)?;
+        check_overlaps(&admitted, [Some(&self.logits), Some(&self.targets), self.weight_array()])?;
         Ok(admitted)
     }
 
@@ -161,21 +161,6 @@ impl<'b, 'py> Admitted<'b, 'py> {
     /// The axis that losses have not, but logits have.
     pub fn value_axis(&self, rules: &Rules) -> Option<usize> {
         self.axis.filter(|_| rules.rows || rules.reduction == Reduction::SumClasses)
-    }
-
-    /// Every output against every input and against the other outputs.
-    fn check_overlaps(&self, outputs: &Outputs<'_, '_>) -> PyResult<()> {
-        for (i, output) in outputs.iter().enumerate() {
-            let Some(output) = output else { continue };
-            for input in [Some(&self.logits), Some(&self.targets), self.weight_array()].into_iter().flatten()
-            {
-                output.check_overlap(input)?;
-            }
-            for other in outputs[..i].iter().flatten() {
-                output.check_disjoint(other)?;
-            }
-        }
-        Ok(())
     }
 
     /// The array of sample weights, if there is one.
@@ -231,6 +216,23 @@ impl<'b, 'py> Admitted<'b, 'py> {
             _ => Ok(()),
         }
     }
+}
+
+/// Every output against every input and against the other outputs.
+///
+/// # Errors
+/// `ValueError` naming two that share memory.
+pub fn check_overlaps(outputs: &Outputs<'_, '_>, inputs: [Option<&Array<'_, '_>>; 3]) -> PyResult<()> {
+    for (i, output) in outputs.iter().enumerate() {
+        let Some(output) = output else { continue };
+        for input in inputs.into_iter().flatten() {
+            output.check_overlap(input)?;
+        }
+        for other in outputs[..i].iter().flatten() {
+            output.check_disjoint(other)?;
+        }
+    }
+    Ok(())
 }
 
 /// The denominator's name, for refusals of Hessians that it has not.

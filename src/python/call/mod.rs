@@ -5,6 +5,7 @@
 mod admit;
 mod run;
 mod sigmoid;
+mod single;
 mod softmax;
 
 use pyo3::exceptions::PyRuntimeError;

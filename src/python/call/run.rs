@@ -32,13 +32,26 @@ impl<'py> Filled<'py> {
         rules: &Rules,
         given: &Outputs<'_, 'py>,
     ) -> PyResult<Self> {
+        Self::of(&admitted.logits, wanted.arrays(rules.reduction), admitted.value_axis(rules), given)
+    }
+
+    /// As [`new`](Self::new): which of losses, gradient and Hessian are arrays like the logits, the losses without
+    /// an axis if there is one that they have not.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn of(
+        logits: &Array<'_, 'py>,
+        is_array: [bool; 3],
+        value_axis: Option<usize>,
+        given: &Outputs<'_, 'py>,
+    ) -> PyResult<Self> {
         let mut results = [const { None }; 3];
-        for (i, (slot, wanted)) in results.iter_mut().zip(wanted.arrays(rules.reduction)).enumerate() {
-            if wanted {
-                let axis = admitted.value_axis(rules).filter(|_| i == 0);
+        for (i, (slot, is_array)) in results.iter_mut().zip(is_array).enumerate() {
+            if is_array {
                 *slot = Some(match &given[i] {
                     Some(array) => array.object.clone(),
-                    None => admitted.logits.allocate_like(axis)?,
+                    None => logits.allocate_like(value_axis.filter(|_| i == 0))?,
                 });
             }
         }

@@ -5,7 +5,7 @@ use pyo3::types::PyEllipsis;
 
 use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
 use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, leading, lengths, scale_of};
-use super::{Arguments, Results, Wanted};
+use super::{Arguments, Results, Wanted, single};
 use crate::element::DType;
 use crate::error::Error;
 use crate::exec::columns::{self, Steps};
@@ -35,6 +35,9 @@ pub fn evaluate<'py>(
     wanted: Wanted,
     arguments: &Arguments<'_, 'py>,
 ) -> PyResult<Results<'py>> {
+    if let Some(results) = single::evaluate(py, loss, wanted, arguments)? {
+        return Ok(results);
+    }
     let found = Found::new(arguments)?;
     let call = Call::new(loss, wanted, arguments, &found)?;
     let outputs = call.admitted.outputs(wanted, arguments, &call.rules)?;
@@ -88,11 +91,11 @@ struct Lists {
 
 /// What losses, gradient and Hessian are multiplied with beside weights.
 #[derive(Clone, Copy)]
-struct Scaling {
+pub struct Scaling {
     /// What the derivatives are divided by.
-    denominator: f64,
+    pub denominator: f64,
     /// What the losses are divided by before they are added up: a power of two.
-    scale: f64,
+    pub scale: f64,
 }
 
 impl Scaling {
@@ -316,7 +319,7 @@ impl<'b, 'py> Call<'b, 'py> {
         }
         if loss.differs_by_class() {
             for class in 0..admitted.classes() {
-                let weights = self.weights_of(class, scaling);
+                let weights = weights_of(loss, self.wanted, class, scaling);
                 for (list, weight) in lists.weights.iter_mut().flatten().zip(weights.into_iter().flatten()) {
                     list.push(weight);
                 }
@@ -336,24 +339,11 @@ impl<'b, 'py> Call<'b, 'py> {
         Lists { classes: repeating(classes), weights, gammas: gammas.map(repeating) }
     }
 
-    /// What multiplies losses, gradient and Hessian of a class' negatives and positives. Derivatives are divided at
-    /// once; losses after they are added up, but for a power of two that keeps their products in range.
-    fn weights_of(&self, class: usize, Scaling { denominator, scale }: Scaling) -> [[f64; 2]; 3] {
-        let weights = self.loss.weights_of(class);
-        let upper = self.wanted.hess == Some(Hessian::Upper);
-        let bound = if upper { 1.0 + self.loss.common.gamma.of(class) } else { 1.0 };
-        [
-            weights.map(|weight| weight / scale),
-            weights.map(|weight| weight / denominator),
-            weights.map(|weight| weight / denominator * bound),
-        ]
-    }
-
     /// What goes in.
     fn inputs<R: Real>(&self, lists: &Lists, scaling: Scaling) -> Inputs<R> {
         let Admitted { logits, targets, indices, .. } = &self.admitted;
         let list = |list: &Vec<f64>| Source::list(list);
-        let weights = self.weights_of(0, scaling);
+        let weights = weights_of(self.loss, self.wanted, 0, scaling);
         let mut sources = weights.map(|pair| pair.map(Source::Constant));
         if self.loss.differs_by_class() {
             sources = lists.weights.each_ref().map(|pair| pair.each_ref().map(list));
@@ -396,23 +386,18 @@ impl<'b, 'py> Call<'b, 'py> {
         };
         let mut inputs = self.inputs::<R>(lists, scaling);
         // A class without weight needs the kernel that knows what 0 times an infinite loss is.
-        let weights = self.weights_of(0, scaling);
+        let weights = weights_of(loss, self.wanted, 0, scaling);
         if inputs.samples.is_none() && weights[0].contains(&0.0) {
             inputs.samples = Some(Source::Constant(1.0));
         }
         let weighted = inputs.samples.is_some() || loss.differs_by_class();
-        let [value, mut grad, hess] = weights;
-        // The margin of a positive grows with its logit, that of a negative falls.
-        grad[1] = 0.0 - grad[1];
-        let [value, grad, hess] = [value, grad, hess].map(Weights::new);
-        let gamma = loss.common.gamma.of(0);
         Job {
             inputs,
             kernel: match inputs.gammas {
                 Some(_) => kernel_of_gammas(kernel_outputs(wanted)),
-                None => kernel(gamma, kernel_outputs(wanted), weighted),
+                None => kernel(loss.common.gamma.of(0), kernel_outputs(wanted), weighted),
             },
-            constants: Constants { gamma: Gamma::new(gamma), value, grad, hess },
+            constants: constants(loss, weights),
             weighted,
             soft: self.soft(),
             value: target(0),
@@ -447,6 +432,29 @@ impl<'b, 'py> Call<'b, 'py> {
         }
         Some(Soft { kernel: soft::kernel(self.loss.soft_targets, !common.from_logits), constants, always })
     }
+}
+
+/// What multiplies losses, gradient and Hessian of a class' negatives and positives. Derivatives are divided at
+/// once; losses after they are added up, but for a power of two that keeps their products in range.
+pub fn weights_of(loss: &SigmoidFocalLoss, wanted: Wanted, class: usize, scaling: Scaling) -> [[f64; 2]; 3] {
+    let Scaling { denominator, scale } = scaling;
+    let weights = loss.weights_of(class);
+    let upper = wanted.hess == Some(Hessian::Upper);
+    let bound = if upper { 1.0 + loss.common.gamma.of(class) } else { 1.0 };
+    [
+        weights.map(|weight| weight / scale),
+        weights.map(|weight| weight / denominator),
+        weights.map(|weight| weight / denominator * bound),
+    ]
+}
+
+/// The constants of the kernels for labels of 0 and 1, with [`weights_of`] the first class.
+pub fn constants<R: Real>(loss: &SigmoidFocalLoss, weights: [[f64; 2]; 3]) -> Constants<R> {
+    let [value, mut grad, hess] = weights;
+    // The margin of a positive grows with its logit, that of a negative falls.
+    grad[1] = 0.0 - grad[1];
+    let [value, grad, hess] = [value, grad, hess].map(Weights::new);
+    Constants { gamma: Gamma::new(loss.common.gamma.of(0)), value, grad, hess }
 }
 
 fn run<R: RowReal>(py: Python<'_>, job: &Job<R>) -> PyResult<Sums> {
