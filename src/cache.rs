@@ -1,7 +1,35 @@
-//! How much the caches of this machine hold.
+//! The caches of this machine: how much they hold, and memory that they are asked for.
 
 use std::fs;
 use std::sync::OnceLock;
+
+/// Bytes of a cache line.
+pub const LINE: usize = 64;
+
+/// Asks for a cache line ahead of its use, for the first-level cache or, if `FAR`, for the next.
+#[inline(always)]
+pub fn prefetch<const FAR: bool>(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which never faults; SSE is part of x86-64.
+    unsafe {
+        use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        if FAR {
+            _mm_prefetch::<_MM_HINT_T1>(address.cast());
+        } else {
+            _mm_prefetch::<_MM_HINT_T0>(address.cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// Asks for the lines of a run of memory, as [`prefetch`].
+#[inline(always)]
+pub fn prefetch_run<const FAR: bool>(start: *const u8, bytes: usize) {
+    for line in 0..bytes.div_ceil(LINE) {
+        prefetch::<FAR>(start.wrapping_add(line * LINE));
+    }
+}
 
 /// What is assumed where the system does not say.
 const ASSUMED: usize = 32 << 20;

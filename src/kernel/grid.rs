@@ -1,12 +1,10 @@
 //! Copying grids of elements: from any strides to any strides, by the size of an element alone.
 
+use crate::cache::{LINE, prefetch};
 use crate::simd::{AnyIsa, Isa, Kernel};
 
 /// Rows shorter than this are copied column by column, if the columns are longer.
 const SHORT: usize = 8;
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// Runs longer than this are foreseen.
 const FAR: usize = 4096;
@@ -184,7 +182,7 @@ unsafe fn strip<T: std::marker::Copy>(from: *const u8, step: isize, to: *mut u8,
 
 /// Asks for the cache lines of a grid ahead of its copy. Short runs far apart are what the processor does not
 /// foresee by itself.
-pub fn prefetch(size: usize, [rows, cols]: [usize; 2], grid: Grid<*const u8>) {
+pub fn prefetch_grid(size: usize, [rows, cols]: [usize; 2], grid: Grid<*const u8>) {
     let ((runs, far), (len, near)) = if grid.row.unsigned_abs() < grid.col.unsigned_abs() {
         ((cols, grid.col), (rows, grid.row))
     } else {
@@ -198,22 +196,9 @@ pub fn prefetch(size: usize, [rows, cols]: [usize; 2], grid: Grid<*const u8>) {
     for run in 0..runs as isize {
         let start = grid.start.wrapping_offset(run * far + back);
         for at in (0..bytes - 1).step_by(LINE).chain([bytes - 1]) {
-            prefetch_line(start.wrapping_add(at));
+            prefetch::<false>(start.wrapping_add(at));
         }
     }
-}
-
-/// Asks for a cache line.
-#[inline(always)]
-fn prefetch_line(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, which never faults; SSE is part of x86-64.
-    unsafe {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ impl<R> Source<R> {
         {
             let start = data.wrapping_offset(piece.offset);
             let grid = Grid { start, row: piece.row_stride, col: piece.col_stride };
-            grid::prefetch(*size, [piece.rows, piece.cols], grid);
+            grid::prefetch_grid(*size, [piece.rows, piece.cols], grid);
         }
     }
 }

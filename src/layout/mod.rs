@@ -16,6 +16,7 @@ mod overlap;
 #[cfg(test)]
 mod tests;
 
+use crate::cache::LINE;
 pub use overlap::{Extent, meet, meets_itself};
 
 /// The most dimensions that an array may have: NumPy's limit.
@@ -24,9 +25,6 @@ pub const MAX_DIMS: usize = 64;
 /// Tiles that rectangles are grouped by, along the innermost axis and across: elements of a group share pages of
 /// memory, and groups are as large as what one thread works on.
 const GROUP: [usize; 2] = [4, 8];
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// Elements of a rectangular tile along the innermost axis; along the other, a tile's worth over this.
 const RECTANGLE: usize = 32;

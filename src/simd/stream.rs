@@ -42,7 +42,8 @@ unsafe fn stream_x86<T: Copy>(source: *const T, target: *mut T, len: usize) {
     use core::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
     use std::ptr::copy_nonoverlapping;
 
-    const LINE: usize = 64;
+    use crate::cache::LINE;
+
     const PART: usize = size_of::<__m128i>();
     let (source, target) = (source.cast::<u8>(), target.cast::<u8>());
     let bytes = len * size_of::<T>();

@@ -6,7 +6,7 @@ use super::chunks::Join;
 use super::margins::{Wanted, stage};
 use super::spread::Spread;
 use super::sums::Sums;
-use super::tile::{Tile, emit, fetch, put_targets, take_targets};
+use super::tile::{Matrix, Tile, emit, fetch, put_targets, take_targets};
 use super::{Constants, Form, Operands, Plan, RowReal, Scratch, State, lay_out};
 use crate::kernel::elementwise::output;
 use crate::simd::AnyIsa;
@@ -126,12 +126,27 @@ impl<R: RowReal> Batch<'_, R> {
             let targets = operands.targets.add(row);
             take_targets(&tile, class, targets, R::NEG_INFINITY, &mut self.state.target);
         }
+        let ahead = self.ahead(row, class, known);
         let summary = &mut self.state.summary;
         if self.outputs & HESS != 0 {
-            isa.vectorize(Sums::<R, 2> { tile, known, summary });
+            isa.vectorize(Sums::<R, 2> { tile, known, ahead, summary });
         } else {
-            isa.vectorize(Sums::<R, 1> { tile, known, summary });
+            isa.vectorize(Sums::<R, 1> { tile, known, ahead, summary });
         }
+    }
+
+    /// What will be needed after a chunk: the logits that come next, and the memory of the chunk's results, if they go through the caches.
+    fn ahead(&self, row: usize, class: usize, known: bool) -> [Matrix<*const R>; 2] {
+        let Self { operands, tile, .. } = self;
+        let results = if operands.grad.data.is_null() { &operands.hess } else { &operands.grad };
+        // Of rows in several chunks, results are written by the second visit.
+        let written =
+            !results.data.is_null() && !operands.streamed && (known || tile.classes == operands.classes);
+        let data = if written { results.from(row, class).cast_const() } else { std::ptr::null() };
+        [
+            operands.logits.after(row, class, tile, operands.classes),
+            Matrix { data, row: results.row, class: results.class },
+        ]
     }
 
     /// Lays out what each row's target and sample bring.

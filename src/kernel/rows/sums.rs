@@ -1,7 +1,7 @@
 //! From a tile of logits to each row's largest logit and sum of exponentials, which take the logits'
 //! place in the tile.
 
-use super::tile::{Form, Tile};
+use super::tile::{Ahead, Form, Matrix, Tile};
 use super::tree::{Terms, total};
 use super::{MOST_PARTIAL_SUMS, ROWS, RowReal, Summary};
 use crate::loss::softmax::{Sum, scaled_exp};
@@ -14,6 +14,8 @@ pub struct Sums<'a, R, const N: usize> {
     pub tile: Tile<R>,
     /// Whether the largest logits are known.
     pub known: bool,
+    /// What will be needed next, each as large as the tile: inputs, and where results go; null ones are none.
+    pub ahead: [Matrix<*const R>; 2],
     /// Where the sums go.
     pub summary: &'a mut Summary<R>,
 }
@@ -23,7 +25,7 @@ impl<R: RowReal, const N: usize> Kernel for Sums<'_, R, N> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self { tile, known, summary } = self;
+        let Self { tile, known, ahead, summary } = self;
         if known {
             for r in 0..tile.rows {
                 if summary.infinite[r] {
@@ -41,8 +43,12 @@ impl<R: RowReal, const N: usize> Kernel for Sums<'_, R, N> {
         }
         let Summary { max, sum_head, sum_tail, rest_head, rest_tail, .. } = summary;
         let mut sums = [[sum_head, sum_tail], [rest_head, rest_tail]];
+        let [next, own] = ahead;
+        let lanes = <R::RowLanes<I>>::LANES;
+        let ahead = [Ahead::new(&next, &tile, lanes), Ahead::new(&own, &tile, lanes)];
+        let terms = Exponentials { tile, max, ahead };
         // SAFETY: the tile is padded as its form wants it.
-        unsafe { total::<R, I, _, N>(isa, &tile, &Exponentials { tile, max }, &mut sums) };
+        unsafe { total::<R, I, _, N>(isa, &tile, &terms, &mut sums) };
     }
 }
 
@@ -135,6 +141,7 @@ fn largest_in_lines<R: RowReal, I: Isa>(isa: I, tile: &Tile<R>, max: &mut [R; RO
 struct Exponentials<'a, R> {
     tile: Tile<R>,
     max: &'a [R; ROWS],
+    ahead: [Ahead<R>; 2],
 }
 
 impl<V: Vector, const N: usize> Terms<V, N> for Exponentials<'_, V::Real>
@@ -158,6 +165,8 @@ where
     #[inline(always)]
     unsafe fn add(&self, max: &V, row: usize, class: usize, sums: &mut [Sum<V>; N]) {
         let logit = self.tile.at(row, class);
+        self.ahead[0].ask(row, class, V::LANES);
+        self.ahead[1].ask(row, class, V::LANES);
         // SAFETY: handed through from the caller.
         let z = unsafe { V::load(max.isa(), logit) };
         let (head, tail) = scaled_exp(z, *max);

@@ -3,6 +3,7 @@
 use std::ptr::copy_nonoverlapping;
 
 use super::RowReal;
+use crate::cache::prefetch_run;
 use crate::simd::{AnyIsa, Isa, Kernel, stream, transpose};
 
 /// How the lanes lie.
@@ -57,6 +58,14 @@ impl<R> Matrix<*const R> {
     pub(super) fn from(&self, row: usize, class: usize) -> *const R {
         self.data.wrapping_offset(row as isize * self.row + class as isize * self.class)
     }
+
+    /// What comes after a tile that has the rows from `row` and the classes from `class` on, of `classes` in all:
+    /// their next classes, or the next rows; also those behind the run, where mostly the next run begins.
+    pub(super) fn after(&self, row: usize, class: usize, tile: &Tile<R>, classes: usize) -> Self {
+        let end = class + tile.classes;
+        let (row, class) = if end < classes { (row, end) } else { (row + tile.rows, 0) };
+        Self { data: self.from(row, class), ..*self }
+    }
 }
 
 impl<R> Matrix<*mut R> {
@@ -64,6 +73,38 @@ impl<R> Matrix<*mut R> {
     #[inline(always)]
     pub(super) fn from(&self, row: usize, class: usize) -> *mut R {
         self.data.wrapping_offset(row as isize * self.row + class as isize * self.class)
+    }
+}
+
+/// Memory of an array that a tile is to be brought from or written to next. Groups of lanes ask for it while they work
+/// on another tile: what is far from what went before, the processor does not foresee.
+#[derive(Clone, Copy)]
+pub struct Ahead<R> {
+    data: *const R,
+    row: isize,
+    class: isize,
+}
+
+impl<R> Ahead<R> {
+    /// The part of an array, a null one for none, that is as large as `tile` is, for groups of so many lanes of it.
+    #[inline(always)]
+    pub fn new(array: &Matrix<*const R>, tile: &Tile<R>, lanes: usize) -> Self {
+        let Matrix { data, row, class } = *array;
+        match tile.form {
+            _ if data.is_null() => Self { data: tile.data, row: 0, class: 0 },
+            Form::Columns if row == 1 => Self { data, row, class },
+            Form::Lines if class == 1 => Self { data, row, class },
+            // Rows of few classes, end to end or nearly so: as many rows as there are lanes are one run.
+            Form::Columns if class == 1 => Self { data, row, class: lanes as isize },
+            _ => Self { data: tile.data, row: 0, class: 0 },
+        }
+    }
+
+    /// Asks for what belongs to a group of lanes.
+    #[inline(always)]
+    pub fn ask(&self, row: usize, class: usize, lanes: usize) {
+        let start = self.data.wrapping_offset(row as isize * self.row + class as isize * self.class);
+        prefetch_run::<true>(start.cast(), lanes * size_of::<R>());
     }
 }
 

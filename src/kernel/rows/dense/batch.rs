@@ -242,11 +242,13 @@ impl<R: RowReal> Batch<'_, R> {
             take_targets(&logits, class, largest, R::NEG_INFINITY, &mut self.state.target);
             copy_nonoverlapping(logits.data, exp.data, self.len);
         }
+        let inputs = [&self.operands.logits, &self.operands.targets];
+        let ahead = inputs.map(|input| input.after(row, class, &exp, self.operands.classes));
         let summary = &mut self.state.summary;
         if self.needs.outputs & HESS != 0 {
-            self.isa.vectorize(Sums::<R, 2> { tile: exp, known, summary });
+            self.isa.vectorize(Sums::<R, 2> { tile: exp, known, ahead, summary });
         } else {
-            self.isa.vectorize(Sums::<R, 1> { tile: exp, known, summary });
+            self.isa.vectorize(Sums::<R, 1> { tile: exp, known, ahead, summary });
         }
     }
 
