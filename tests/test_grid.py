@@ -46,7 +46,8 @@ def allowed(kind: str, options: grid.Options, dtype: Any) -> tuple[float, float,
     soft |= bool(options["label_smoothing"]) or not options["from_logits"]
     soft |= options["normalizer"] == "focal_weights" or options.get("modulator") == "sigmoid"
     extra = WEIGHT_ULPS + REFERENCE_ULPS[np.dtype(dtype)]
-    if options["label_smoothing"] and np.dtype(dtype) == np.float64:
+    logits = kind == "sigmoid" and options["from_logits"]
+    if options["label_smoothing"] and np.dtype(dtype) == np.float64 and not logits:
         # The reference subtracts a smoothed label that it has rounded from 1, where little is left of it.
         extra += 4 / options["label_smoothing"]
     value, gradient, hessian = ((2 if soft else 1) * limit + extra for limit in ULPS[kind])

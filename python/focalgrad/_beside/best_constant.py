@@ -78,18 +78,19 @@ def one_column(column: Column, alpha: float | None, gamma: float, meaning: str, 
 
         return root(hard_slope, -REACH, REACH)
 
-    def terms(z: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats]:
-        at = np.broadcast_to(z[:, None], (len(z), len(y)))
-        measured, _ = binary_elements(at, np.broadcast_to(y, at.shape), alpha, gamma, meaning)
+    def terms(z: Floats, labels: Floats, weight: Floats) -> tuple[Floats, Floats]:
+        at = np.broadcast_to(z[:, None], (len(z), len(labels)))
+        y, rest = (np.broadcast_to(smoothed(y, smoothing, 2), at.shape) for y in (labels, 1 - labels))
+        measured, _ = binary_elements(at, y, rest, alpha, gamma, meaning)
         return measured.terms.value @ weight, measured.terms.gradient @ weight
 
-    best = deepest(lambda z: terms(z, y, weight))
+    best = deepest(lambda z: terms(z, column.groups.y, weight))
     if not column.groups.merged:
         return best
 
     def exact_slope(z: float) -> float:
         walk = column.walk()
-        return float(sum(terms(np.array([z]), smoothed(y, smoothing, 2), w)[1][0] for y, w in walk))
+        return float(sum(terms(np.array([z]), labels, w)[1][0] for labels, w in walk))
 
     low, high = best - NEAR, best + NEAR
     return root(exact_slope, low, high) if exact_slope(low) < 0 < exact_slope(high) else best

@@ -90,22 +90,21 @@ def negative(x: Floats, gamma: ArrayLike) -> Measured:
     return Measured(terms._replace(gradient=-terms.gradient), hard_sizes(terms))
 
 
-def entropy(x: Floats, y: Floats) -> Entropy:
-    """Cross entropy against a soft target.
+def entropy(x: Floats, y: Floats, rest: Floats) -> Entropy:
+    """Cross entropy against a soft target y, `rest` being 1 - y.
 
-    ``p - y`` is also ``(1 - y) - q``. Where p > 1/2 that loses less, because 1 - y is exact there if it
-    matters.
+    ``p - y`` is also ``(1 - y) - q``. Where p > 1/2 that loses less: there 1 - y has more digits than y.
     """
     parts = probabilities(x)
     swap = x > 0
-    difference = np.where(swap, (1 - y) - parts.q, parts.p - y)
-    size = np.where(swap, np.maximum(np.abs(1 - y), parts.q), np.maximum(np.abs(y), parts.p))
+    difference = np.where(swap, rest - parts.q, parts.p - y)
+    size = np.where(swap, np.maximum(np.abs(rest), parts.q), np.maximum(np.abs(y), parts.p))
     finite_x = np.clip(x, -STAND_IN, STAND_IN)
 
     def cross(logit: Floats) -> Floats:
         log_p = np.maximum(-logit, 0) + parts.log_larger
         log_q = np.maximum(logit, 0) + parts.log_larger
-        return y * log_p + (1 - y) * log_q
+        return y * log_p + rest * log_q
 
     jet = Jet(cross(x), difference, parts.p * parts.q)
     return Entropy(jet, cross(finite_x), parts.p, parts.q, difference, size)
@@ -124,15 +123,15 @@ def product(factor: Jet, cross: Entropy) -> Terms:
     )
 
 
-def mixture(x: Floats, y: Floats, gamma: ArrayLike) -> tuple[Measured, Jet]:
+def mixture(x: Floats, y: Floats, rest: Floats, gamma: ArrayLike) -> tuple[Measured, Jet]:
     """``m^g C`` for 0 < y < 1, and ``m^g`` alone.
 
     With ``r = p q / m`` and ``k = 1 - 2 y``: ``(m^g)' = g k r m^g``, and
     ``(m^g)'' = m^g [ g (g - 1) k^2 r^2 + g k r (q - p) ]``: m never is the base of a negative power.
     """
-    cross, gamma = entropy(x, y), np.asarray(gamma, np.float64)
+    cross, gamma = entropy(x, y, rest), np.asarray(gamma, np.float64)
     p, q, k = cross.p, cross.q, 1 - 2 * y
-    m = y * q + (1 - y) * p
+    m = y * q + rest * p
     r = p * q / m
     w = power(m, gamma)
     factor = Jet(w, w * gamma * k * r, w * gamma * (((gamma - 1) * k * r) * k * r + k * r * (q - p)))
@@ -149,13 +148,13 @@ def mixture(x: Floats, y: Floats, gamma: ArrayLike) -> tuple[Measured, Jet]:
     return Measured(terms, sizes), factor
 
 
-def quality(x: Floats, y: Floats, gamma: ArrayLike) -> tuple[Measured, Jet]:
+def quality(x: Floats, y: Floats, rest: Floats, gamma: ArrayLike) -> tuple[Measured, Jet]:
     """``|p - y|^g C`` for 0 < y < 1, and ``|p - y|^g`` alone.
 
     The sizes let the difference p - y be wrong by a rounding error of the larger of the two, to which a
     power d^n answers with n times as much, relative.
     """
-    cross, gamma = entropy(x, y), np.asarray(gamma, np.float64)
+    cross, gamma = entropy(x, y, rest), np.asarray(gamma, np.float64)
     spread = cross.p * cross.q
     d, sign = np.abs(cross.difference), np.where(cross.difference < 0, -1.0, 1.0)
     factor = power_jet(Jet(d, sign * spread, sign * spread * (cross.q - cross.p)), gamma)
@@ -187,14 +186,15 @@ def quality(x: Floats, y: Floats, gamma: ArrayLike) -> tuple[Measured, Jet]:
 
 @np.errstate(all="ignore")
 def binary_elements(
-    x: Floats, y: Floats, alpha: ArrayLike | None, gamma: ArrayLike, meaning: str
+    x: Floats, y: Floats, rest: Floats, alpha: ArrayLike | None, gamma: ArrayLike, meaning: str
 ) -> tuple[Measured, Jet]:
     """Focal loss of every logit on its own, and the bare modulating factors.
 
     Parameters
     ----------
-    x, y : ndarray
-        Logits and targets, of the same shape.
+    x, y, rest : ndarray
+        Logits, targets and 1 - targets, of the same shape. Of smoothed targets near 1, which are rounded, a
+        subtraction would leave few digits.
     alpha : array_like or None
         Weight of positives, that of negatives being 1 - alpha; None weights neither. Broadcasts.
     gamma : array_like
@@ -209,18 +209,18 @@ def binary_elements(
     """
     heads, tails = (1.0, 1.0) if alpha is None else (np.asarray(alpha), 1 - np.asarray(alpha))
     for_one, for_zero = positive(x, gamma), negative(x, gamma)
-    drawn = added(weighted(for_one, y * heads), weighted(for_zero, (1 - y) * tails))
+    drawn = added(weighted(for_one, y * heads), weighted(for_zero, rest * tails))
     bare_one, bare_zero = margin_modulator(x, gamma), margin_modulator(-x, gamma)
     bare = selected_jet(y == 1, bare_one, bare_zero._replace(first=-bare_zero.first))
     if meaning == "expected":
         return drawn, bare
 
-    soft, factor = (mixture if meaning == "mixture" else quality)(x, y, gamma)
+    soft, factor = (mixture if meaning == "mixture" else quality)(x, y, rest, gamma)
     one, zero = for_one.terms, for_zero.terms
     soft = soft._replace(
         terms=soft.terms._replace(
-            gauss_newton=y * one.gauss_newton + (1 - y) * zero.gauss_newton,
-            upper=y * one.upper + (1 - y) * zero.upper,
+            gauss_newton=y * one.gauss_newton + rest * zero.gauss_newton,
+            upper=y * one.upper + rest * zero.upper,
         )
     )
     hard = (y == 0) | (y == 1)

@@ -99,7 +99,8 @@ def sigmoid_parts(
 
     x, y = logits.astype(np.float64), smoothed(labels.y, loss.label_smoothing, 2)
     if loss.from_logits:
-        measured, factor = binary_elements(x, y, alpha, gamma, loss.soft_targets)
+        rest = smoothed(1 - labels.y, loss.label_smoothing, 2)
+        measured, factor = binary_elements(x, y, rest, alpha, gamma, loss.soft_targets)
     else:
         x, outside = clipped(x, loss.eps, computing_type(logits))
         measured, factor = given_elements(x, y, alpha, gamma, loss.soft_targets)
