@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::ptr::copy_nonoverlapping;
 
-use crate::cache::prefetch_run;
+use crate::cache::prefetch_ahead;
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Gamma, Margin, Scales, power};
 use crate::real::Real;
@@ -167,10 +167,6 @@ struct Padded<R>([MaybeUninit<[R; MAX_LANES]>; ROWS]);
 /// Operands.
 const ROWS: usize = 10;
 
-/// Bytes between a group of lanes and the memory that is asked for meanwhile: about as long as memory takes to answer.
-/// The processor foresees runs of memory by itself, but not beyond the page that it is in.
-const AHEAD: usize = 2048;
-
 impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> Kernel
     for Sigmoid<R, POWER, OUTPUTS, WEIGHTED>
 {
@@ -322,15 +318,14 @@ impl<R: Real> Operands<R> {
         }
     }
 
-    /// Asks for the memory of a group of lanes that comes [`AHEAD`] of element `at`, in this tile or behind it. It
-    /// costs little where that memory is none of the operand's.
+    /// Asks for memory ahead of the group of lanes that starts at element `at`.
     #[inline(always)]
     fn prefetch<const OUTPUTS: u8>(&self, at: usize, lanes: usize) {
         let ([value, grad, hess], bytes) = (writes(OUTPUTS), lanes * size_of::<R>());
         let operands = [self.logits, self.targets, self.value, self.grad, self.hess];
         for (operand, used) in operands.into_iter().zip([true, true, value, grad, hess]) {
             if used {
-                prefetch_run::<false>(operand.wrapping_add(at).cast::<u8>().wrapping_add(AHEAD), bytes);
+                prefetch_ahead(operand.wrapping_add(at).cast(), bytes);
             }
         }
     }

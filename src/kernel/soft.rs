@@ -8,6 +8,7 @@
 use std::hint::black_box;
 use std::mem::MaybeUninit;
 
+use crate::cache::prefetch_ahead;
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft_group::Group;
 use crate::kernel::tile::TILE;
@@ -161,6 +162,7 @@ impl<R: RowReal, const KIND: u8> Kernel for Loop<R, KIND> {
         let mut at = 0;
         while at < len {
             let here = self.operands.from(at);
+            here.prefetch(lanes);
             // The same code on a padded copy: the tail gets the bits that it would get anywhere.
             let tail = at + lanes > len;
             let inside = if tail {
@@ -237,6 +239,16 @@ impl<R: Real> SoftOperands<R> {
             *row = if row.is_null() { *row } else { row.wrapping_add(at) };
         }
         Self::with(inputs, outputs, self.len)
+    }
+
+    /// Asks for memory ahead of this group of lanes.
+    #[inline(always)]
+    fn prefetch(&self, lanes: usize) {
+        for operand in [self.logits, self.targets, self.value, self.grad, self.hess] {
+            if !operand.is_null() {
+                prefetch_ahead(operand.cast(), lanes * size_of::<R>());
+            }
+        }
     }
 
     /// The operands of one group in memory of their own; null stays null.
