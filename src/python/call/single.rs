@@ -129,6 +129,5 @@ fn run<'py, R: Real + Scales>(
             total.add(isa().vectorize(TileSum(std::slice::from_raw_parts(value, len))));
         }
     }
-    drop(made);
     filled.results(py, wanted, total.value() / (denominator / scaling.scale)).map(Some)
 }
