@@ -1,7 +1,8 @@
 //! The short way of small calls: one tile of plain arrays, straight from the arguments to the kernel.
 //!
 //! A plan, lists and scratch memory cost more than the arithmetic of a few elements. What is not as simple as this
-//! way takes it, and all that is refused, goes the long way: no rule and no message is written twice.
+//! goes the long way, inputs that are refused among it; outputs are refused by the functions that both ways call. No
+//! rule and no message is written twice.
 
 use pyo3::prelude::*;
 
