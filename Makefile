@@ -132,7 +132,7 @@ neon-ci: ## unit tests, hashes and short walks for 64-bit Arm under emulation (D
 
 .PHONY: neon-python
 neon-python: $(VENV)/.tools ## Python tests for 64-bit Arm under emulation (Debian; ARGS goes to pytest)
-	$(FAST_BUILD) MATURIN="$(abspath $(BIN)/maturin)" tools/neon.sh python $(ARGS)
+	$(FAST_BUILD) PYTHON="$(abspath $(BIN)/python)" tools/neon.sh python $(ARGS)
 
 .PHONY: truth
 truth: $(VENV)/.tools ## compute the values that the oracles are measured against

@@ -4,7 +4,7 @@
 #   tools/neon.sh test [ARGS]     the Rust tests (ARGS go to cargo test)
 #   tools/neon.sh ci              those that every change must pass: unit tests, hashes, walks with long steps
 #   tools/neon.sh walk [STRIDE]   the walk over float32
-#   tools/neon.sh python [ARGS]   the Python tests under Debian's arm64 Python (ARGS go to pytest)
+#   tools/neon.sh python [ARGS]   the Python tests under Debian's arm64 Python (ARGS go to pytest; PYTHON has pip)
 #
 # The linker and the emulator must be installed: apt-get install qemu-user gcc-aarch64-linux-gnu
 # libc6-dev-arm64-cross (as root this script does it). A Rust compiler that knows the target, its standard
@@ -13,6 +13,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 HERE=$PWD/target/neon
 TARGET=aarch64-unknown-linux-gnu
+PYTHON=${PYTHON:-python3}
 HOST=$HERE/host ARM=$HERE/arm64
 
 say() { echo "neon: $*" >&2; }
@@ -81,11 +82,18 @@ END
     "$HERE/rustc" --version >"$HERE/compiler"
 }
 
+# Debian's interpreter, and the packages of requirements-dev.txt that the tests cannot do without.
 need_python() {
-    [ -e "$HERE/python" ] && return
-    unpack arm64 "$ARM" python3 python3-numpy python3-pytest python3-hypothesis python3-mpmath python3-scipy \
-        libpython3.11-dev
-    touch "$HERE/python"
+    local wanted packages
+    wanted=$(grep -E '^(numpy|scipy|mpmath|ml_dtypes|pytest|hypothesis)==' requirements-dev.txt)
+    [ "$(cat "$HERE/python" 2>/dev/null)" = "$wanted" ] && return
+    unpack arm64 "$ARM" python3 libpython3.11-dev
+    read -r -d '' -a packages <<<"$wanted" || true
+    rm -rf "$HERE/packages"
+    "$PYTHON" -m pip install --quiet --target "$HERE/packages" --only-binary=:all: --python-version 3.11 \
+        --platform manylinux_2_28_aarch64 --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 \
+        "${packages[@]}" || fail "cannot install ${packages[*]}"
+    echo "$wanted" >"$HERE/python"
 }
 
 command -v apt-get >/dev/null || fail "needs apt-get and Debian's packages"
@@ -113,12 +121,17 @@ case $what in
         wheels=$HERE/wheels
         rm -rf "$wheels"
         PYO3_CROSS_LIB_DIR=$ARM/usr/lib PYO3_CROSS_PYTHON_VERSION=3.11 \
-            "${MATURIN:-maturin}" build --release --target "$TARGET" --out "$wheels"
+            "$PYTHON" -m maturin build --release --target "$TARGET" --out "$wheels"
         python3 -m zipfile -e "$wheels"/*.whl "$wheels/site"
-        blas=$ARM/usr/lib/aarch64-linux-gnu/blas:$ARM/usr/lib/aarch64-linux-gnu/lapack
-        exec qemu-aarch64 -L "$ARM" -E PYTHONHOME="$ARM/usr" -E LD_LIBRARY_PATH="$blas" \
-            -E PYTHONPATH="$wheels/site:$ARM/usr/lib/python3/dist-packages" \
-            "$ARM/usr/bin/python3.11" -m pytest "$@"
+        # Tests start interpreters of their own, by the name that this one was started by.
+        emulated=$HERE/python3.11
+        cat >"$emulated" <<END
+#!/bin/sh
+exec qemu-aarch64 -L "$ARM" -0 "$emulated" -E PYTHONHOME="$ARM/usr" -E PYTHONPATH="$wheels/site:$HERE/packages" \\
+    "$ARM/usr/bin/python3.11" "\$@"
+END
+        chmod +x "$emulated"
+        exec "$emulated" -m pytest "$@"
         ;;
     *)
         say "what is '$what'?"
