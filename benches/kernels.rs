@@ -4,7 +4,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands, Weights, output};
+use focalgrad::kernel::elementwise::{Constants, Operands, output};
 use focalgrad::kernel::exact_tile::{ExactTileSum, Summable};
 use focalgrad::kernel::reduce::TileSum;
 use focalgrad::kernel::tile::TILE;
@@ -30,19 +30,15 @@ fn kernels_of<R: Compiled + Summable>(criterion: &mut Criterion, name: &str) {
         for gamma in [0.0, 1.0, 2.0, 3.0, 1.7] {
             for (label, outputs) in OUTPUTS {
                 let run = R::kernel(gamma, outputs, false);
-                let constants = Constants {
-                    gamma: Gamma::new(gamma),
-                    value: Weights::new([0.75, 0.25]),
-                    grad: Weights::new([0.75, -0.25]),
-                    hess: Weights::new([0.75, 0.25]),
-                };
+                let weights = [[0.75, 0.25].map(R::from_f64); 3];
+                let constants = Constants { gamma: Gamma::new(gamma), weights };
                 let mut results = [vec![R::ZERO; TILE], vec![R::ZERO; TILE], vec![R::ZERO; TILE]];
                 let [value, grad, hess] = results.each_mut().map(|row| row.as_mut_ptr());
                 let operands = Operands {
                     len: TILE,
                     logits: logits.as_ptr(),
                     targets: targets.as_ptr(),
-                    weights: [std::ptr::null(); 3],
+                    weights: [[std::ptr::null(); 2]; 3],
                     gammas: [std::ptr::null(); 2],
                     value,
                     grad,

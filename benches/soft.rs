@@ -6,7 +6,7 @@ use std::ptr::null_mut;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands, Weights, output};
+use focalgrad::kernel::elementwise::{Constants, Operands, output};
 use focalgrad::kernel::soft::{Meaning, SoftConstants, SoftOperands};
 use focalgrad::kernel::tile::TILE;
 use focalgrad::loss::focal::Gamma;
@@ -40,19 +40,10 @@ fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
             let hess = pick(output::CURVATURE, rows[2]);
             let (len, gammas) = (TILE, [std::ptr::null(); 2]);
             let (logits, targets) = (logits.as_ptr(), targets.as_ptr());
-            let one = Weights::new([1.0; 2]);
-            let constants = Constants { gamma: Gamma::new(gamma), value: one, grad: one, hess: one };
-            let positives = weights.map(|[_, positive]| positive);
-            let operands = Operands {
-                len,
-                logits,
-                targets: hard.as_ptr(),
-                weights: positives,
-                gammas,
-                value,
-                grad,
-                hess,
-            };
+            let constants = Constants { gamma: Gamma::new(gamma), weights: [[R::ONE; 2]; 3] };
+            let targets_of_hard = hard.as_ptr();
+            let operands =
+                Operands { len, logits, targets: targets_of_hard, weights, gammas, value, grad, hess };
             let kernel = R::kernel(gamma, outputs, true);
             group.bench_function(format!("hard/{label}"), |bencher| {
                 // SAFETY: every operand holds a tile.

@@ -152,3 +152,38 @@ def test_negative_weights() -> None:
     negative = core_terms(loss, logits, targets, sample_weight=-2.0)
     for name in plain._fields:
         np.testing.assert_array_equal(getattr(negative, name), -2 * getattr(plain, name), err_msg=name)
+
+
+SHAPE = (33, 40, 17)
+ODD = (0.0, -0.0, 1e-300, 1e300, -2.0, 1e-40, np.inf, np.nan)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {"alpha": 0.25},
+    "without positives": {"alpha": 0.0, "gamma": 1.7},
+    "alpha by class": {"alpha": np.linspace(0, 1, 40), "class_axis": 1},
+    "gamma by class": {"gamma": np.linspace(0.5, 3, 40), "class_axis": 1},
+    "soft labels": {"alpha": 0.25, "soft_targets": "expected"},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("axes", [(), (0,), (1,), (2,), (0, 1), (1, 2), (0, 2)], ids=str)
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_broadcast_weights_have_the_bits_of_full_ones(
+    dtype: type, axes: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    """Along any axes, ordinary weights and those that take care: zeros, subnormals, infinities."""
+    rng = np.random.default_rng(20170807)
+    logits, labels = sample(int(np.prod(SHAPE)), dtype).reshape(SHAPE), coin(SHAPE)
+    if "soft_targets" in options:
+        labels = np.where(rng.random(SHAPE) < 0.5, labels, rng.random(SHAPE)).astype(dtype)
+    weights = rng.uniform(0.1, 3, [n if axis in axes else 1 for axis, n in enumerate(SHAPE)])
+    odd = weights.copy()
+    odd.reshape(-1)[: len(ODD)] = ODD[: odd.size]
+    loss = fg.SigmoidFocalLoss(**options, reduction="none")
+    for weight in (weights, odd):
+        with np.errstate(all="ignore"):
+            broadcast = core_terms(loss, logits, labels, sample_weight=weight)
+            full = core_terms(loss, logits, labels, sample_weight=np.broadcast_to(weight, SHAPE).copy())
+        for some, all_ in zip(broadcast, full, strict=True):
+            np.testing.assert_array_equal(some, all_)
+            assert np.array_equal(np.signbit(some[some == 0]), np.signbit(all_[all_ == 0]))

@@ -1,6 +1,7 @@
 //! Losses added up over the class axis: one number for each position.
 
 use super::elements::{Inputs, Job, Labels, run_tile};
+use super::weights::Weights;
 use super::{BLOCK, Keeping, Stop, Sums, operand, over_blocks};
 use crate::kernel::rows::RowReal;
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
@@ -16,9 +17,6 @@ pub struct Steps {
     /// Of sample weights.
     pub samples: isize,
 }
-
-/// Bytes of an entry of a list by class.
-const ENTRY: isize = size_of::<f64>() as isize;
 
 /// Fills the job's `value` with the sums of the losses over `classes` classes. The plan is one of positions; the
 /// sources are those of the first class, and gradient and Hessian are not there.
@@ -87,21 +85,33 @@ impl<R: RowReal> Kernel for Add<'_, R> {
 impl<R: RowReal> Inputs<R> {
     /// The inputs of another class.
     fn of_class(&self, class: isize, steps: Steps) -> Self {
-        let Self { logits, labels, ignored, samples, weights, gammas } = *self;
+        /// Entries of a list by class have the size of their type.
+        fn entry<T>(list: Source<T>, class: isize) -> Source<T> {
+            list.moved(class * size_of::<T>() as isize)
+        }
+        let Self { logits, labels, ignored, weights, gammas } = *self;
         let labels = match labels {
             Labels::Dense(targets) => Labels::Dense(targets.moved(class * steps.targets)),
             Labels::Indices { targets, classes } => Labels::Indices {
                 targets: targets.moved(class * steps.targets),
-                classes: classes.moved(class * ENTRY),
+                classes: entry(classes, class),
             },
         };
         Self {
             logits: logits.moved(class * steps.logits),
             labels,
             ignored: ignored.map(|(targets, index)| (targets.moved(class * steps.targets), index)),
-            samples: samples.map(|samples| samples.moved(class * steps.samples)),
-            weights: weights.map(|pair| pair.map(|weights| weights.moved(class * ENTRY))),
-            gammas: gammas.map(|parts| parts.map(|part| part.moved(class * ENTRY))),
+            weights: match weights {
+                Weights::All(numbers) => Weights::All(numbers),
+                Weights::Lists(lists) => {
+                    Weights::Lists(lists.map(|pair| pair.map(|list| entry(list, class))))
+                }
+                Weights::Sampled(samples, lists) => Weights::Sampled(
+                    samples.moved(class * steps.samples),
+                    lists.map(|pair| pair.map(|list| entry(list, class))),
+                ),
+            },
+            gammas: gammas.map(|parts| parts.map(|part| entry(part, class))),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A loss whose elements stand for themselves: one logit, one target, one set of results an element.
 
-use super::weights::{self, Fetched};
+use super::weights::{self, OfTile, Weights, Where};
 use super::{BLOCK, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
 use crate::kernel::prepare::are_hard;
@@ -8,6 +8,7 @@ use crate::kernel::rows::RowReal;
 use crate::kernel::soft::{SoftConstants, SoftKernel};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
 use crate::layout::Tile;
+use crate::loss::focal::Gamma;
 use crate::simd::{AnyIsa, fence};
 
 /// Where the labels of elements come from.
@@ -23,10 +24,6 @@ pub enum Labels<R> {
         classes: Source<f64>,
     },
 }
-
-/// What the weights of positives are multiplied with in losses, gradient and Hessian: the margin of a positive grows
-/// with its logit, that of a negative falls.
-pub(super) const SIGNS: [f64; 3] = [1.0, -1.0, 1.0];
 
 /// Kernels for labels that may be other than 0 and 1, and for probabilities.
 #[derive(Clone, Copy, Debug)]
@@ -48,11 +45,9 @@ pub struct Inputs<R> {
     pub labels: Labels<R>,
     /// Targets, and the one whose elements do not count.
     pub ignored: Option<(Source<f64>, f64)>,
-    /// Sample weights.
-    pub samples: Option<Source<f64>>,
-    /// What multiplies losses, gradient and Hessian of negatives and of positives: numbers, or lists by class.
-    pub weights: [[Source<f64>; 2]; 3],
-    /// A gamma for each class, in two parts.
+    /// What multiplies the results.
+    pub weights: Weights<R>,
+    /// A gamma for each class, in two parts: lists as the plan's [`operand::LISTS`].
     pub gammas: Option<[Source<R>; 2]>,
 }
 
@@ -63,12 +58,13 @@ pub struct Job<R> {
     pub plan: JobPlan,
     /// What goes in.
     pub inputs: Inputs<R>,
-    /// What to do with a tile of labels that are 0 or 1.
-    pub kernel: TileKernel<R>,
-    /// Its constants.
-    pub constants: Constants<R>,
-    /// Whether that kernel takes a weight for each element.
-    pub weighted: bool,
+    /// What to do with a tile of labels that are 0 or 1, whose elements differ in nothing else. None if each has a
+    /// gamma of its own.
+    pub kernel: Option<TileKernel<R>>,
+    /// The same for elements with weights of their own, and gammas if there are any.
+    pub weighted: TileKernel<R>,
+    /// The focusing parameter, where elements have none of their own.
+    pub gamma: Gamma<R>,
     /// What to do with other tiles; none makes other labels NaN.
     pub soft: Option<Soft<R>>,
     /// Where the losses go.
@@ -157,21 +153,14 @@ pub unsafe fn zero_outputs<R: RowReal>(
     Ok(())
 }
 
-impl<R: RowReal> Inputs<R> {
-    /// The labels and the weights of both, if elements differ in nothing else.
-    #[inline]
-    fn plain(&self) -> Option<(&Source<R>, [[f64; 2]; 3])> {
-        let Self { ref labels, ignored: None, gammas: None, ref weights, .. } = *self else {
-            return None;
-        };
-        let Labels::Dense(targets) = labels else { return None };
-        let mut numbers = [[0.0; 2]; 3];
-        for (pair, sources) in numbers.iter_mut().zip(weights) {
-            let [Source::Constant(negative), Source::Constant(positive)] = *sources else { return None };
-            *pair = [negative, positive];
-        }
-        Some((targets, numbers))
-    }
+/// How the kernel for labels of 0 and 1 is called for a tile.
+pub(super) struct Hard<R> {
+    /// The kernel.
+    pub kernel: TileKernel<R>,
+    /// Its constants.
+    pub constants: Constants<R>,
+    /// Weights of each element's own; null if there are none.
+    pub weights: [[*const R; 2]; 3],
 }
 
 impl<R: RowReal> Job<R> {
@@ -189,9 +178,31 @@ impl<R: RowReal> Job<R> {
             Labels::Dense(targets) => targets.prefetch(place(operand::TARGETS)),
             Labels::Indices { targets, .. } => targets.prefetch(place(operand::TARGETS)),
         }
-        if let Some(samples) = &self.inputs.samples {
+        if let Weights::Sampled(samples, _) = &self.inputs.weights {
             samples.prefetch(place(operand::SAMPLES));
         }
+    }
+
+    /// Where weights of a tile are needed, with its labels if they are 0 and 1 alone.
+    #[inline]
+    pub(super) fn weigh<'a>(&'a self, tile: Tile, labels: Option<&'a [R]>) -> Where<'a, R> {
+        Where { plan: &self.plan, tile, computed: self.computed(), labels }
+    }
+
+    /// How the kernel for labels of 0 and 1 is called with these weights.
+    #[inline]
+    pub(super) fn hard(&self, weights: OfTile<R>, tile: Tile, memory: &mut weights::Memory<R>) -> Hard<R> {
+        let mut constants = Constants { gamma: self.gamma, weights: [[R::ZERO; 2]; 3] };
+        let (kernel, weights) = match (weights, self.kernel) {
+            // A class without weight needs the kernel that knows what 0 times an infinite loss is.
+            (OfTile::All(numbers), Some(kernel)) if !numbers[0].contains(&R::ZERO) => {
+                constants.weights = numbers;
+                (kernel, [[std::ptr::null(); 2]; 3])
+            }
+            (OfTile::All(numbers), _) => (self.weighted, memory.filled(tile.len, &numbers)),
+            (OfTile::Each(pointers), _) => (self.weighted, pointers),
+        };
+        Hard { kernel, constants, weights }
     }
 
     /// Where the outputs go, in the order of losses, gradient and Hessian, with their numbers.
@@ -204,8 +215,7 @@ impl<R: RowReal> Job<R> {
 struct Scratch<R> {
     logits: Buffer<R>,
     targets: Buffer<R>,
-    weights: [Buffer<R>; 3],
-    samples: [Buffer<f64>; 1],
+    weights: weights::Memory<R>,
     raw: Raw,
 }
 
@@ -215,8 +225,7 @@ impl<R> Scratch<R> {
         Self {
             logits: Buffer::new(),
             targets: Buffer::new(),
-            weights: [const { Buffer::new() }; 3],
-            samples: [Buffer::new()],
+            weights: weights::Memory::new(),
             raw: Raw::new(),
         }
     }
@@ -233,10 +242,11 @@ unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums
         let place = |operand| Place { plan, operand, tile };
         // The array's own memory, or a buffer if there is no array or it takes results in another form.
         let mut written = [std::ptr::null_mut(); 3];
-        for ((pointer, buffer), (target, operand)) in written.iter_mut().zip(&mut outputs).zip(job.outputs())
-        {
-            let direct = target.and_then(|target| target.direct(place(operand)));
-            *pointer = direct.unwrap_or(buffer.as_mut_ptr());
+        let mut direct = [false; 3];
+        for (i, (target, operand)) in job.outputs().into_iter().enumerate() {
+            let run = target.and_then(|target| target.direct(place(operand)));
+            direct[i] = run.is_some();
+            written[i] = run.unwrap_or(outputs[i].as_mut_ptr());
         }
         if plan.has_rectangles() && tile.number + 1 < block.last {
             job.prefetch(plan.tile(tile.number + 1));
@@ -247,11 +257,9 @@ unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums
             if job.sum {
                 sums.value.add(isa, std::slice::from_raw_parts(written[0], tile.len));
             }
-            for ((target, operand), buffer) in job.outputs().into_iter().zip(&mut outputs) {
-                if let Some(target) = target
-                    && target.direct(place(operand)).is_none()
-                {
-                    target.put(isa, place(operand), buffer.as_mut_ptr(), &mut raw);
+            for (i, (target, operand)) in job.outputs().into_iter().enumerate().filter(|&(i, _)| !direct[i]) {
+                if let Some(target) = target {
+                    target.put(isa, place(operand), written[i], &mut raw);
                 }
             }
         }
@@ -277,31 +285,25 @@ pub(super) unsafe fn run_tile<R: RowReal>(
     let place = |operand| Place { plan: &job.plan, operand, tile };
     // SAFETY: handed through from the caller. All inputs are read before an output is written.
     unsafe {
-        if let Some((source, numbers)) = inputs.plain() {
-            let Scratch { logits, targets, weights: tiles, samples, raw } = &mut scratch;
+        if let Inputs { labels: Labels::Dense(source), ignored: None, gammas: None, .. } = inputs {
+            let Scratch { logits, targets, weights: memory, raw } = &mut scratch;
             let labels = source.tile(isa, place(operand::TARGETS), targets, raw);
             let labels = std::slice::from_raw_parts(labels, tile.len);
             if job.soft.is_none_or(|soft| !soft.always && are_hard(isa, labels)) {
-                let mut factors = [std::ptr::null(); 3];
-                if let Some(source) = inputs.samples.filter(|_| job.weighted) {
-                    let samples = weights::fetch(isa, &[source], place(operand::SAMPLES), samples, raw);
-                    for (i, tile) in tiles.iter_mut().enumerate().filter(|&(i, _)| job.computed()[i]) {
-                        let classes = Fetched::All(numbers[i]);
-                        factors[i] = weights::of_labels(isa, labels, samples, classes, SIGNS[i], tile);
-                    }
-                }
+                let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), memory, raw);
+                let Hard { kernel, constants, weights } = job.hard(weights, tile, memory);
                 let [value, grad, hess] = written;
                 let operands = Operands {
                     len: tile.len,
                     logits: inputs.logits.tile(isa, place(operand::LOGITS), logits, raw),
                     targets: labels.as_ptr(),
-                    weights: factors,
+                    weights,
                     gammas: [std::ptr::null(); 2],
                     value,
                     grad,
                     hess,
                 };
-                return (job.kernel)(isa, &job.constants, &operands);
+                return kernel(isa, &constants, &operands);
             }
         }
         general::run(isa, job, inputs, tile, written, sums);

@@ -1,8 +1,8 @@
 //! A tile with options: class indices, ignored targets, weights or gammas by class, labels other than 0 and 1,
 //! probabilities.
 
-use super::elements::{Inputs, Job, Labels, SIGNS, Soft};
-use super::weights::{self, Fetched};
+use super::elements::{Hard, Inputs, Job, Labels, Soft};
+use super::weights::{self, OfTile};
 use super::{Sums, operand};
 use crate::kernel::elementwise::Operands;
 use crate::kernel::mixed::Mixed;
@@ -18,10 +18,9 @@ use crate::simd::AnyIsa;
 struct Scratch<R> {
     logits: Buffer<R>,
     labels: Buffer<R>,
-    weights: [[Buffer<R>; 2]; 3],
+    weights: weights::Memory<R>,
     gammas: [Buffer<R>; 2],
     factor: Buffer<R>,
-    samples: [Buffer<f64>; 1],
     pair: [Buffer<f64>; 2],
     raw: Raw,
 }
@@ -31,10 +30,9 @@ impl<R> Scratch<R> {
         Self {
             logits: Buffer::new(),
             labels: Buffer::new(),
-            weights: [const { [const { Buffer::new() }; 2] }; 3],
+            weights: weights::Memory::new(),
             gammas: [const { Buffer::new() }; 2],
             factor: Buffer::new(),
-            samples: [Buffer::new()],
             pair: [const { Buffer::new() }; 2],
             raw: Raw::new(),
         }
@@ -67,7 +65,7 @@ pub unsafe fn run<R: RowReal>(
         let factor = scratch.factor.as_mut_ptr();
         match job.soft.as_ref().filter(|soft| soft.always || !are_hard(isa, labels)) {
             Some(soft) => work.soft(soft, labels, written, &mut scratch),
-            None => (job.kernel)(isa, &job.constants, &work.hard_operands(labels, written, &mut scratch)),
+            None => work.hard(labels, written, &mut scratch),
         }
         if inputs.ignored.is_some() {
             let [value, grad, hess] = job.computed();
@@ -142,20 +140,25 @@ impl<R: RowReal> Work<'_, R> {
             pointers.iter_mut().zip(self.inputs.gammas.iter().flatten()).zip(buffers)
         {
             // SAFETY: handed through from the caller.
-            *pointer = unsafe { self.fetch(source, operand::CLASSES, buffer, raw) }.as_ptr();
+            *pointer = unsafe { self.fetch(source, operand::LISTS, buffer, raw) }.as_ptr();
         }
         pointers
     }
 
-    /// The sample weights, 1 where there are none.
+    /// Runs the kernel for labels of 0 and 1.
     ///
     /// # Safety
     /// As [`run`].
-    unsafe fn samples<'s>(&self, buffer: &'s mut [Buffer<f64>; 1], raw: &mut Raw) -> Fetched<'s, 1> {
-        let source = self.inputs.samples.unwrap_or(Source::Constant(1.0));
-        let place = Place { plan: &self.job.plan, operand: operand::SAMPLES, tile: self.tile };
-        // SAFETY: handed through from the caller.
-        unsafe { weights::fetch(self.isa, &[source], place, buffer, raw) }
+    unsafe fn hard(&self, labels: &[R], written: [*mut R; 3], scratch: &mut Scratch<R>) {
+        let Self { isa, job, inputs, tile } = *self;
+        // SAFETY: handed through from the caller; every buffer holds a tile.
+        unsafe {
+            let Scratch { weights: memory, raw, .. } = scratch;
+            let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), memory, raw);
+            let hard = job.hard(weights, tile, memory);
+            let operands = self.hard_operands(&hard, labels, written, scratch);
+            (hard.kernel)(isa, &hard.constants, &operands);
+        }
     }
 
     /// The operands of the kernel for labels of 0 and 1.
@@ -164,28 +167,19 @@ impl<R: RowReal> Work<'_, R> {
     /// As [`run`].
     unsafe fn hard_operands(
         &self,
+        hard: &Hard<R>,
         labels: &[R],
         [value, grad, hess]: [*mut R; 3],
         scratch: &mut Scratch<R>,
     ) -> Operands<R> {
-        let Scratch { logits, weights: tiles, gammas, samples, pair, raw, .. } = scratch;
-        let Self { isa, job, inputs, tile } = *self;
-        let place = Place { plan: &job.plan, operand: operand::CLASSES, tile };
-        let mut factors = [std::ptr::null(); 3];
+        let Scratch { logits, gammas, raw, .. } = scratch;
         // SAFETY: handed through from the caller; every buffer holds a tile.
         unsafe {
-            if job.weighted {
-                let samples = self.samples(samples, raw);
-                for (i, [buffer, _]) in tiles.iter_mut().enumerate().filter(|&(i, _)| job.computed()[i]) {
-                    let classes = weights::fetch(isa, &inputs.weights[i], place, pair, raw);
-                    factors[i] = weights::of_labels(isa, labels, samples, classes, SIGNS[i], buffer);
-                }
-            }
             Operands {
-                len: tile.len,
-                logits: self.fetch(&inputs.logits, operand::LOGITS, logits, raw).as_ptr(),
+                len: self.tile.len,
+                logits: self.fetch(&self.inputs.logits, operand::LOGITS, logits, raw).as_ptr(),
                 targets: labels.as_ptr(),
-                weights: factors,
+                weights: hard.weights,
                 gammas: self.gammas(gammas, raw),
                 value,
                 grad,
@@ -202,82 +196,40 @@ impl<R: RowReal> Work<'_, R> {
         let Self { isa, job, inputs, tile } = *self;
         // SAFETY: handed through from the caller; every buffer holds a tile.
         unsafe {
-            let mut operands = SoftOperands {
+            let weights =
+                inputs.weights.of_tile(isa, job.weigh(tile, None), &mut scratch.weights, &mut scratch.raw);
+            let mut constants = soft.constants;
+            let weights_of_each = match weights {
+                OfTile::All(numbers) => {
+                    constants.weights = numbers;
+                    [[std::ptr::null(); 2]; 3]
+                }
+                OfTile::Each(pointers) => pointers,
+            };
+            let hard = job.hard(weights, tile, &mut scratch.weights);
+            let hard_operands = self.hard_operands(&hard, labels, written, scratch);
+            let output = |i: usize| if job.computed()[i] { written[i] } else { std::ptr::null_mut() };
+            let operands = SoftOperands {
                 len: tile.len,
-                logits: self
-                    .fetch(&inputs.logits, operand::LOGITS, &mut scratch.logits, &mut scratch.raw)
-                    .as_ptr(),
+                logits: hard_operands.logits,
                 targets: labels.as_ptr(),
-                weights: self.soft_weights(scratch),
-                gammas: self.gammas(&mut scratch.gammas, &mut scratch.raw),
-                value: std::ptr::null_mut(),
-                grad: std::ptr::null_mut(),
-                hess: std::ptr::null_mut(),
+                weights: weights_of_each,
+                gammas: hard_operands.gammas,
+                value: output(0),
+                grad: output(1),
+                hess: output(2),
                 factor: if job.sum_factors { scratch.factor.as_mut_ptr() } else { std::ptr::null_mut() },
             };
-            let outputs = [&mut operands.value, &mut operands.grad, &mut operands.hess];
-            for ((output, written), computed) in outputs.into_iter().zip(written).zip(job.computed()) {
-                *output = if computed { written } else { std::ptr::null_mut() };
-            }
-            let mut constants = soft.constants;
-            if let Some(weights) = self.weights_of_all() {
-                constants.weights = weights.map(|pair| pair.map(|weight| R::from_weight(weight + 0.0)));
-            }
             if soft.always {
                 return (soft.kernel)(isa, &constants, &operands);
             }
-            let mut hard_scratch = Scratch::new();
-            let hard = self.hard_operands(labels, written, &mut hard_scratch);
             let mixed = Mixed {
-                hard: job.kernel,
-                hard_constants: job.constants,
+                hard: hard.kernel,
+                hard_constants: hard.constants,
                 soft: soft.kernel,
                 soft_constants: constants,
             };
-            mixed.run(isa, &hard, &operands);
+            mixed.run(isa, &hard_operands, &operands);
         }
-    }
-
-    /// What multiplies the results of negatives and of positives, if it is the same for all elements.
-    fn weights_of_all(&self) -> Option<[[f64; 2]; 3]> {
-        let sample = match self.inputs.samples {
-            None => 1.0,
-            Some(Source::Constant(sample)) => sample,
-            Some(Source::Array { .. }) => return None,
-        };
-        let mut numbers = [[0.0; 2]; 3];
-        for (number, source) in numbers.iter_mut().flatten().zip(self.inputs.weights.iter().flatten()) {
-            let Source::Constant(weight) = *source else { return None };
-            *number = sample * weight;
-        }
-        Some(numbers)
-    }
-
-    /// What multiplies the results of negatives and of positives of each element; null if that is the same for
-    /// all.
-    ///
-    /// # Safety
-    /// As [`run`].
-    unsafe fn soft_weights(&self, scratch: &mut Scratch<R>) -> [[*const R; 2]; 3] {
-        let mut pointers = [[std::ptr::null(); 2]; 3];
-        if self.weights_of_all().is_some() {
-            return pointers;
-        }
-        let Scratch { weights: tiles, samples, raw, .. } = scratch;
-        let Self { isa, job, inputs, tile } = *self;
-        let place = Place { plan: &job.plan, operand: operand::CLASSES, tile };
-        let mut buffer = [Buffer::new()];
-        // SAFETY: handed through from the caller; every buffer holds a tile.
-        unsafe {
-            let samples = self.samples(samples, raw);
-            for (i, tiles) in tiles.iter_mut().enumerate().filter(|&(i, _)| job.computed()[i]) {
-                for ((pointer, products), source) in pointers[i].iter_mut().zip(tiles).zip(&inputs.weights[i])
-                {
-                    let weights = weights::fetch(isa, &[*source], place, &mut buffer, raw);
-                    *pointer = weights::products(isa, tile.len, samples, weights, products);
-                }
-            }
-        }
-        pointers
     }
 }

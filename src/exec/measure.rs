@@ -1,6 +1,7 @@
 //! Denominators that do not depend on the logits: counts, and sums of weights.
 
 use super::elements::{Inputs, Labels};
+use super::weights::Weights;
 use super::{BLOCK, JobPlan, Keeping, Stop, Sum, Sums, operand, over_blocks};
 use crate::kernel::prepare::{clear, mark, one_hot};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
@@ -81,17 +82,25 @@ impl Terms<'_> {
                 Measure::Positives => self.labels(terms, first, second),
                 Measure::Weights => {
                     self.labels(terms, first, second);
-                    let [negative, positive] = &self.inputs.weights[0];
-                    let negative = self.fetch(negative, operand::CLASSES, first);
-                    let positive = self.fetch(positive, operand::CLASSES, second);
-                    let samples = self.inputs.samples.unwrap_or(Source::Constant(1.0));
+                    let (samples, [negative, positive], list) = match self.inputs.weights {
+                        Weights::All([pair, ..]) => {
+                            (Source::Constant(1.0), pair.map(Source::Constant), operand::LISTS)
+                        }
+                        Weights::Lists([pair, ..]) => (Source::Constant(1.0), pair, operand::LISTS),
+                        Weights::Sampled(samples, [pair, ..]) => (samples, pair, operand::CLASSES),
+                    };
+                    let negative = self.fetch(&negative, list, first);
+                    let positive = self.fetch(&positive, list, second);
                     let samples = self.fetch(&samples, operand::SAMPLES, third);
                     self.isa.vectorize(Weigh { terms, negative, positive, samples });
                 }
                 Measure::ByTarget(list) => {
                     self.labels(terms, first, second);
-                    let samples = self.inputs.samples.unwrap_or(Source::Constant(1.0));
-                    let samples = self.fetch(&samples, operand::SAMPLES, third);
+                    let samples = match &self.inputs.weights {
+                        Weights::All(_) | Weights::Lists(_) => &Source::Constant(1.0),
+                        Weights::Sampled(samples, _) => samples,
+                    };
+                    let samples = self.fetch(samples, operand::SAMPLES, third);
                     for (term, sample) in terms.iter_mut().zip(samples) {
                         // An ignored target may be no index; it is cleared below.
                         *term = sample * list.get(*term as usize).copied().unwrap_or(0.0);

@@ -1,7 +1,7 @@
 //! From whole arrays to tiles and back: blocks of a fixed number of tiles, cut by tile number.
 //!
 //! [`elements`] runs a loss whose elements stand for themselves, [`columns`] adds such losses up over the class
-//! axis, [`rows`] runs one whose elements are rows of classes, [`weights`] multiplies weights. [`measure`] finds denominators that do not depend
+//! axis, [`rows`] runs one whose elements are rows of classes, [`weights`] knows what results are multiplied with. [`measure`] finds denominators that do not depend
 //! on the logits, [`indices`] looks for class indices that are none.
 
 pub mod columns;
@@ -10,7 +10,7 @@ mod general;
 pub mod indices;
 pub mod measure;
 pub mod rows;
-mod weights;
+pub mod weights;
 
 use crate::cache;
 use crate::error::Error;
@@ -57,14 +57,16 @@ pub mod operand {
     pub const SAMPLES: usize = 2;
     /// Lists of float64 by class.
     pub const CLASSES: usize = 3;
+    /// Lists of the kernel's type, by class or along the one axis that sample weights vary along.
+    pub const LISTS: usize = 4;
     /// The losses.
-    pub const VALUE: usize = 4;
+    pub const VALUE: usize = 5;
     /// The gradient.
-    pub const GRAD: usize = 5;
+    pub const GRAD: usize = 6;
     /// The Hessian.
-    pub const HESS: usize = 6;
+    pub const HESS: usize = 7;
     /// How many there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 }
 
 /// The plan of a job: which elements it visits in which order, and where its operands keep them.

@@ -8,6 +8,7 @@ use std::thread::LocalKey;
 
 use super::{Block, JobPlan, Keeping, Stop, Sums, operand, over_blocks};
 use crate::element::{DType, Narrow, Widen};
+use crate::kernel::factors::Samples;
 use crate::kernel::grid::{self, Grid};
 use crate::kernel::prepare::{clear, mark};
 use crate::kernel::rows::{Constants, DenseOperands, Matrix, Operands, RowReal, Scratch};
@@ -237,7 +238,7 @@ unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block, memory:
                 let samples = source.tile(isa, place(operand::SAMPLES), &mut samples, &mut raw);
                 std::slice::from_raw_parts(samples, tile.len)
             });
-            rows.weigh(job, samples, tile.len);
+            rows.weigh(isa, job, samples, tile.len);
             job.plan.runs(tile, |run| job.run_rows(isa, &run, &mut rows, memory));
             if let RowTargets::Indices(_, Some(_)) = job.targets {
                 clear(isa, &mut rows.value[..tile.len], &rows.ignored);
@@ -272,24 +273,39 @@ impl<R: RowReal> Rows<R> {
         }
     }
 
-    /// What multiplies the results of each row, and its gamma, if they are not the same for all.
-    fn weigh(&mut self, job: &Job<R>, samples: Option<&[f64]>, len: usize) {
-        if !job.weighs_rows() {
-            return;
-        }
-        for row in 0..len {
-            let sample = samples.map_or(1.0, |samples| samples[row]);
-            let class = usize::try_from(self.targets[row]).unwrap_or(usize::MAX);
-            let by_class = job.by_class.as_ref();
-            for (i, weights) in self.weights.iter_mut().enumerate() {
-                let of_class = by_class.map_or(job.weights[i], |by_class| {
-                    by_class.weights[i].get(class).copied().unwrap_or(0.0)
-                });
-                // The sum makes -0.0 a +0.0.
-                weights[row] = R::from_weight(sample * of_class + 0.0);
+    /// What multiplies the results of each row, and its gamma, if they are not the same for all. There must be as many
+    /// samples as rows, at most [`ROWS`].
+    fn weigh(&mut self, isa: AnyIsa, job: &Job<R>, samples: Option<&[f64]>, len: usize) {
+        let Self { targets, weights, gammas, .. } = self;
+        let class_of = |target: i64| usize::try_from(target).unwrap_or(usize::MAX);
+        let with_hess = job.hess.is_some();
+        let computed = weights.iter_mut().enumerate().filter(|&(output, _)| output < 2 || with_hess);
+        for (output, rounded) in computed {
+            let rounded = rounded[..len].as_mut_ptr();
+            let Some(by_class) = &job.by_class else {
+                if let Some(samples) = samples {
+                    // SAFETY: there is room for `len` weights.
+                    unsafe { Samples::new(isa, &samples[..len]).times(isa, job.weights[output], rounded) };
+                }
+                continue;
+            };
+            let mut of_targets = [0.0; ROWS];
+            for (weight, target) in of_targets[..len].iter_mut().zip(&*targets) {
+                *weight = by_class.weights[output].get(class_of(*target)).copied().unwrap_or(0.0);
             }
-            if let Some(gamma) = by_class.and_then(|by_class| by_class.gammas.get(class)) {
-                for (parts, part) in self.gammas.iter_mut().zip(gamma.parts()) {
+            let of_targets = &of_targets[..len];
+            // SAFETY: as above.
+            unsafe {
+                match samples {
+                    Some(samples) => Samples::new(isa, &samples[..len]).times(isa, of_targets, rounded),
+                    None => Samples::new(isa, of_targets).times(isa, 1.0, rounded),
+                }
+            }
+        }
+        for gamma_of in job.by_class.iter().map(|by_class| &by_class.gammas) {
+            for (row, target) in targets[..len].iter().enumerate() {
+                let Some(gamma) = gamma_of.get(class_of(*target)) else { continue };
+                for (parts, part) in gammas.iter_mut().zip(gamma.parts()) {
                     parts[row] = part;
                 }
             }

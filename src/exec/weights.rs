@@ -1,96 +1,235 @@
-//! What multiplies the elements of a tile: sample weights times the weights of labels.
+//! What multiplies the results of a tile's elements: sample weights times the weights of labels.
 
-use crate::kernel::factors::{Factors, Product};
+use super::{JobPlan, operand};
+use crate::kernel::factors::{Numbers, Samples};
 use crate::kernel::tile::{Buffer, Place, Raw, Source};
+use crate::layout::Tile;
 use crate::real::Real;
 use crate::simd::AnyIsa;
 
-/// The numbers of a tile from some sources.
-#[derive(Clone, Copy)]
-pub enum Fetched<'a, const M: usize> {
-    /// One for all elements.
-    All([f64; M]),
-    /// As many as there are elements.
-    Each([&'a [f64]; M]),
+/// What multiplies losses, gradient and Hessian of negatives and of positives.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<R> {
+    /// The same numbers for all elements.
+    All([[R; 2]; 3]),
+    /// Lists in the form that kernels take, as the plan's [`operand::LISTS`].
+    Lists([[Source<R>; 2]; 3]),
+    /// A weight for each sample, and what it is to be multiplied with: numbers, or lists as the plan's
+    /// [`operand::CLASSES`].
+    Sampled(Source<f64>, [[Source<f64>; 2]; 3]),
 }
 
-/// The numbers of a tile.
+/// What multiplies the elements of one tile.
+#[derive(Clone, Copy)]
+pub(super) enum OfTile<R> {
+    /// The same for all.
+    All([[R; 2]; 3]),
+    /// For each its own. Null for what is not computed.
+    Each([[*const R; 2]; 3]),
+}
+
+/// Memory for the weights of a tile.
+pub(super) struct Memory<R> {
+    tiles: [[Buffer<R>; 2]; 3],
+}
+
+impl<R> Memory<R> {
+    /// Uninitialised.
+    #[inline]
+    pub const fn new() -> Self {
+        Self { tiles: [const { [const { Buffer::new() }; 2] }; 3] }
+    }
+}
+
+/// Where weights are needed.
+#[derive(Clone, Copy)]
+pub(super) struct Where<'a, R> {
+    /// Whose tile it is.
+    pub plan: &'a JobPlan,
+    /// The tile.
+    pub tile: Tile,
+    /// Which of losses, gradient and Hessian are computed.
+    pub computed: [bool; 3],
+    /// Its labels, if they are 0 and 1 alone: weights need to be right for the label only that an element has.
+    pub labels: Option<&'a [R]>,
+}
+
+impl<R> Where<'_, R> {
+    fn place(&self, operand: usize) -> Place<'_, { operand::COUNT }> {
+        Place { plan: self.plan, operand, tile: self.tile }
+    }
+}
+
+impl<R: Real> Weights<R> {
+    /// What multiplies the elements of a tile. Pointers live as long as the arrays and the memory.
+    ///
+    /// # Safety
+    /// The arrays must be readable wherever the plan says that their operands have elements.
+    #[inline]
+    pub(super) unsafe fn of_tile(
+        &self,
+        isa: AnyIsa,
+        at: Where<'_, R>,
+        memory: &mut Memory<R>,
+        raw: &mut Raw,
+    ) -> OfTile<R> {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            match self {
+                Self::All(numbers) => OfTile::All(*numbers),
+                Self::Lists(lists) => entries(isa, lists, at, memory, raw),
+                Self::Sampled(samples, labels) => products(isa, samples, labels, at, memory, raw),
+            }
+        }
+    }
+}
+
+impl<R: Real> Memory<R> {
+    /// Tiles that hold the same numbers for all elements.
+    pub fn filled(&mut self, len: usize, numbers: &[[R; 2]; 3]) -> [[*const R; 2]; 3] {
+        let mut pointers = [[std::ptr::null(); 2]; 3];
+        let buffers = self.tiles.iter_mut().flatten().zip(numbers.iter().flatten());
+        for (pointer, (buffer, number)) in pointers.iter_mut().flatten().zip(buffers) {
+            let start = buffer.as_mut_ptr();
+            for i in 0..len {
+                // SAFETY: a tile has at most as many elements as a buffer.
+                unsafe { start.add(i).write(*number) };
+            }
+            *pointer = start.cast_const();
+        }
+        pointers
+    }
+}
+
+/// The numbers that all elements of a tile have in common, if they have.
 ///
 /// # Safety
-/// As [`Source::tile`]. They live no longer than the arrays.
+/// As [`Weights::of_tile`].
 #[inline]
-pub unsafe fn fetch<'a, const M: usize, const N: usize>(
+unsafe fn numbers<T: Real, const N: usize>(
     isa: AnyIsa,
-    sources: &[Source<f64>; M],
+    sources: &[[Source<T>; 2]; 3],
     place: Place<'_, N>,
-    buffers: &'a mut [Buffer<f64>; M],
-    raw: &mut Raw,
-) -> Fetched<'a, M> {
-    let (mut numbers, mut all) = ([0.0; M], true);
-    for (number, source) in numbers.iter_mut().zip(sources) {
+) -> Option<[[T; 2]; 3]> {
+    let all = sources.iter().flatten().all(|source| matches!(source, Source::Constant(_)));
+    let offset = if all { 0 } else { place.constant()? };
+    let mut numbers = [[T::ZERO; 2]; 3];
+    for (number, source) in numbers.iter_mut().flatten().zip(sources.iter().flatten()) {
         // SAFETY: handed through from the caller.
-        match unsafe { source.number(isa, place) } {
-            Some(found) => *number = found,
-            None => all = false,
-        }
+        *number = unsafe { source.number(isa, offset) };
     }
-    if all {
-        return Fetched::All(numbers);
-    }
-    let mut tiles: [&[f64]; M] = [&[]; M];
-    for ((tile, source), buffer) in tiles.iter_mut().zip(sources).zip(buffers) {
-        // SAFETY: handed through from the caller; a tile has `len` elements.
-        *tile = unsafe { std::slice::from_raw_parts(source.tile(isa, place, buffer, raw), place.tile.len) };
-    }
-    Fetched::Each(tiles)
+    Some(numbers)
 }
 
-/// Fills a tile with what multiplies hard labels: sample weights times the weights of negatives and of positives,
-/// the latter with a `sign`.
-#[inline]
-pub fn of_labels<R: Real>(
+/// Entries of lists, where they stand if they stand there in a run.
+///
+/// # Safety
+/// As [`Weights::of_tile`].
+#[inline(never)]
+unsafe fn entries<R: Real>(
     isa: AnyIsa,
-    targets: &[R],
-    samples: Fetched<'_, 1>,
-    classes: Fetched<'_, 2>,
-    sign: f64,
-    tile: &mut Buffer<R>,
-) -> *const R {
-    use Fetched::{All, Each};
-    let factors = tile.as_mut_ptr();
-    match (samples, classes) {
-        (All([samples]), All(classes)) => {
-            isa.vectorize(Factors { targets, samples, classes, sign, factors });
+    lists: &[[Source<R>; 2]; 3],
+    at: Where<'_, R>,
+    memory: &mut Memory<R>,
+    raw: &mut Raw,
+) -> OfTile<R> {
+    let place = at.place(operand::LISTS);
+    // SAFETY: handed through from the caller; every buffer holds a tile.
+    unsafe {
+        if let Some(numbers) = numbers(isa, lists, place) {
+            return OfTile::All(numbers);
         }
-        (All([samples]), Each(classes)) => {
-            isa.vectorize(Factors { targets, samples, classes, sign, factors });
+        let run = place.repeated(size_of::<R>());
+        let mut pointers = [[std::ptr::null(); 2]; 3];
+        for (output, tiles) in memory.tiles.iter_mut().enumerate().filter(|&(output, _)| at.computed[output])
+        {
+            for (label, tile) in tiles.iter_mut().enumerate() {
+                let list = &lists[output][label];
+                pointers[output][label] = match run.and_then(|offset| list.run(offset)) {
+                    Some(run) => run,
+                    None => list.tile(isa, place, tile, raw),
+                };
+            }
         }
-        (Each([samples]), All(classes)) => {
-            isa.vectorize(Factors { targets, samples, classes, sign, factors });
-        }
-        (Each([samples]), Each(classes)) => {
-            isa.vectorize(Factors { targets, samples, classes, sign, factors });
-        }
+        OfTile::Each(pointers)
     }
-    factors.cast_const()
 }
 
-/// Fills a tile with the products of sample weights and other weights.
-#[inline]
-pub fn products<R: Real>(
+/// Sample weights times the weights of labels, rounded once.
+///
+/// # Safety
+/// As [`Weights::of_tile`].
+#[inline(never)]
+unsafe fn products<R: Real>(
     isa: AnyIsa,
-    len: usize,
-    samples: Fetched<'_, 1>,
-    weights: Fetched<'_, 1>,
-    tile: &mut Buffer<R>,
-) -> *const R {
-    use Fetched::{All, Each};
-    let products = tile.as_mut_ptr();
-    match (samples, weights) {
-        (All([samples]), All([weights])) => isa.vectorize(Product { samples, weights, len, products }),
-        (All([samples]), Each([weights])) => isa.vectorize(Product { samples, weights, len, products }),
-        (Each([samples]), All([weights])) => isa.vectorize(Product { samples, weights, len, products }),
-        (Each([samples]), Each([weights])) => isa.vectorize(Product { samples, weights, len, products }),
+    samples: &Source<f64>,
+    weights: &[[Source<f64>; 2]; 3],
+    at: Where<'_, R>,
+    memory: &mut Memory<R>,
+    raw: &mut Raw,
+) -> OfTile<R> {
+    let (len, place) = (at.tile.len, at.place(operand::SAMPLES));
+    let (mut own, mut negatives, mut positives) = (Buffer::new(), Buffer::new(), Buffer::new());
+    // SAFETY: what stands in buffers outlives the slice, and so do arrays.
+    let slice = |start: *const f64, len| unsafe { std::slice::from_raw_parts(start, len) };
+    // SAFETY: handed through from the caller; every buffer holds a tile.
+    unsafe {
+        let numbers = numbers(isa, weights, at.place(operand::CLASSES));
+        if let (Some(offset), Some(numbers)) = (place.constant(), numbers) {
+            let sample = samples.number(isa, offset);
+            let product = |weight| R::from_weight(sample * weight + 0.0);
+            return OfTile::All(numbers.map(|pair| pair.map(product)));
+        }
+        let samples = Samples::new(isa, slice(samples.tile(isa, place, &mut own, raw), len));
+        let tiles = memory.tiles.each_mut().map(|pair| pair.each_mut().map(Buffer::as_mut_ptr));
+        if let (Some([value, grad, hess]), Some(labels), [with_value, true, with_hess]) =
+            (numbers, at.labels, at.computed)
+            && with_value != with_hess
+        {
+            // Two at once read samples and labels once.
+            let (numbers, outputs) =
+                if with_value { ([value, grad], [0, 1]) } else { ([grad, hess], [1, 2]) };
+            let products = outputs.map(|output| tiles[output][0]);
+            samples.times_of_labels(isa, numbers, labels, products);
+            return OfTile::Each(tiles.map(|[tile, _]| [tile.cast_const(); 2]));
+        }
+        let mut pointers = [[std::ptr::null(); 2]; 3];
+        for (output, tiles) in tiles.into_iter().enumerate().filter(|&(output, _)| at.computed[output]) {
+            pointers[output] = if let Some(numbers) = numbers {
+                times(isa, samples, numbers[output], at.labels, tiles)
+            } else {
+                let [negative, positive] = &weights[output];
+                let place = at.place(operand::CLASSES);
+                let negatives = slice(negative.tile(isa, place, &mut negatives, raw), len);
+                let positives = slice(positive.tile(isa, place, &mut positives, raw), len);
+                times(isa, samples, [negatives, positives], at.labels, tiles)
+            };
+        }
+        OfTile::Each(pointers)
     }
-    products.cast_const()
+}
+
+/// Writes what multiplies each element as a negative and as a positive and says where; with labels of 0 and 1 what
+/// multiplies each as what it is.
+///
+/// # Safety
+/// There must be as many weights, and labels, as samples; both tiles must be valid for writing as many.
+unsafe fn times<W: Numbers, R: Real>(
+    isa: AnyIsa,
+    samples: Samples<'_>,
+    weights: [W; 2],
+    labels: Option<&[R]>,
+    tiles: [*mut R; 2],
+) -> [*const R; 2] {
+    // SAFETY: handed through from the caller.
+    unsafe {
+        let Some(labels) = labels else {
+            for (weights, products) in weights.into_iter().zip(tiles) {
+                samples.times(isa, weights, products);
+            }
+            return tiles.map(<*mut R>::cast_const);
+        };
+        samples.times_of_labels(isa, [weights], labels, [tiles[0]]);
+    }
+    [tiles[0].cast_const(); 2]
 }

@@ -21,55 +21,14 @@ pub mod output {
     pub const GAUSS_NEWTON: u8 = 8;
 }
 
-/// A weight for each label.
-#[derive(Clone, Copy, Debug)]
-pub struct Weights<R> {
-    negative: R,
-    positive: R,
-}
-
-impl<R: Real> Weights<R> {
-    /// Rounds the weights of negatives and positives, in this order, once each.
-    pub fn new(weights: [f64; 2]) -> Self {
-        let [negative, positive] = weights.map(R::from_weight);
-        Self { negative, positive }
-    }
-}
-
-impl<R: Real> Weights<R> {
-    #[inline(always)]
-    fn splat<V: Vector<Real = R>>(self, isa: V::Isa) -> Weights<V> {
-        Weights { negative: V::splat(isa, self.negative), positive: V::splat(isa, self.positive) }
-    }
-}
-
-impl<V: Vector> Weights<V> {
-    /// The weight of each lane: that of its label, or the one that stands at `weights`.
-    ///
-    /// # Safety
-    /// If `WEIGHTED`, `weights` must be valid for a group of lanes.
-    #[inline(always)]
-    unsafe fn pick<const WEIGHTED: bool>(self, isa: V::Isa, positive: V::Mask, weights: *const V::Real) -> V {
-        if WEIGHTED {
-            // SAFETY: handed through from the caller.
-            unsafe { V::load(isa, weights) }
-        } else {
-            V::select(positive, self.positive, self.negative)
-        }
-    }
-}
-
 /// The numbers of a call that are the same for every element.
 #[derive(Clone, Copy, Debug)]
 pub struct Constants<R> {
     /// The focusing parameter.
     pub gamma: Gamma<R>,
-    /// What multiplies the loss. Not 0: that needs weights of each element's own.
-    pub value: Weights<R>,
-    /// What multiplies -f', with the sign of the label's logit in it.
-    pub grad: Weights<R>,
-    /// What multiplies the Hessian.
-    pub hess: Weights<R>,
+    /// What losses, gradient and Hessian of negatives and of positives are multiplied with. Those of the losses are
+    /// not 0: that needs weights of each element's own.
+    pub weights: [[R; 2]; 3],
 }
 
 /// The operands of a tile. Those that the kernel does not use may be null; an output may be the very
@@ -82,8 +41,9 @@ pub struct Operands<R> {
     pub logits: *const R,
     /// Targets, 0 or 1; anything else makes its element NaN.
     pub targets: *const R,
-    /// What multiplies loss, gradient and Hessian of each element, instead of the constants.
-    pub weights: [*const R; 3],
+    /// What loss, gradient and Hessian of each element are multiplied with as those of a negative and of a positive,
+    /// instead of the constants.
+    pub weights: [[*const R; 2]; 3],
     /// A gamma for each element as the sum of two parts: read by the kernels of [`kernel_of_gammas`].
     pub gammas: [*const R; 2],
     /// The loss.
@@ -165,7 +125,7 @@ const MAX_LANES: usize = 64;
 struct Padded<R>([MaybeUninit<[R; MAX_LANES]>; ROWS]);
 
 /// Operands.
-const ROWS: usize = 10;
+const ROWS: usize = 13;
 
 impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> Kernel
     for Sigmoid<R, POWER, OUTPUTS, WEIGHTED>
@@ -246,22 +206,21 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     ) {
         // SAFETY: handed through from the caller.
         unsafe {
-            let [value, grad, hess] = operands.weights;
             if OUTPUTS & output::VALUE != 0 {
-                let weight = constants.value.pick::<WEIGHTED>(isa, positive, value);
+                let weight = constants.weight::<WEIGHTED, 0>(isa, positive, operands);
                 let loss = if WEIGHTED { margin.value_or_zero(weight) } else { margin.value(weight) };
                 loss.store(operands.value);
             }
             if OUTPUTS & output::GRAD != 0 {
-                let weight = constants.grad.pick::<WEIGHTED>(isa, positive, grad);
+                let weight = constants.weight::<WEIGHTED, 1>(isa, positive, operands);
                 margin.descent(weight).store(operands.grad);
             }
             if OUTPUTS & output::CURVATURE != 0 {
-                let weight = constants.hess.pick::<WEIGHTED>(isa, positive, hess);
+                let weight = constants.weight::<WEIGHTED, 2>(isa, positive, operands);
                 margin.curvature(weight).store(operands.hess);
             }
             if OUTPUTS & output::GAUSS_NEWTON != 0 {
-                let weight = constants.hess.pick::<WEIGHTED>(isa, positive, hess);
+                let weight = constants.weight::<WEIGHTED, 2>(isa, positive, operands);
                 margin.gauss_newton(weight).store(operands.hess);
             }
         }
@@ -271,9 +230,8 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
 /// The constants in vectors.
 struct Splat<V: Vector> {
     gamma: Gamma<V>,
-    value: Weights<V>,
-    grad: Weights<V>,
-    hess: Weights<V>,
+    /// Those of positives' gradients with the sign of their logits.
+    weights: [[V; 2]; 3],
     zero: V,
     one: V,
     nan: V,
@@ -282,16 +240,39 @@ struct Splat<V: Vector> {
 impl<V: Vector> Splat<V> {
     #[inline(always)]
     fn new(isa: V::Isa, constants: &Constants<V::Real>) -> Self {
-        let Constants { gamma, value, grad, hess } = *constants;
+        let [value, [negative, positive], hess] =
+            constants.weights.map(|pair| pair.map(|weight| V::splat(isa, weight)));
+        let zero = V::splat(isa, V::Real::ZERO);
         Self {
-            gamma: gamma.splat(isa),
-            value: value.splat(isa),
-            grad: grad.splat(isa),
-            hess: hess.splat(isa),
-            zero: V::splat(isa, V::Real::ZERO),
+            gamma: constants.gamma.splat(isa),
+            weights: [value, [negative, zero - positive], hess],
+            zero,
             one: V::splat(isa, V::Real::ONE),
             nan: V::splat(isa, V::Real::NAN),
         }
+    }
+
+    /// What multiplies an output of each lane: the weight of its label, of all elements or of its own. The margin of a
+    /// positive grows with its logit, that of a negative falls: the weights of gradients take that sign.
+    ///
+    /// # Safety
+    /// If `WEIGHTED`, the output's weights must be valid for a group of lanes.
+    #[inline(always)]
+    unsafe fn weight<const WEIGHTED: bool, const OUTPUT: usize>(
+        &self,
+        isa: V::Isa,
+        positive: V::Mask,
+        operands: &Operands<V::Real>,
+    ) -> V {
+        if !WEIGHTED {
+            let [of_negative, of_positive] = self.weights[OUTPUT];
+            return V::select(positive, of_positive, of_negative);
+        }
+        // SAFETY: handed through from the caller.
+        let [of_negative, of_positive] =
+            operands.weights[OUTPUT].map(|weights| unsafe { V::load(isa, weights) });
+        let of_positive = if OUTPUT == 1 { self.zero - of_positive } else { of_positive };
+        V::select(positive, of_positive, of_negative)
     }
 }
 
@@ -310,7 +291,7 @@ impl<R: Real> Operands<R> {
             len: self.len,
             logits: self.logits.wrapping_add(at),
             targets: self.targets.wrapping_add(at),
-            weights: self.weights.map(|weights| weights.wrapping_add(at)),
+            weights: self.weights.map(|pair| pair.map(|weights| weights.wrapping_add(at))),
             gammas: self.gammas.map(|gammas| gammas.wrapping_add(at)),
             value: self.value.wrapping_add(at),
             grad: self.grad.wrapping_add(at),
@@ -335,8 +316,9 @@ impl<R: Real> Operands<R> {
     fn padded(memory: &mut Padded<R>) -> Self {
         let [logits, targets, value, grad, hess, hi, lo, weights @ ..] =
             memory.0.each_mut().map(|row| row.as_mut_ptr().cast::<R>());
-        let weights = weights.map(<*mut R>::cast_const);
-        Self { len: MAX_LANES, logits, targets, weights, gammas: [hi, lo], value, grad, hess }
+        let [a, b, c, d, e, f] = weights.map(<*mut R>::cast_const);
+        let (weights, gammas) = ([[a, b], [c, d], [e, f]], [hi.cast_const(), lo.cast_const()]);
+        Self { len: MAX_LANES, logits, targets, weights, gammas, value, grad, hess }
     }
 
     /// Copies the inputs to `inside` and fills the rest of a group of lanes with zeros.
@@ -353,9 +335,10 @@ impl<R: Real> Operands<R> {
         unsafe {
             pad(self.logits, inside.logits, self.len, lanes);
             pad(self.targets, inside.targets, self.len, lanes);
-            for (i, inside) in inside.weights.into_iter().enumerate() {
-                if WEIGHTED && writes(OUTPUTS)[i] {
-                    pad(self.weights[i], inside, self.len, lanes);
+            for (output, (outside, inside)) in self.weights.into_iter().zip(inside.weights).enumerate() {
+                if WEIGHTED && writes(OUTPUTS)[output] {
+                    pad(outside[0], inside[0], self.len, lanes);
+                    pad(outside[1], inside[1], self.len, lanes);
                 }
             }
             if POWER == PER_ELEMENT {

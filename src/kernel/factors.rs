@@ -1,7 +1,7 @@
-//! What multiplies each element of a tile: the weight of its label times that of its sample, in float64, rounded once.
+//! What multiplies each element of a tile: the weight of a label times that of its sample, in float64, rounded once.
 
 use crate::real::Real;
-use crate::simd::{Isa, Kernel};
+use crate::simd::{AnyIsa, Isa, Kernel};
 
 /// Numbers for the elements of a tile.
 pub trait Numbers: Copy {
@@ -10,6 +10,10 @@ pub trait Numbers: Copy {
 
     /// That of an element.
     fn at(self, i: usize) -> f64;
+
+    /// Whether they are all ordinary: +0.0, or between 2^-60 and 2^60. The nearest number to a product of two such
+    /// numbers is the right weight.
+    fn are_ordinary(self) -> bool;
 }
 
 /// One number for all.
@@ -22,6 +26,11 @@ impl Numbers for f64 {
     #[inline(always)]
     fn at(self, _: usize) -> f64 {
         self
+    }
+
+    #[inline(always)]
+    fn are_ordinary(self) -> bool {
+        [self].as_slice().are_ordinary()
     }
 }
 
@@ -36,103 +45,160 @@ impl Numbers for &[f64] {
     fn at(self, i: usize) -> f64 {
         self[i]
     }
+
+    #[inline(always)]
+    fn are_ordinary(self) -> bool {
+        const SMALLEST: u64 = (1023 - 60) << 52;
+        const LARGEST: u64 = (1023 + 60) << 52;
+        // Bits are in the order of the numbers; a sign, and NaN, come after all. One less makes 0 the last of all.
+        let (mut largest, mut smallest) = (0, u64::MAX);
+        for x in self {
+            largest = x.to_bits().max(largest);
+            smallest = x.to_bits().wrapping_sub(1).min(smallest);
+        }
+        largest <= LARGEST && smallest >= SMALLEST - 1
+    }
 }
 
-/// Fills a tile with the products of sample weights and the weights of labels.
-pub struct Factors<'a, R, S, C> {
-    /// The labels.
-    pub targets: &'a [R],
-    /// The sample weights.
-    pub samples: S,
-    /// The weights of negatives and of positives.
-    pub classes: [C; 2],
-    /// What the weights of positives are multiplied with.
-    pub sign: f64,
-    /// Where the products go, as many as labels.
-    pub factors: *mut R,
+/// The sample weights of a tile's elements.
+#[derive(Clone, Copy)]
+pub struct Samples<'a> {
+    each: &'a [f64],
+    ordinary: bool,
 }
 
-impl<R: Real, S: Numbers, C: Numbers> Kernel for Factors<'_, R, S, C> {
+impl<'a> Samples<'a> {
+    /// One for each element.
+    pub fn new(isa: AnyIsa, each: &'a [f64]) -> Self {
+        struct AreOrdinary<'a>(&'a [f64]);
+        impl Kernel for AreOrdinary<'_> {
+            type Output = bool;
+            #[inline(always)]
+            fn run<I: Isa>(self, _: I) -> bool {
+                self.0.are_ordinary()
+            }
+        }
+        Self { each, ordinary: isa.vectorize(AreOrdinary(each)) }
+    }
+
+    /// Writes what multiplies each element.
+    ///
+    /// # Safety
+    /// `products` must be valid for writing as many elements as there are samples.
+    #[inline]
+    pub unsafe fn times<W: Numbers, R: Real>(self, isa: AnyIsa, weights: W, products: *mut R) {
+        isa.vectorize(Products { samples: self, weights, products });
+    }
+
+    /// Writes what multiplies some results of each element as what its label, 0 or 1, says: a negative or a positive.
+    ///
+    /// # Safety
+    /// All of `products` must be valid for writing as many elements as there are samples.
+    #[inline]
+    pub unsafe fn times_of_labels<W: Numbers, R: Real, const N: usize>(
+        self,
+        isa: AnyIsa,
+        weights: [[W; 2]; N],
+        labels: &[R],
+        products: [*mut R; N],
+    ) {
+        isa.vectorize(Selected { samples: self, weights, labels, products });
+    }
+}
+
+/// Sample weights times other weights.
+struct Products<'a, W, R> {
+    samples: Samples<'a>,
+    weights: W,
+    products: *mut R,
+}
+
+impl<W: Numbers, R: Real> Kernel for Products<'_, W, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, _: I) {
-        let Self { targets, samples, classes: [negative, positive], sign, factors } = self;
-        let len = targets.len();
-        let (samples, negative, positive) = (samples.first(len), negative.first(len), positive.first(len));
-        let factors = Rounded { start: factors, len };
-        // SAFETY: there are as many factors as targets.
+        let Self { samples: Samples { each, ordinary }, weights, products } = self;
+        let weights = weights.first(each.len());
+        let right = ordinary && weights.are_ordinary();
+        // SAFETY: the caller of `Samples::times` vouches for as many products.
         unsafe {
-            factors.fill(
+            fill(
+                [products],
+                each.len(),
+                right,
+                #[inline(always)]
+                |i| [each[i] * weights.at(i)],
+            );
+        }
+    }
+}
+
+/// Sample weights times the weights of labels.
+struct Selected<'a, W, R, const N: usize> {
+    samples: Samples<'a>,
+    weights: [[W; 2]; N],
+    labels: &'a [R],
+    products: [*mut R; N],
+}
+impl<W: Numbers, R: Real, const N: usize> Kernel for Selected<'_, W, R, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        let Self { samples: Samples { each, ordinary }, mut weights, labels, products } = self;
+        let labels = &labels[..each.len()];
+        let mut right = ordinary;
+        for weights in weights.iter_mut().flatten() {
+            *weights = weights.first(each.len());
+            right &= weights.are_ordinary();
+        }
+        // SAFETY: the caller of `Samples::times_of_labels` vouches for as many products.
+        unsafe {
+            fill(
+                products,
+                each.len(),
+                right,
                 #[inline(always)]
                 |i| {
-                    // Both are read, so that the compiler may lay out lanes.
-                    let (positive, negative) = (sign * positive.at(i), negative.at(i));
-                    samples.at(i) * if targets[i] == R::ONE { positive } else { negative }
+                    let positive = labels[i] == R::ONE;
+                    weights.map(
+                        #[inline(always)]
+                        |[of_negative, of_positive]| {
+                            // Both are read, so that the compiler may lay out lanes.
+                            let (of_negative, of_positive) = (of_negative.at(i), of_positive.at(i));
+                            each[i] * if positive { of_positive } else { of_negative }
+                        },
+                    )
                 },
             );
         }
     }
 }
 
-/// Fills a tile with the products of sample weights and other weights.
-pub struct Product<S, W, R> {
-    /// The sample weights.
-    pub samples: S,
-    /// The other weights.
-    pub weights: W,
-    /// How many.
-    pub len: usize,
-    /// Where the products go.
-    pub products: *mut R,
-}
-
-impl<S: Numbers, W: Numbers, R: Real> Kernel for Product<S, W, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, _: I) {
-        let Self { samples, weights, len, products } = self;
-        let (samples, weights) = (samples.first(len), weights.first(len));
-        let products = Rounded { start: products, len };
-        // SAFETY: there are `len` products.
-        unsafe {
-            products.fill(
-                #[inline(always)]
-                |i| samples.at(i) * weights.at(i),
-            );
+/// Rounds `N` numbers for each of so many elements. If that is not known to be `right`, the nearest may not be.
+///
+/// # Safety
+/// All of `products` must be valid for writing as many elements.
+#[inline(always)]
+unsafe fn fill<R: Real, const N: usize>(
+    products: [*mut R; N],
+    len: usize,
+    right: bool,
+    numbers: impl Fn(usize) -> [f64; N],
+) {
+    let (nearest, other) = if right { (len, 0) } else { (0, len) };
+    for i in 0..nearest {
+        for (products, number) in products.into_iter().zip(numbers(i)) {
+            // SAFETY: handed through from the caller.
+            unsafe { products.add(i).write(R::from_f64(number)) }
         }
     }
-}
-
-/// Where weights go once they are rounded.
-struct Rounded<R> {
-    start: *mut R,
-    len: usize,
-}
-
-impl<R: Real> Rounded<R> {
-    /// Rounds a number for each element. The nearest is the right one but for a few, for which all are looked at
-    /// again.
-    ///
-    /// # Safety
-    /// The memory must be valid for writing `len` elements.
-    #[inline(always)]
-    unsafe fn fill(&self, number: impl Fn(usize) -> f64) {
-        let mut right = true;
-        for i in 0..self.len {
+    for i in 0..other {
+        for (products, number) in products.into_iter().zip(numbers(i)) {
             // The sum makes -0.0 a +0.0.
-            let nearest = R::from_f64(number(i) + 0.0);
-            right &= nearest.is_any_weight();
-            // SAFETY: handed through from the caller.
-            unsafe { self.start.add(i).write(nearest) }
-        }
-        if right {
-            return;
-        }
-        for i in 0..self.len {
-            // SAFETY: handed through from the caller.
-            unsafe { self.start.add(i).write(R::from_weight(number(i) + 0.0)) }
+            // SAFETY: as above.
+            unsafe { products.add(i).write(R::from_weight(number + 0.0)) }
         }
     }
 }
@@ -140,39 +206,51 @@ impl<R: Real> Rounded<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::AnyIsa;
 
     #[test]
-    fn factors_are_rounded_once_and_stay_what_they_are() {
-        let samples = [1.0, 0.0, 1e-200, f64::INFINITY, 3.0, 1e300, -0.0, 2.0];
-        let targets = [1.0_f32, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0];
-        let classes = [[0.1; 8], [0.7; 8]];
-        let lists = classes.each_ref().map(|list| &list[..]);
+    fn products_are_rounded_once_and_stay_what_they_are() {
+        let odd = [1.0, 0.0, 1e-200, f64::INFINITY, 3.0, 1e300, -0.0, 2.0];
+        let even = [1.0, 0.0, 0.3, 7e-17, 3.0, 1e17, 0.0, 2.0];
+        let labels = [1.0_f32, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0];
+        let (numbers, lists) = ([0.1, 0.7], [[0.1; 8], [0.7; 8]]);
         for isa in AnyIsa::available() {
-            for len in [5, 8] {
-                let (targets, samples) = (&targets[..len], &samples[..len]);
-                let (mut all, mut each) = ([9.0_f32; 8], [9.0_f32; 8]);
-                let factors = all.as_mut_ptr();
-                isa.vectorize(Factors { targets, samples, classes: [0.1, 0.7], sign: -1.0, factors });
-                let factors = each.as_mut_ptr();
-                isa.vectorize(Factors { targets, samples, classes: lists, sign: -1.0, factors });
-                for i in 0..8 {
-                    let class = if targets.get(i) == Some(&1.0) { -0.7 } else { 0.1 };
-                    let want = samples.get(i).map_or(9.0, |sample| f32::from_weight(sample * class + 0.0));
-                    assert_eq!(all[i].to_bits(), want.to_bits(), "{i}");
-                    assert_eq!(each[i].to_bits(), want.to_bits(), "{i}");
+            for (list, len) in [(odd, 5), (odd, 8), (even, 5), (even, 8)] {
+                let samples = Samples::new(isa, &list[..len]);
+                let lists = lists.each_ref().map(|list| &list[..]);
+                let mut found = [[9.0_f32; 8]; 6];
+                let [a, b, c, d, e, f] = found.each_mut().map(|row| row.as_mut_ptr());
+                // SAFETY: there are eight of everything.
+                unsafe {
+                    samples.times(isa, numbers[1], a);
+                    samples.times(isa, lists[1], b);
+                    samples.times_of_labels(isa, [numbers], &labels, [c]);
+                    samples.times_of_labels(isa, [lists], &labels, [d]);
+                    samples.times_of_labels(isa, [numbers, numbers], &labels, [e, f]);
+                }
+                for (i, &label) in labels.iter().enumerate() {
+                    let want =
+                        |weight: f64| if i < len { f32::from_weight(list[i] * weight + 0.0) } else { 9.0 };
+                    for (row, found) in found.iter().enumerate() {
+                        let weight = if row < 2 || label == 1.0 { 0.7 } else { 0.1 };
+                        assert_eq!(found[i].to_bits(), want(weight).to_bits(), "{row} {i}");
+                    }
                 }
             }
         }
     }
 
     #[test]
-    fn numbers_that_any_weight_may_round_to() {
-        for ordinary in [1.0, -2.5, f32::from_bits(1), f32::MAX, f32::MIN] {
-            assert!(ordinary.is_any_weight());
+    fn nearest_products_of_ordinary_numbers_are_right() {
+        let ordinary = |x: f64| [x].as_slice().are_ordinary();
+        let ends = [0.0, 2.0_f64.powi(-60), 1.0, 2.0_f64.powi(60)];
+        for (a, b) in ends.into_iter().flat_map(|a| ends.map(|b| (a, b))) {
+            assert!(ordinary(a) && ordinary(b) && [a, b].as_slice().are_ordinary());
+            assert_eq!(((a * b) as f32).to_bits(), f32::from_weight(a * b + 0.0).to_bits(), "{a} {b}");
         }
-        for special in [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY] {
-            assert!(!special.is_any_weight());
+        let others =
+            [-0.0, -1.0, 2.0_f64.powi(60).next_up(), 2.0_f64.powi(-60).next_down(), f64::INFINITY, f64::NAN];
+        for other in others {
+            assert!(!ordinary(other) && ![0.0, other, 1.0].as_slice().are_ordinary(), "{other}");
         }
     }
 }

@@ -61,6 +61,19 @@ impl<const N: usize> Place<'_, N> {
     fn pieces(&self, visit: impl FnMut(Piece)) {
         self.plan.pieces(self.operand, self.tile, visit);
     }
+
+    /// Where the one element is that all of the tile are, in bytes from the operand's first.
+    #[inline]
+    pub fn constant(&self) -> Option<isize> {
+        self.piece().filter(|piece| piece.rows == 1 && piece.col_stride == 0).map(|piece| piece.offset)
+    }
+
+    /// Where the tile starts in a list made by [`repeating`], if it is one run there.
+    #[inline]
+    pub fn repeated(&self, size: usize) -> Option<isize> {
+        let run = self.piece().filter(|piece| piece.is_run(size)).map(|piece| piece.offset);
+        run.or_else(|| self.plan.repeats_at(self.operand, self.tile, size))
+    }
 }
 
 /// Where a kernel's operand comes from.
@@ -89,22 +102,29 @@ impl<R: Real> Source<R> {
     }
 
     /// A list made by [`repeating`]: where it begins again and again, tiles need no copy.
-    pub fn list(list: &[f64]) -> Self {
-        let widen = (R::DTYPE != DType::Float64).then(|| DType::Float64.widen());
-        Self::Array { data: list.as_ptr().cast(), size: size_of::<f64>(), widen, repeats: true }
+    pub fn list(list: &[R]) -> Self {
+        Self::Array { data: list.as_ptr().cast(), size: size_of::<R>(), widen: None, repeats: true }
     }
 
-    /// The number that all elements of a tile are, if that can be seen from where they lie.
+    /// Where a list goes on so many bytes from its first number.
+    #[inline]
+    pub fn run(&self, offset: isize) -> Option<*const R> {
+        match *self {
+            Self::Array { data, widen: None, repeats: true, .. } => Some(data.wrapping_offset(offset).cast()),
+            _ => None,
+        }
+    }
+
+    /// The number that stands so many bytes from the first.
     ///
     /// # Safety
-    /// As [`Source::tile`].
+    /// The array must have an element there.
     #[inline]
-    pub unsafe fn number<const N: usize>(&self, isa: AnyIsa, place: Place<'_, N>) -> Option<R> {
+    pub unsafe fn number(&self, isa: AnyIsa, offset: isize) -> R {
         match *self {
-            Self::Constant(number) => Some(number),
+            Self::Constant(number) => number,
             Self::Array { data, widen, .. } => {
-                let piece = place.piece().filter(|piece| piece.rows == 1 && piece.col_stride == 0)?;
-                let element = data.wrapping_offset(piece.offset);
+                let element = data.wrapping_offset(offset);
                 let mut number = R::ZERO;
                 // SAFETY: the caller vouches for the element.
                 unsafe {
@@ -113,7 +133,7 @@ impl<R: Real> Source<R> {
                         None => number = element.cast::<R>().read_unaligned(),
                     }
                 }
-                Some(number)
+                number
             }
         }
     }
@@ -138,9 +158,12 @@ impl<R: Real> Source<R> {
                 unsafe { std::slice::from_raw_parts_mut(target.cast(), len).fill(MaybeUninit::new(number)) };
             }
             Self::Array { data, size, widen, repeats } => {
-                let run = place.piece().filter(|piece| piece.is_run(size)).map(|piece| piece.offset);
-                let again = || place.plan.repeats_at(place.operand, place.tile, size).filter(|_| repeats);
-                let run = run.or_else(again).map(|offset| data.wrapping_offset(offset));
+                let run = if repeats {
+                    place.repeated(size)
+                } else {
+                    place.piece().filter(|piece| piece.is_run(size)).map(|piece| piece.offset)
+                };
+                let run = run.map(|offset| data.wrapping_offset(offset));
                 // SAFETY: the caller vouches for the elements, and buffers hold a tile of the largest type.
                 unsafe {
                     match (run, widen) {
@@ -160,6 +183,26 @@ impl<R: Real> Source<R> {
     }
 }
 
+impl Source<f64> {
+    /// The numbers that an array has along one axis.
+    ///
+    /// # Safety
+    /// The array must be readable wherever an axis of that length and with that stride, in bytes, has elements.
+    pub unsafe fn along(&self, isa: AnyIsa, len: usize, stride: isize) -> Vec<f64> {
+        let plan = Plan::new(&[len], [&[stride]], TILE, 0);
+        let mut numbers = Vec::with_capacity(len);
+        for tile in (0..plan.tiles()).map(|number| plan.tile(number)) {
+            let (mut buffer, mut raw) = (Buffer::new(), Raw::new());
+            let place = Place { plan: &plan, operand: 0, tile };
+            // SAFETY: the caller vouches for the array; a tile has `len` elements.
+            numbers.extend(unsafe {
+                std::slice::from_raw_parts(self.tile(isa, place, &mut buffer, &mut raw), tile.len)
+            });
+        }
+        numbers
+    }
+}
+
 impl<R> Source<R> {
     /// Asks for a tile's memory ahead of its use, where the processor would not foresee it.
     #[inline]
@@ -175,7 +218,7 @@ impl<R> Source<R> {
 }
 
 /// Makes a list go on for a tile behind its end, as if it began again.
-pub fn repeating(mut list: Vec<f64>) -> Vec<f64> {
+pub fn repeating<R: Copy>(mut list: Vec<R>) -> Vec<R> {
     if !list.is_empty() {
         list.reserve_exact(TILE);
         for i in 0..TILE {

@@ -1,8 +1,8 @@
 //! Running the kernels over plain arrays.
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands, Weights, output};
-use focalgrad::kernel::factors::Factors;
+use focalgrad::kernel::elementwise::{Constants, Operands, output};
+use focalgrad::kernel::factors::Samples;
 use focalgrad::kernel::tile::TILE;
 use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;
@@ -24,36 +24,29 @@ pub struct Call<'a, R> {
 impl<R: Compiled> Call<'_, R> {
     /// Runs one kernel over at most a tile; what it does not compute stays as it was.
     pub fn run(&self, outputs: u8, results: &mut Results<R>) {
-        let [negative, positive] = self.weights;
-        let weights = Weights::new(self.weights);
-        let constants = Constants {
-            gamma: Gamma::new(self.gamma),
-            value: weights,
-            grad: Weights::new([negative, -positive]),
-            hess: weights,
-        };
+        let constants =
+            Constants { gamma: Gamma::new(self.gamma), weights: [self.weights.map(R::from_weight); 3] };
         let len = self.logits.len();
         assert!(len <= TILE && self.targets.len() == len && self.samples.is_none_or(|s| s.len() == len));
         let [value, grad, hess] = results.each_mut().map(|row| row.as_mut_ptr());
-        let mut factors = [[R::ZERO; TILE]; 3];
+        let mut products = [[R::ZERO; TILE]; 2];
         if let Some(samples) = self.samples {
-            let (targets, classes) = (self.targets, self.weights);
-            for (tile, sign) in factors.iter_mut().zip([1.0, -1.0, 1.0]) {
-                let factors = tile.as_mut_ptr();
-                self.isa.vectorize(Factors { targets, samples, classes, sign, factors });
+            for (tile, weight) in products.iter_mut().zip(self.weights) {
+                // SAFETY: there are `len` samples, and products hold a tile.
+                unsafe { Samples::new(self.isa, samples).times(self.isa, weight, tile.as_mut_ptr()) };
             }
         }
         let operands = Operands {
             len,
             logits: self.logits.as_ptr(),
             targets: self.targets.as_ptr(),
-            weights: factors.each_ref().map(|tile| tile.as_ptr()),
+            weights: [products.each_ref().map(|tile| tile.as_ptr()); 3],
             gammas: [std::ptr::null(); 2],
             value,
             grad,
             hess,
         };
-        // SAFETY: every operand holds `len` elements, factors and results a tile.
+        // SAFETY: every operand holds `len` elements, products and results a tile.
         unsafe { R::kernel(self.gamma, outputs, self.samples.is_some())(self.isa, &constants, &operands) };
     }
 }

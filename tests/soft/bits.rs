@@ -4,7 +4,7 @@
 use std::ptr::{null, null_mut};
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands, Weights, output};
+use focalgrad::kernel::elementwise::{Constants, Operands, output};
 use focalgrad::kernel::mixed::Mixed;
 use focalgrad::kernel::soft::SoftOperands;
 use focalgrad::loss::focal::Gamma;
@@ -44,7 +44,6 @@ fn every_length_and_instruction_set_gives_the_same_bits() {
 
 /// Value, gradient and Hessian of one tile through both kernels.
 fn mixed(isa: AnyIsa, call: &Call, x: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
-    let [negative, positive] = call.weights;
     let mut results = [(); 3].map(|()| vec![0.0; x.len()]);
     let [value, grad, hess] = results.each_mut().map(|row| row.as_mut_ptr());
     let weights = call.weights.map(|weight| vec![weight as f32; x.len()]);
@@ -54,9 +53,7 @@ fn mixed(isa: AnyIsa, call: &Call, x: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
             hard: f32::kernel(call.gamma, outputs, false),
             hard_constants: Constants {
                 gamma: Gamma::new(call.gamma),
-                value: Weights::new(call.weights),
-                grad: Weights::new([negative, -positive]),
-                hess: Weights::new(call.weights),
+                weights: [call.weights.map(|weight| weight as f32); 3],
             },
             soft: f32::soft_kernel(call.meaning, false),
             soft_constants: call.constants(),
@@ -77,7 +74,7 @@ fn mixed(isa: AnyIsa, call: &Call, x: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
             len: x.len(),
             logits: x.as_ptr(),
             targets: y.as_ptr(),
-            weights: [null(); 3],
+            weights: [[null(); 2]; 3],
             gammas: [null(); 2],
             value: soft.value,
             grad: soft.grad,
@@ -126,18 +123,12 @@ fn gammas_of_their_own_equal_one_gamma_for_all() {
         let run = |gamma: Option<f64>| {
             let mut out = [vec![0.0_f32; 200], vec![0.0_f32; 200]];
             let [grad, hess] = out.each_mut().map(|row| row.as_mut_ptr());
-            let weights = Weights::new([1.0; 2]);
-            let constants = Constants {
-                gamma: Gamma::new(gamma.unwrap_or(0.0)),
-                value: weights,
-                grad: weights,
-                hess: weights,
-            };
+            let constants = Constants { gamma: Gamma::new(gamma.unwrap_or(0.0)), weights: [[1.0; 2]; 3] };
             let operands = Operands {
                 len: 200,
                 logits: x.as_ptr(),
                 targets: y.as_ptr(),
-                weights: [ones.as_ptr(); 3],
+                weights: [[ones.as_ptr(); 2]; 3],
                 gammas: [hi.as_ptr(), lo.as_ptr()],
                 value: null_mut(),
                 grad,

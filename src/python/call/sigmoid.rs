@@ -11,8 +11,9 @@ use crate::error::Error;
 use crate::exec::columns::{self, Steps};
 use crate::exec::elements::{self, Inputs, Job, Labels, Soft};
 use crate::exec::measure::{self, Measure};
+use crate::exec::weights::Weights;
 use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, streams};
-use crate::kernel::elementwise::{Constants, Weights, kernel, kernel_of_gammas};
+use crate::kernel::elementwise::{kernel, kernel_of_gammas};
 use crate::kernel::exact::ExactSum;
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft::{self, SoftConstants};
@@ -78,16 +79,24 @@ struct Call<'b, 'py> {
     admitted: Admitted<'b, 'py>,
 }
 
-/// Numbers by class, as [`repeating`] lists that sources point to; empty if they are the same for all classes.
+/// [`repeating`] lists that sources point to: numbers by class, but for `ready`. Empty if there are none of the kind.
 #[derive(Default)]
-struct Lists {
+struct Lists<R> {
     /// The classes themselves; NaN for background.
     classes: Vec<f64>,
-    /// What multiplies losses, gradient and Hessian of negatives and of positives.
+    /// What multiplies losses, gradient and Hessian of negatives and of positives, beside sample weights.
     weights: [[Vec<f64>; 2]; 3],
+    /// The same with sample weights in it, by class or along the one axis that these vary along.
+    ready: [[Vec<R>; 2]; 3],
     /// Gamma, in two parts.
-    gammas: [Vec<f64>; 2],
+    gammas: [Vec<R>; 2],
 }
+
+/// Sample weights along one axis are multiplied beforehand if they are at most so many,
+const MOST_LISTED: usize = 1 << 14;
+
+/// and each stands for at least so many elements.
+const LEAST_REPEATED: usize = 16;
 
 /// What losses, gradient and Hessian are multiplied with beside weights.
 #[derive(Clone, Copy)]
@@ -137,7 +146,7 @@ impl<'b, 'py> Call<'b, 'py> {
     /// The exact sum of the losses, and that of what their mean divides by.
     fn exact_sums<R: RowReal>(&self, py: Python<'py>) -> PyResult<[ExactSum; 2]> {
         let common = &self.loss.common;
-        let plan = self.plan(&[const { None }; 3]);
+        let plan = self.plan::<R>(&[const { None }; 3]);
         let measure = match (common.reduction, common.normalizer) {
             (Reduction::Mean, Normalizer::Count) => Some(Measure::Count),
             (Reduction::Mean, Normalizer::Weights) => Some(Measure::Weights),
@@ -162,7 +171,7 @@ impl<'b, 'py> Call<'b, 'py> {
         }
         let filled = Filled::new(admitted, wanted, rules, given)?;
         let outputs = filled.arrays()?;
-        let plan = self.plan(&outputs);
+        let plan = self.plan::<R>(&outputs);
         let len = plan.len();
         let denominator = match (common.reduction, common.normalizer) {
             (Reduction::None | Reduction::Sum | Reduction::SumClasses, _) => 1.0,
@@ -235,7 +244,7 @@ impl<'b, 'py> Call<'b, 'py> {
             let filled = Filled::new(admitted, derivatives, rules, given)?;
             let outputs = filled.arrays()?;
             let lists = self.lists::<R>(Scaling::NONE);
-            run(py, &self.job::<R>(self.plan(&outputs), &outputs, &lists, Scaling::NONE, derivatives))?;
+            run(py, &self.job::<R>(self.plan::<R>(&outputs), &outputs, &lists, Scaling::NONE, derivatives))?;
             let Results { grad, hess, .. } = filled.results(py, derivatives, 0.0)?;
             (results.grad, results.hess) = (grad, hess);
             if let (Some(out), Some(value)) = (&given[0], &results.value) {
@@ -260,7 +269,7 @@ impl<'b, 'py> Call<'b, 'py> {
         let (samples, samples_step) = without(admitted.weight_strides());
         let mut shape = lengths(admitted.logits.shape);
         let classes = shape.remove(axis);
-        let strides = [&logits[..], &targets, &samples, &[], value.strides, &[], &[]];
+        let strides = [&logits[..], &targets, &samples, &[], &[], value.strides, &[], &[]];
         let lists = self.lists::<R>(Scaling::NONE);
         let plan = Plan::new(&shape, strides, TILE, leading(self.rules.reduction));
         let len = plan.len().saturating_mul(classes);
@@ -274,7 +283,9 @@ impl<'b, 'py> Call<'b, 'py> {
     /// A sum over the elements that are not ignored.
     fn measure(&self, py: Python<'py>, plan: &JobPlan, what: Measure<'_>, keeping: Keeping) -> PyResult<Sum> {
         let lists = self.lists::<f64>(Scaling::NONE);
-        let inputs = Shared::new(self.inputs::<f64>(&lists, Scaling::NONE));
+        let mut inputs = self.inputs(&lists, Scaling::NONE);
+        inputs.weights = self.sampled(&lists, Scaling::NONE);
+        let inputs = Shared::new(inputs);
         // SAFETY: as in `run`.
         detached(py, plan.len(), |go_on| unsafe {
             measure::run(isa(), plan, inputs.get(), what, keeping, go_on)
@@ -282,11 +293,11 @@ impl<'b, 'py> Call<'b, 'py> {
     }
 
     /// The order of the elements, from the strides of all arrays.
-    fn plan(&self, outputs: &Outputs<'_, 'py>) -> JobPlan {
+    fn plan<R: Real>(&self, outputs: &Outputs<'_, 'py>) -> JobPlan {
         let Admitted { logits, targets, .. } = &self.admitted;
         let weight = self.admitted.weight_array();
         let [value, grad, hess] = outputs.each_ref().map(Option::as_ref);
-        let arrays = [Some(logits), Some(targets), weight, None, value, grad, hess];
+        let arrays = [Some(logits), Some(targets), weight, None, None, value, grad, hess];
         let full = arrays.iter().flatten().all(|array| array.shape == logits.shape);
         let by_class = self.admitted.indices || self.loss.differs_by_class();
         let every = full && !by_class;
@@ -299,24 +310,56 @@ impl<'b, 'py> Call<'b, 'py> {
         let mut strides = arrays.map(|array| array.map_or(&[][..], |array| array.strides));
         strides[operand::TARGETS] = self.admitted.target_strides();
         strides[operand::SAMPLES] = self.admitted.weight_strides();
-        let mut classes = vec![0; logits.shape.len()];
-        if let Some(axis) = self.admitted.axis.filter(|_| by_class) {
-            classes[axis] = size_of::<f64>() as isize;
-            strides[operand::CLASSES] = &classes;
-        }
+        let along = |axis: Option<usize>, size: usize| {
+            let axes = 0..axis.map_or(0, |_| logits.shape.len());
+            axes.map(|each| if Some(each) == axis { size as isize } else { 0 }).collect::<Vec<_>>()
+        };
+        let classes = along(self.admitted.axis.filter(|_| by_class), size_of::<f64>());
+        let lists = along(self.listed_axis(), size_of::<R>());
+        (strides[operand::CLASSES], strides[operand::LISTS]) = (&classes, &lists);
         Plan::new(&lengths(logits.shape), strides, TILE, leading(self.rules.reduction))
     }
 
-    /// What differs by class, in lists.
-    fn lists<R: Real>(&self, scaling: Scaling) -> Lists {
-        let &Self { loss, ref admitted, .. } = self;
-        let mut lists = Lists::default();
-        if admitted.indices {
-            let background = loss.background_index.and_then(|index| usize::try_from(index).ok());
-            lists.classes = (0..admitted.classes())
-                .map(|class| if Some(class) == background { f64::NAN } else { class as f64 })
-                .collect();
+    /// The axis of the lists in a kernel's own type, if there are any: that of the classes, or the one axis along which
+    /// sample weights vary.
+    fn listed_axis(&self) -> Option<usize> {
+        let Admitted { logits, axis, .. } = &self.admitted;
+        let of_classes = axis.filter(|_| self.loss.differs_by_class());
+        let of_samples = self.axis_of_samples().filter(|_| self.rules.reduction != Reduction::SumClasses);
+        let of_samples = of_samples.filter(|&axis| {
+            let len = logits.shape[axis] as usize;
+            len <= MOST_LISTED && logits.len() / LEAST_REPEATED >= len
+        });
+        of_classes.or(of_samples)
+    }
+
+    /// The axis along which sample weights vary, if it is one alone.
+    fn axis_of_samples(&self) -> Option<usize> {
+        let mut axes = self.admitted.weight_strides().iter().enumerate().filter(|&(_, &stride)| stride != 0);
+        axes.next().map(|(axis, _)| axis).filter(|_| axes.next().is_none())
+    }
+
+    /// Sample weights for every entry of a list: a number as it is, an array in one of its own. None where they are to
+    /// be multiplied with each element.
+    fn listed_samples(&self) -> Option<Vec<f64>> {
+        let axis = self.listed_axis();
+        let len = axis.map_or(1, |axis| self.admitted.logits.shape[axis] as usize);
+        match self.admitted.samples() {
+            None => Some(vec![1.0; len]),
+            Some(Source::Constant(number)) => Some(vec![number; len]),
+            Some(samples) if axis.is_some() && axis == self.axis_of_samples() => {
+                let stride = self.admitted.weight_strides()[axis?];
+                // SAFETY: the array was admitted: its strides are those with which it broadcasts to the logits.
+                Some(unsafe { samples.along(isa(), len, stride) })
+            }
+            Some(_) => None,
         }
+    }
+
+    /// What differs by class, in lists.
+    fn lists<R: Real>(&self, scaling: Scaling) -> Lists<R> {
+        let &Self { loss, ref admitted, .. } = self;
+        let mut lists = Lists { classes: self.numbers_of_classes(), ..Lists::default() };
         if loss.differs_by_class() {
             for class in 0..admitted.classes() {
                 let weights = weights_of(loss, self.wanted, class, scaling);
@@ -325,43 +368,73 @@ impl<'b, 'py> Call<'b, 'py> {
                 }
             }
         }
+        if let (Some(_), Some(samples)) = (self.listed_axis(), self.listed_samples()) {
+            let numbers = weights_of(loss, self.wanted, 0, scaling);
+            let lists = lists.ready.iter_mut().flatten().zip(lists.weights.iter().flatten());
+            for ((ready, weights), number) in lists.zip(numbers.into_iter().flatten()) {
+                let weight = |i: usize| weights.get(i).copied().unwrap_or(number);
+                let products = samples.iter().enumerate().map(|(i, &sample)| product(sample, weight(i)));
+                *ready = repeating(products.collect());
+            }
+        }
         if loss.common.gamma.per_class().is_some() {
             for class in 0..admitted.classes() {
-                // Each part is a number of the kernel's type already.
                 let parts = Gamma::<R>::new(loss.common.gamma.of(class)).parts();
                 for (list, part) in lists.gammas.iter_mut().zip(parts) {
-                    list.push(part.to_f64());
+                    list.push(part);
                 }
             }
         }
-        let Lists { classes, weights, gammas } = lists;
+        let Lists { classes, weights, ready, gammas } = lists;
         let weights = weights.map(|pair| pair.map(repeating));
-        Lists { classes: repeating(classes), weights, gammas: gammas.map(repeating) }
+        Lists { classes: repeating(classes), weights, ready, gammas: gammas.map(repeating) }
+    }
+
+    /// The classes that targets are compared with; NaN for the background.
+    fn numbers_of_classes(&self) -> Vec<f64> {
+        let background = self.loss.background_index.and_then(|index| usize::try_from(index).ok());
+        let number = |class| if Some(class) == background { f64::NAN } else { class as f64 };
+        if self.admitted.indices { (0..self.admitted.classes()).map(number).collect() } else { Vec::new() }
     }
 
     /// What goes in.
-    fn inputs<R: Real>(&self, lists: &Lists, scaling: Scaling) -> Inputs<R> {
+    fn inputs<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Inputs<R> {
         let Admitted { logits, targets, indices, .. } = &self.admitted;
-        let list = |list: &Vec<f64>| Source::list(list);
-        let weights = weights_of(self.loss, self.wanted, 0, scaling);
-        let mut sources = weights.map(|pair| pair.map(Source::Constant));
-        if self.loss.differs_by_class() {
-            sources = lists.weights.each_ref().map(|pair| pair.each_ref().map(list));
-        }
         let numbers = Source::numbers(targets.data, targets.dtype);
         Inputs {
             logits: Source::numbers(logits.data, logits.dtype),
             labels: if *indices {
-                Labels::Indices { targets: numbers, classes: list(&lists.classes) }
+                Labels::Indices { targets: numbers, classes: Source::list(&lists.classes) }
             } else {
                 Labels::Dense(Source::numbers(targets.data, targets.dtype))
             },
             ignored: self.loss.common.ignore_index.map(|label| (numbers, label.to_f64())),
-            samples: self.admitted.samples(),
-            weights: sources,
+            weights: self.weights(lists, scaling),
             gammas: (!lists.gammas[0].is_empty())
                 .then(|| lists.gammas.each_ref().map(|part| Source::list(part))),
         }
+    }
+
+    /// What multiplies results, as far as possible in the form that kernels take.
+    fn weights<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Weights<R> {
+        let Some(samples) = self.listed_samples() else { return self.sampled(lists, scaling) };
+        if self.listed_axis().is_some() {
+            return Weights::Lists(
+                lists.ready.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list))),
+            );
+        }
+        let numbers = weights_of(self.loss, self.wanted, 0, scaling);
+        Weights::All(numbers.map(|pair| pair.map(|weight| product(samples[0], weight))))
+    }
+
+    /// Sample weights, and what they are to be multiplied with.
+    fn sampled<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Weights<R> {
+        let numbers = weights_of(self.loss, self.wanted, 0, scaling);
+        let mut sources = numbers.map(|pair| pair.map(Source::Constant));
+        if self.loss.differs_by_class() {
+            sources = lists.weights.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list)));
+        }
+        Weights::Sampled(self.admitted.samples().unwrap_or(Source::Constant(1.0)), sources)
     }
 
     /// The job that fills these outputs, or adds losses up.
@@ -369,7 +442,7 @@ impl<'b, 'py> Call<'b, 'py> {
         &self,
         plan: JobPlan,
         outputs: &Outputs<'_, 'py>,
-        lists: &Lists,
+        lists: &Lists<R>,
         scaling: Scaling,
         wanted: Wanted,
     ) -> Job<R> {
@@ -384,21 +457,15 @@ impl<'b, 'py> Call<'b, 'py> {
             let streamed = streams && plan.is_run(operand::VALUE + output, array.dtype.size());
             Some(Target::new(array.data, array.dtype, streamed))
         };
-        let mut inputs = self.inputs::<R>(lists, scaling);
-        // A class without weight needs the kernel that knows what 0 times an infinite loss is.
-        let weights = weights_of(loss, self.wanted, 0, scaling);
-        if inputs.samples.is_none() && weights[0].contains(&0.0) {
-            inputs.samples = Some(Source::Constant(1.0));
-        }
-        let weighted = inputs.samples.is_some() || loss.differs_by_class();
+        let inputs = self.inputs(lists, scaling);
+        let (gamma, computed) = (loss.common.gamma.of(0), kernel_outputs(wanted));
+        let [plain, weighted] = [false, true].map(|weighted| kernel(gamma, computed, weighted));
+        let own_gammas = inputs.gammas.is_some();
         Job {
             inputs,
-            kernel: match inputs.gammas {
-                Some(_) => kernel_of_gammas(kernel_outputs(wanted)),
-                None => kernel(loss.common.gamma.of(0), kernel_outputs(wanted), weighted),
-            },
-            constants: constants(loss, weights),
-            weighted,
+            kernel: Some(plain).filter(|_| !own_gammas),
+            weighted: if own_gammas { kernel_of_gammas(computed) } else { weighted },
+            gamma: Gamma::new(gamma),
             soft: self.soft(),
             value: target(0),
             grad: target(1),
@@ -448,13 +515,10 @@ pub fn weights_of(loss: &SigmoidFocalLoss, wanted: Wanted, class: usize, scaling
     ]
 }
 
-/// The constants of the kernels for labels of 0 and 1, with [`weights_of`] the first class.
-pub fn constants<R: Real>(loss: &SigmoidFocalLoss, weights: [[f64; 2]; 3]) -> Constants<R> {
-    let [value, mut grad, hess] = weights;
-    // The margin of a positive grows with its logit, that of a negative falls.
-    grad[1] = 0.0 - grad[1];
-    let [value, grad, hess] = [value, grad, hess].map(Weights::new);
-    Constants { gamma: Gamma::new(loss.common.gamma.of(0)), value, grad, hess }
+/// A sample weight times another, rounded once.
+pub fn product<R: Real>(sample: f64, weight: f64) -> R {
+    // The sum makes -0.0 a +0.0.
+    R::from_weight(sample * weight + 0.0)
 }
 
 fn run<R: RowReal>(py: Python<'_>, job: &Job<R>) -> PyResult<Sums> {

@@ -8,14 +8,14 @@ use pyo3::prelude::*;
 
 use super::admit::{Outputs, check_overlaps};
 use super::run::{Filled, kernel_outputs, scale_of};
-use super::sigmoid::{Scaling, constants, weights_of};
+use super::sigmoid::{Scaling, product, weights_of};
 use super::{Arguments, Results, Wanted};
 use crate::element::DType;
-use crate::kernel::elementwise::{Operands, kernel};
+use crate::kernel::elementwise::{Constants, Operands, kernel};
 use crate::kernel::prepare::are_hard;
 use crate::kernel::reduce::{TileSum, Total};
 use crate::kernel::tile::{Buffer, TILE};
-use crate::loss::focal::Scales;
+use crate::loss::focal::{Gamma, Scales};
 use crate::params::{Normalizer, Reduction, SigmoidFocalLoss};
 use crate::python::array::Array;
 use crate::python::runtime::isa;
@@ -117,15 +117,20 @@ fn run<'py, R: Real + Scales>(
         made.each_ref().map(|array| array.as_ref().map_or(std::ptr::null_mut(), |array| array.data.cast()));
     let sums = wanted.sums(reduction);
     let value = if sums { losses.as_mut_ptr() } else { value };
-    let (weights, gammas) = ([std::ptr::null(); 3], [std::ptr::null(); 2]);
+    let (weights, gammas) = ([[std::ptr::null(); 2]; 3], [std::ptr::null(); 2]);
     let operands = Operands { len, logits: x, targets: labels, weights, gammas, value, grad, hess };
-    let kernel = kernel::<R>(loss.common.gamma.of(0), kernel_outputs(wanted), false);
+    let gamma = loss.common.gamma.of(0);
+    let constants = Constants {
+        gamma: Gamma::new(gamma),
+        weights: weights_of_labels.map(|pair| pair.map(|weight| product(1.0, weight))),
+    };
+    let kernel = kernel::<R>(gamma, kernel_outputs(wanted), false);
     let mut total = Total::default();
     // SAFETY: all arrays were read or made, have `len <= TILE` elements one after the other, aligned; outputs are the
     // very memory of an input or share none. Other threads must not write to them meanwhile: the documentation asks
     // that of callers.
     unsafe {
-        kernel(isa(), &constants(loss, weights_of_labels), &operands);
+        kernel(isa(), &constants, &operands);
         if sums {
             total.add(isa().vectorize(TileSum(std::slice::from_raw_parts(value, len))));
         }

@@ -12,6 +12,7 @@ use crate::exec::measure::{self, Measure};
 use crate::exec::rows::{
     self, ByClass, DenseClasses, Formula, Job, PerThread, RowArray, RowTargets, tile_rows,
 };
+use crate::exec::weights::Weights;
 use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, streams};
 use crate::kernel::elementwise::output;
 use crate::kernel::exact::ExactSum;
@@ -256,8 +257,7 @@ impl<'b, 'py> Call<'b, 'py> {
             logits: Source::Constant(0.0),
             labels: Labels::Dense(numbers),
             ignored: self.loss.common.ignore_index.map(|label| (numbers, label.to_f64())),
-            samples: self.admitted.samples(),
-            weights: [weights; 3],
+            weights: Weights::Sampled(self.admitted.samples().unwrap_or(Source::Constant(1.0)), [weights; 3]),
             gammas: None,
         });
         // SAFETY: as in `run`.
@@ -286,6 +286,7 @@ impl<'b, 'py> Call<'b, 'py> {
             of(Some(logits)),
             without(self.admitted.target_strides()),
             without(self.admitted.weight_strides()),
+            Vec::new(),
             Vec::new(),
             value.map_or(Vec::new(), |value| value.strides.to_vec()),
             of(grad),
