@@ -12,12 +12,50 @@ pub trait Element: Copy + Send + Sync + 'static {
 
     /// The nearest float64.
     fn to_f64(self) -> f64;
+
+    /// Converts a run of elements, which need not be aligned, to what a kernel computes in.
+    ///
+    /// # Safety
+    /// The first pointer must be valid for reading, the second for writing that many elements.
+    #[inline(always)]
+    unsafe fn widen<I: Isa, R: Real>(_: I, source: *const Self, target: *mut R, len: usize) {
+        // SAFETY: handed through from the caller.
+        unsafe { widen_each(source, target, len) }
+    }
+}
+
+/// As [`Element::widen`], by arithmetic alone.
+#[inline(always)]
+unsafe fn widen_each<E: Element, R: Real>(source: *const E, target: *mut R, len: usize) {
+    for i in 0..len {
+        // SAFETY: `i` is below the length for which the caller vouches.
+        unsafe { target.add(i).write(R::from_element(source.add(i).read_unaligned())) }
+    }
 }
 
 /// A half type: storage only, float32 everywhere else.
 pub trait Half: Element {
     /// The nearest number of this type, ties to even.
     fn from_f32(x: f32) -> Self;
+
+    /// Rounds a run of results, to a place that need not be aligned.
+    ///
+    /// # Safety
+    /// The first pointer must be valid for reading, the second for writing that many elements.
+    #[inline(always)]
+    unsafe fn narrow<I: Isa, R: Real>(_: I, source: *const R, target: *mut Self, len: usize) {
+        // SAFETY: handed through from the caller.
+        unsafe { narrow_each(source, target, len) }
+    }
+}
+
+/// As [`Half::narrow`], by arithmetic alone.
+#[inline(always)]
+unsafe fn narrow_each<H: Half, R: Real>(source: *const R, target: *mut H, len: usize) {
+    for i in 0..len {
+        // SAFETY: `i` is below the length for which the caller vouches.
+        unsafe { target.add(i).write_unaligned(H::from_f32(source.add(i).read().to_f64() as f32)) }
+    }
 }
 
 macro_rules! numbers {
@@ -54,8 +92,9 @@ impl Element for Truth {
 
 /// The bits of an IEEE half-precision number: 1 of sign, 5 of exponent, 10 of fraction.
 ///
-/// Both conversions are plain arithmetic without branches, which the compiler turns into vectors of every
-/// instruction set, with the same bits. The method is that of M. Dukhan's FP16 library.
+/// Where an instruction set has no conversions of its own, both are plain arithmetic without branches, which the
+/// compiler turns into vectors; the bits are the same but for those of NaN. The method is that of M. Dukhan's FP16
+/// library.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Float16(pub u16);
@@ -78,6 +117,20 @@ impl Element for Float16 {
     fn to_f64(self) -> f64 {
         f64::from(self.to_f32())
     }
+    #[inline(always)]
+    unsafe fn widen<I: Isa, R: Real>(isa: I, source: *const Self, target: *mut R, len: usize) {
+        let mut at = 0;
+        // SAFETY: the caller vouches for `len` elements.
+        unsafe {
+            if R::DTYPE == DType::Float32 {
+                while at + I::HALVES <= len {
+                    isa.widen_halves(source.add(at), target.add(at).cast());
+                    at += I::HALVES;
+                }
+            }
+            widen_each(source.add(at), target.add(at), len - at);
+        }
+    }
 }
 
 impl Half for Float16 {
@@ -94,6 +147,20 @@ impl Half for Float16 {
         let finite = ((rounded >> 13) & 0x7C00) + (rounded & 0x0FFF);
         let magnitude = if magnitude > 0xFF00_0000 { 0x7E00 } else { finite };
         Self(((bits >> 16) & 0x8000 | magnitude) as u16)
+    }
+    #[inline(always)]
+    unsafe fn narrow<I: Isa, R: Real>(isa: I, source: *const R, target: *mut Self, len: usize) {
+        let mut at = 0;
+        // SAFETY: the caller vouches for `len` elements.
+        unsafe {
+            if R::DTYPE == DType::Float32 {
+                while at + I::HALVES <= len {
+                    isa.narrow_halves(source.add(at).cast(), target.add(at));
+                    at += I::HALVES;
+                }
+            }
+            narrow_each(source.add(at), target.add(at), len - at);
+        }
     }
 }
 
@@ -143,11 +210,9 @@ unsafe fn widen<E: Element, R: Real>(isa: AnyIsa, source: *const u8, target: *mu
     impl<E: Element, R: Real> Kernel for Loop<E, R> {
         type Output = ();
         #[inline(always)]
-        fn run<I: Isa>(self, _: I) {
-            for i in 0..self.2 {
-                // SAFETY: `i` is below the length for which the caller vouches.
-                unsafe { self.1.add(i).write(R::from_element(self.0.add(i).read_unaligned())) }
-            }
+        fn run<I: Isa>(self, isa: I) {
+            // SAFETY: handed through from the caller.
+            unsafe { E::widen(isa, self.0, self.1, self.2) }
         }
     }
     isa.vectorize(Loop(source.cast::<E>(), target, len));
@@ -160,11 +225,9 @@ unsafe fn narrow<H: Half, R: Real>(isa: AnyIsa, source: *const R, target: *mut u
     impl<H: Half, R: Real> Kernel for Loop<H, R> {
         type Output = ();
         #[inline(always)]
-        fn run<I: Isa>(self, _: I) {
-            for i in 0..self.2 {
-                // SAFETY: `i` is below the length for which the caller vouches.
-                unsafe { self.1.add(i).write_unaligned(H::from_f32(self.0.add(i).read().to_f64() as f32)) }
-            }
+        fn run<I: Isa>(self, isa: I) {
+            // SAFETY: handed through from the caller.
+            unsafe { H::narrow(isa, self.0, self.1, self.2) }
         }
     }
     isa.vectorize(Loop(source, target.cast::<H>(), len));

@@ -5,6 +5,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::x86::x86_vector;
 use super::{Isa, Kernel, Pair, Vector};
+use crate::element::Float16;
 use crate::math::ExpConstants;
 
 /// Proof that the processor has AVX2 and FMA.
@@ -19,19 +20,40 @@ impl Isa for Avx2 {
     type RowF64 = Pair<F64x4>;
 
     const NAME: &'static str = "avx2";
+    const HALVES: usize = 8;
 
     fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        let found = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        found.then_some(Self(()))
     }
 
     #[inline]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         fn inner<K: Kernel>(isa: Avx2, kernel: K) -> K::Output {
             kernel.run(isa)
         }
         // SAFETY: `self` proves that the processor has these features.
         unsafe { inner(self, kernel) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen_halves(self, source: *const Float16, target: *mut f32) {
+        // SAFETY: `self` proves the instruction set, the caller vouches for the memory.
+        unsafe { _mm256_storeu_ps(target, _mm256_cvtph_ps(_mm_loadu_si128(source.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn narrow_halves(self, source: *const f32, target: *mut Float16) {
+        // SAFETY: as above.
+        unsafe {
+            _mm_storeu_si128(
+                target.cast(),
+                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(source)),
+            )
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::x86::x86_vector;
 use super::{Isa, Kernel, Pair, Vector};
+use crate::element::Float16;
 use crate::math::ExpConstants;
 
 /// Proof that the processor has AVX-512 F, DQ, VL and BW.
@@ -18,6 +19,7 @@ impl Isa for Avx512 {
     type RowF64 = Pair<F64x8>;
 
     const NAME: &'static str = "avx512";
+    const HALVES: usize = 16;
 
     fn detect() -> Option<Self> {
         let found = is_x86_feature_detected!("avx512f")
@@ -36,6 +38,19 @@ impl Isa for Avx512 {
         }
         // SAFETY: `self` proves that the processor has these features.
         unsafe { inner(self, kernel) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen_halves(self, source: *const Float16, target: *mut f32) {
+        // SAFETY: `self` proves the instruction set, the caller vouches for the memory.
+        unsafe { _mm512_storeu_ps(target, _mm512_cvtph_ps(_mm256_loadu_si256(source.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn narrow_halves(self, source: *const f32, target: *mut Float16) {
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        // SAFETY: as above.
+        unsafe { _mm256_storeu_si256(target.cast(), _mm512_cvtps_ph::<NEAREST>(_mm512_loadu_ps(source))) }
     }
 }
 

@@ -17,6 +17,7 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use crate::element::{Element, Float16, Half};
 use crate::error::Error;
 use crate::real::Real;
 
@@ -51,11 +52,34 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// The name that users see and that `FOCALGRAD_ISA` takes.
     const NAME: &'static str;
 
+    /// How many float16 numbers are converted at once: one where there is no instruction for more.
+    const HALVES: usize = 1;
+
     /// The token, if the processor runs this instruction set.
     fn detect() -> Option<Self>;
 
     /// Runs a kernel compiled for this instruction set.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// Converts [`HALVES`](Self::HALVES) float16 numbers to float32.
+    ///
+    /// # Safety
+    /// Both pointers must be valid for as many numbers; neither need be aligned.
+    #[inline(always)]
+    unsafe fn widen_halves(self, source: *const Float16, target: *mut f32) {
+        // SAFETY: handed through from the caller.
+        unsafe { target.write_unaligned(source.read_unaligned().to_f32()) }
+    }
+
+    /// Rounds [`HALVES`](Self::HALVES) float32 numbers to float16: to nearest, ties to even.
+    ///
+    /// # Safety
+    /// As [`Self::widen_halves`].
+    #[inline(always)]
+    unsafe fn narrow_halves(self, source: *const f32, target: *mut Float16) {
+        // SAFETY: handed through from the caller.
+        unsafe { target.write_unaligned(Float16::from_f32(source.read_unaligned())) }
+    }
 }
 
 /// Work that is compiled once for every instruction set.
