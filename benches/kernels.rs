@@ -43,6 +43,7 @@ fn kernels_of<R: Compiled + Summable>(criterion: &mut Criterion, name: &str) {
                     value,
                     grad,
                     hess,
+                    ahead: std::ptr::null(),
                 };
                 group.bench_function(format!("gamma {gamma}/{label}"), |bencher| {
                     // SAFETY: every operand holds a tile.

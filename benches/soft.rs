@@ -42,8 +42,17 @@ fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
             let (logits, targets) = (logits.as_ptr(), targets.as_ptr());
             let constants = Constants { gamma: Gamma::new(gamma), weights: [[R::ONE; 2]; 3] };
             let targets_of_hard = hard.as_ptr();
-            let operands =
-                Operands { len, logits, targets: targets_of_hard, weights, gammas, value, grad, hess };
+            let operands = Operands {
+                len,
+                logits,
+                targets: targets_of_hard,
+                weights,
+                gammas,
+                value,
+                grad,
+                hess,
+                ahead: std::ptr::null(),
+            };
             let kernel = R::kernel(gamma, outputs, true);
             group.bench_function(format!("hard/{label}"), |bencher| {
                 // SAFETY: every operand holds a tile.

@@ -41,6 +41,41 @@ pub fn prefetch_run<const FAR: bool>(start: *const u8, bytes: usize) {
     }
 }
 
+/// Memory of the next tile, to be asked for while this one is worked on: runs of steps, a step for each element.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ahead {
+    runs: [Option<(usize, usize)>; Self::MOST],
+    count: usize,
+}
+
+impl Ahead {
+    /// More runs are not asked for.
+    const MOST: usize = 6;
+
+    /// Adds a run that starts there, of that many bytes for each element. What is further apart than cache lines is
+    /// left out: to ask for it takes longer than it gains.
+    pub fn add(&mut self, start: *const u8, step: usize) {
+        if self.count < Self::MOST && (1..=LINE).contains(&step) {
+            self.runs[self.count] = Some((start.addr(), step));
+            self.count += 1;
+        }
+    }
+
+    /// Whether there are any runs.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Asks for what belongs to so many elements from `at` on.
+    #[inline]
+    pub fn ask(&self, at: usize, elements: usize) {
+        for (start, step) in self.runs.iter().map_while(|run| *run) {
+            let start = std::ptr::without_provenance::<u8>(start).wrapping_add(at * step);
+            prefetch_run::<false>(start, elements * step);
+        }
+    }
+}
+
 /// What is assumed where the system does not say.
 const ASSUMED: usize = 32 << 20;
 

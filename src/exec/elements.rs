@@ -2,6 +2,7 @@
 
 use super::weights::{self, OfTile, Weights, Where};
 use super::{BLOCK, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
+use crate::cache::Ahead;
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
 use crate::kernel::prepare::are_hard;
 use crate::kernel::rows::RowReal;
@@ -170,6 +171,31 @@ impl<R: RowReal> Job<R> {
         [self.value.is_some() || self.sum, self.grad.is_some(), self.hess.is_some()]
     }
 
+    /// What to ask for while a tile is worked on that has another behind it.
+    #[inline]
+    fn ahead(&self, tile: Tile, inputs: &Inputs<R>) -> Ahead {
+        let mut ahead = Ahead::default();
+        if tile.number + 1 == self.plan.tiles() || self.plan.has_rectangles() {
+            return ahead;
+        }
+        let next = self.plan.tile(tile.number + 1);
+        let place = |operand| Place { plan: &self.plan, operand, tile: next };
+        inputs.logits.ask(place(operand::LOGITS), &mut ahead);
+        match &inputs.labels {
+            Labels::Dense(targets) => targets.ask(place(operand::TARGETS), &mut ahead),
+            Labels::Indices { targets, .. } => targets.ask(place(operand::TARGETS), &mut ahead),
+        }
+        if let Weights::Sampled(samples, _) = &inputs.weights {
+            samples.ask(place(operand::SAMPLES), &mut ahead);
+        }
+        for (target, operand) in self.outputs() {
+            if let Some(target) = target {
+                target.ask(place(operand), &mut ahead);
+            }
+        }
+        ahead
+    }
+
     /// Asks for the memory of a tile that comes next.
     fn prefetch(&self, tile: Tile) {
         let place = |operand| Place { plan: &self.plan, operand, tile };
@@ -292,6 +318,7 @@ pub(super) unsafe fn run_tile<R: RowReal>(
             if job.soft.is_none_or(|soft| !soft.always && are_hard(isa, labels)) {
                 let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), memory, raw);
                 let Hard { kernel, constants, weights } = job.hard(weights, tile, memory);
+                let ahead = job.ahead(tile, inputs);
                 let [value, grad, hess] = written;
                 let operands = Operands {
                     len: tile.len,
@@ -302,6 +329,7 @@ pub(super) unsafe fn run_tile<R: RowReal>(
                     value,
                     grad,
                     hess,
+                    ahead: if ahead.is_empty() { std::ptr::null() } else { &raw const ahead },
                 };
                 return kernel(isa, &constants, &operands);
             }

@@ -184,6 +184,7 @@ impl<R: RowReal> Work<'_, R> {
                 value,
                 grad,
                 hess,
+                ahead: std::ptr::null(),
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::ptr::copy_nonoverlapping;
 
-use crate::cache::prefetch_ahead;
+use crate::cache::{Ahead, prefetch_ahead};
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Gamma, Margin, Scales, power};
 use crate::real::Real;
@@ -52,6 +52,8 @@ pub struct Operands<R> {
     pub grad: *mut R,
     /// The Hessian.
     pub hess: *mut R,
+    /// What to ask for meanwhile, beside what comes next in these operands; or null.
+    pub ahead: *const Ahead,
 }
 
 /// A kernel for one class of gammas and one set of outputs.
@@ -141,6 +143,10 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         let mut at = 0;
         while at + lanes <= len {
             self.operands.prefetch::<OUTPUTS>(at, lanes);
+            // SAFETY: null or valid, for which the caller of the kernel vouches.
+            if let Some(ahead) = unsafe { self.operands.ahead.as_ref() } {
+                ahead.ask(at, lanes);
+            }
             // SAFETY: `at + lanes <= len`, for which the caller of the kernel vouches.
             unsafe { Self::group(isa, &constants, &self.operands.from(at)) };
             at += lanes;
@@ -296,6 +302,7 @@ impl<R: Real> Operands<R> {
             value: self.value.wrapping_add(at),
             grad: self.grad.wrapping_add(at),
             hess: self.hess.wrapping_add(at),
+            ahead: self.ahead,
         }
     }
 
@@ -318,7 +325,8 @@ impl<R: Real> Operands<R> {
             memory.0.each_mut().map(|row| row.as_mut_ptr().cast::<R>());
         let [a, b, c, d, e, f] = weights.map(<*mut R>::cast_const);
         let (weights, gammas) = ([[a, b], [c, d], [e, f]], [hi.cast_const(), lo.cast_const()]);
-        Self { len: MAX_LANES, logits, targets, weights, gammas, value, grad, hess }
+        let ahead = std::ptr::null();
+        Self { len: MAX_LANES, logits, targets, weights, gammas, value, grad, hess, ahead }
     }
 
     /// Copies the inputs to `inside` and fills the rest of a group of lanes with zeros.

@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 
 use super::grid::{self, Grid};
+use crate::cache::Ahead;
 use crate::element::{DType, Narrow, Widen};
 use crate::layout::{Piece, Plan, Tile};
 use crate::real::Real;
@@ -204,6 +205,17 @@ impl Source<f64> {
 }
 
 impl<R> Source<R> {
+    /// Adds the memory of a tile that kernels do not read where it lies, if it is one run.
+    #[inline]
+    pub fn ask<const N: usize>(&self, place: Place<'_, N>, ahead: &mut Ahead) {
+        if let Self::Array { data, size, widen, .. } = *self
+            && (widen.is_some() || !place.plan.is_run(place.operand, size))
+            && let Some(piece) = place.piece()
+        {
+            piece.ask(data, ahead);
+        }
+    }
+
     /// Asks for a tile's memory ahead of its use, where the processor would not foresee it.
     #[inline]
     pub fn prefetch<const N: usize>(&self, place: Place<'_, N>) {
@@ -254,6 +266,15 @@ impl<R: Real> Target<R> {
         Some(self.data.wrapping_offset(piece.offset).cast::<R>()).filter(|run| run.is_aligned())
     }
 
+    /// Adds the memory of a tile that kernels do not write where it lies, if it is one run.
+    #[inline]
+    pub fn ask<const N: usize>(&self, place: Place<'_, N>, ahead: &mut Ahead) {
+        let direct = self.narrow.is_none() && place.plan.is_run(place.operand, self.size);
+        if let Some(piece) = place.piece().filter(|_| !self.streamed && !direct) {
+            piece.ask(self.data, ahead);
+        }
+    }
+
     /// Brings a tile that the kernel wrote to a buffer to where it belongs.
     ///
     /// # Safety
@@ -270,6 +291,10 @@ impl<R: Real> Target<R> {
         let len = place.tile.len;
         let mut source = tile.cast::<u8>();
         if let Some(narrow) = narrow {
+            if let Some(run) = place.piece().filter(|piece| piece.is_run(size) && !streamed) {
+                // SAFETY: the caller vouches for the tile and the array.
+                return unsafe { narrow(isa, tile, data.offset(run.offset), len) };
+            }
             let raw = raw.as_mut_ptr().cast::<u8>();
             // SAFETY: the caller vouches for the tile; the buffer holds one of the largest type.
             unsafe { narrow(isa, tile, raw, len) };
@@ -288,6 +313,17 @@ impl<R: Real> Target<R> {
                 grid::copy(isa, size, [piece.rows, piece.cols], source, target);
             }
         });
+    }
+}
+
+impl Piece {
+    /// Adds the memory of a piece that is one row.
+    #[inline]
+    fn ask(&self, data: *const u8, ahead: &mut Ahead) {
+        if self.rows == 1 {
+            let back = if self.col_stride < 0 { (self.cols - 1) as isize * self.col_stride } else { 0 };
+            ahead.add(data.wrapping_offset(self.offset + back), self.col_stride.unsigned_abs());
+        }
     }
 }
 

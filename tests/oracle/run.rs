@@ -45,6 +45,7 @@ impl<R: Compiled> Call<'_, R> {
             value,
             grad,
             hess,
+            ahead: std::ptr::null(),
         };
         // SAFETY: every operand holds `len` elements, products and results a tile.
         unsafe { R::kernel(self.gamma, outputs, self.samples.is_some())(self.isa, &constants, &operands) };

@@ -79,6 +79,7 @@ fn mixed(isa: AnyIsa, call: &Call, x: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
             value: soft.value,
             grad: soft.grad,
             hess: soft.hess,
+            ahead: std::ptr::null(),
         };
         // SAFETY: every operand is as long as `x`, less than a tile, or null.
         unsafe { kernels.run(isa, &hard, &soft) };
@@ -133,6 +134,7 @@ fn gammas_of_their_own_equal_one_gamma_for_all() {
                 value: null_mut(),
                 grad,
                 hess,
+                ahead: std::ptr::null(),
             };
             let kernel =
                 gamma.map_or(f32::kernel_of_gammas(outputs), |gamma| f32::kernel(gamma, outputs, true));
