@@ -39,6 +39,24 @@ impl<R> Tile<R> {
             Form::Lines => row * self.pitch + class,
         })
     }
+
+    /// The runs of elements that the tile consists of, without their padding: its columns, or its lines.
+    ///
+    /// # Safety
+    /// The tile must be valid, and nothing else refer to it while a run is in use.
+    #[inline(always)]
+    pub unsafe fn runs<'a>(self) -> impl Iterator<Item = &'a mut [R]>
+    where
+        R: 'a,
+    {
+        let (count, len) = match self.form {
+            Form::Columns => (self.classes, self.rows),
+            Form::Lines => (self.rows, self.classes),
+        };
+        // SAFETY: runs lie `pitch` apart, which is not less than their length.
+        (0..count)
+            .map(move |run| unsafe { std::slice::from_raw_parts_mut(self.data.add(run * self.pitch), len) })
+    }
 }
 
 /// An array of rows in the caller's memory, strides in elements.

@@ -4,8 +4,8 @@ use std::ptr::copy_nonoverlapping;
 
 use super::mix::{Describe, Mix};
 use super::spread::Spread;
-use super::terms::{Collect, Tiles, join, smooth};
-use super::{Needs, Operands, State};
+use super::terms::{Collect, Find, Smooth, Tiles, join};
+use super::{FEW, Needs, Operands, SUMS, State};
 use crate::kernel::elementwise::output;
 use crate::kernel::rows::chunks::Join;
 use crate::kernel::rows::sums::{Largest, Sums};
@@ -198,25 +198,7 @@ impl<R: RowReal> Batch<'_, R> {
         let (tile, State { largest, logit, place, .. }) = (self.tiles.logits, &mut *self.dense);
         let max = &mut self.state.summary.max;
         self.isa.vectorize(Largest { tile, max });
-        match tile.form {
-            Form::Columns => {
-                place[..tile.rows].fill(-1);
-                for k in (0..tile.classes).rev() {
-                    for r in 0..tile.rows {
-                        // SAFETY: inside the tile.
-                        let z = unsafe { *tile.at(r, k) };
-                        place[r] = if z == max[r] { k as i32 } else { place[r] };
-                    }
-                }
-            }
-            Form::Lines => {
-                for r in 0..tile.rows {
-                    // SAFETY: inside the tile.
-                    let first = (0..tile.classes).find(|&k| unsafe { *tile.at(r, k) } == max[r]);
-                    place[r] = first.map_or(-1, |k| k as i32);
-                }
-            }
-        }
+        self.isa.vectorize(Find { tile, max, place });
         for r in 0..tile.rows {
             // Minus infinities are not found.
             if place[r] >= 0 && max[r] > logit[r] {
@@ -297,14 +279,32 @@ impl<R: RowReal> Batch<'_, R> {
         // SAFETY: handed through from the caller; there are ROWS of the largest classes.
         unsafe {
             fetch(isa, &operands.targets, row, class, &tiles.targets, R::ZERO);
-            smooth(&tiles.targets, operands.smoothing);
+            isa.vectorize(Smooth { tile: tiles.targets, smoothing: operands.smoothing });
             take_targets(&tiles.targets, class, dense.largest.as_ptr(), R::ZERO, &mut dense.target);
         }
         let State { shares, part: totals, .. } = &mut **dense;
-        if constants.power == 2 && operands.gammas[0].is_null() {
-            isa.vectorize(Collect::<R, 2> { tiles, classes, shares, needs, totals });
-        } else {
-            isa.vectorize(Collect::<R, { power::GENERAL }> { tiles, classes, shares, needs, totals });
+        let square = constants.power == 2 && operands.gammas[0].is_null();
+        match (square, needs.sums() <= FEW) {
+            (true, true) => isa.vectorize(Collect::<R, 2, FEW> { tiles, classes, shares, needs, totals }),
+            (true, false) => isa.vectorize(Collect::<R, 2, SUMS> { tiles, classes, shares, needs, totals }),
+            (false, true) => {
+                isa.vectorize(Collect::<R, { power::GENERAL }, FEW> {
+                    tiles,
+                    classes,
+                    shares,
+                    needs,
+                    totals,
+                });
+            }
+            (false, false) => {
+                isa.vectorize(Collect::<R, { power::GENERAL }, SUMS> {
+                    tiles,
+                    classes,
+                    shares,
+                    needs,
+                    totals,
+                });
+            }
         }
     }
 

@@ -59,6 +59,9 @@ type Totals<R> = [[[R; ROWS]; 2]; SUMS];
 /// How many there are.
 const SUMS: usize = 5;
 
+/// So many are enough for losses and gradient without quotient.
+const FEW: usize = 2;
+
 /// Which is which.
 mod sum {
     pub const VALUE: usize = 0;
@@ -126,4 +129,12 @@ struct Needs {
     upper: bool,
     factor: bool,
     quotient: bool,
+}
+
+impl Needs {
+    /// How many of the sums are needed, counted from the first.
+    fn sums(self) -> usize {
+        use crate::kernel::elementwise::output::{GRAD, VALUE};
+        if self.factor || self.quotient || self.outputs & !(VALUE | GRAD) != 0 { SUMS } else { FEW }
+    }
 }

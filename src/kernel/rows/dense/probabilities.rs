@@ -4,7 +4,7 @@
 use std::ptr::copy_nonoverlapping;
 
 use super::mix::{put, sum_of};
-use super::terms::{join, lanes, pick, smooth};
+use super::terms::{Smooth, join, lanes, pick};
 use super::{Operands, State, sum};
 use crate::kernel::elementwise::output;
 use crate::kernel::rows::tile::{Form, Tile, emit, fetch};
@@ -129,7 +129,7 @@ impl<R: RowReal> Batch<'_, R> {
             fetch(isa, &operands.logits, row, class, &tiles[0], R::ONE);
             fetch(isa, &operands.targets, row, class, &tiles[1], R::ZERO);
         }
-        smooth(&tiles[1], operands.smoothing);
+        isa.vectorize(Smooth { tile: tiles[1], smoothing: operands.smoothing });
         let quotient = constants.quotient.unwrap_or([R::ZERO; 2]);
         let weights = &self.state.weights;
         let totals = &mut self.dense.part;

@@ -1,8 +1,8 @@
 //! The terms of a row's classes: their sums, and for the results what stays in the tiles.
 
-use super::{Needs, SUMS, Totals, sum};
+use super::{Needs, Totals, sum};
 use crate::kernel::elementwise::output;
-use crate::kernel::rows::tile::Tile;
+use crate::kernel::rows::tile::{Form, Tile};
 use crate::kernel::rows::tree::{self, Terms, total};
 use crate::kernel::rows::{ROWS, RowReal};
 use crate::loss::softmax::Sum;
@@ -22,9 +22,9 @@ pub struct Tiles<R> {
     pub hess: Tile<R>,
 }
 
-/// Sums up the terms and leaves them in the tiles. `POWER`: as for
+/// Sums up the terms and leaves them in the tiles: the first `N` sums. `POWER`: as for
 /// [`Margin`](crate::loss::focal::Margin).
-pub struct Collect<'a, R, const POWER: u8> {
+pub struct Collect<'a, R, const POWER: u8, const N: usize> {
     pub tiles: Tiles<R>,
     /// Alpha and both parts of gamma of each class in the tiles, padded as lines are.
     pub classes: [&'a [R]; 3],
@@ -34,7 +34,7 @@ pub struct Collect<'a, R, const POWER: u8> {
     pub totals: &'a mut Totals<R>,
 }
 
-impl<R: RowReal, const POWER: u8> Kernel for Collect<'_, R, POWER> {
+impl<R: RowReal, const POWER: u8, const N: usize> Kernel for Collect<'_, R, POWER, N> {
     type Output = ();
 
     #[inline(always)]
@@ -43,7 +43,7 @@ impl<R: RowReal, const POWER: u8> Kernel for Collect<'_, R, POWER> {
         let terms = Each::<R, POWER> { tiles, classes, shares, needs };
         let mut sums = totals.each_mut().map(|parts| parts.each_mut());
         // SAFETY: the tiles are padded as their form wants it.
-        unsafe { total::<R, I, _, SUMS>(isa, &tiles.exp, &terms, &mut sums) };
+        unsafe { total::<R, I, _, N>(isa, &tiles.exp, &terms, &mut sums) };
     }
 }
 
@@ -54,7 +54,7 @@ struct Each<'a, R, const POWER: u8> {
     needs: Needs,
 }
 
-impl<V: Vector, const POWER: u8> Terms<V, SUMS> for Each<'_, V::Real, POWER>
+impl<V: Vector, const POWER: u8, const N: usize> Terms<V, N> for Each<'_, V::Real, POWER>
 where
     V::Real: RowReal,
 {
@@ -72,7 +72,7 @@ where
     }
 
     #[inline(always)]
-    unsafe fn add(&self, of_row: &Self::Row, row: usize, class: usize, sums: &mut [Sum<V>; SUMS]) {
+    unsafe fn add(&self, of_row: &Self::Row, row: usize, class: usize, sums: &mut [Sum<V>; N]) {
         let Self { tiles, needs, .. } = self;
         let (shares, across) = of_row;
         let isa = shares.max.isa();
@@ -87,30 +87,38 @@ where
             let target = V::load(isa, tiles.targets.at(row, class));
             let term = Class::new::<POWER>(shares, exp, logit, [gamma, gamma_lo]);
             if needs.outputs & output::VALUE != 0 {
-                sums[sum::VALUE] = sums[sum::VALUE].add_any(term.value(target * alpha));
+                add(sums, sum::VALUE, term.value(target * alpha));
             }
             if needs.factor {
-                sums[sum::FACTOR] = sums[sum::FACTOR].add_any(term.factor(target));
+                add(sums, sum::FACTOR, term.factor(target));
             }
             if needs.outputs & !output::VALUE == 0 {
                 return;
             }
             let slope = target * term.slope(shares, alpha);
             slope.store(tiles.logits.at(row, class));
-            sums[sum::SLOPE] = sums[sum::SLOPE].add_any(slope);
+            add(sums, sum::SLOPE, slope);
             if needs.outputs & output::CURVATURE != 0 {
                 let bend = target * term.bend(shares, alpha);
                 bend.store(tiles.hess.at(row, class));
-                sums[sum::BEND] = sums[sum::BEND].add_any(bend);
+                add(sums, sum::BEND, bend);
             } else if needs.upper {
-                sums[sum::BEND] = sums[sum::BEND].add_any(gamma.mul_add(slope, slope));
+                add(sums, sum::BEND, gamma.mul_add(slope, slope));
             }
             if needs.quotient {
                 let descent = target * term.descent();
                 descent.store(tiles.targets.at(row, class));
-                sums[sum::FACTOR_SLOPE] = sums[sum::FACTOR_SLOPE].add_any(descent);
+                add(sums, sum::FACTOR_SLOPE, descent);
             }
         }
+    }
+}
+
+/// Adds a term to a sum, if it is among those that are added up.
+#[inline(always)]
+fn add<V: Vector, const N: usize>(sums: &mut [Sum<V>; N], which: usize, term: V) {
+    if let Some(sum) = sums.get_mut(which) {
+        *sum = sum.add_any(term);
     }
 }
 
@@ -152,17 +160,68 @@ pub fn join<R: RowReal>(rows: usize, totals: &mut Totals<R>, part: &Totals<R>) {
 }
 
 /// Takes y to keep * y + add.
-pub fn smooth<R: RowReal>(tile: &Tile<R>, [keep, add]: [R; 2]) {
-    if keep == R::ONE && add == R::ZERO {
-        return;
-    }
-    for row in 0..tile.rows {
-        for class in 0..tile.classes {
-            // SAFETY: inside the tile.
-            unsafe {
-                let target = tile.at(row, class);
+pub struct Smooth<R> {
+    /// The targets.
+    pub tile: Tile<R>,
+    /// Both numbers.
+    pub smoothing: [R; 2],
+}
+
+impl<R: RowReal> Kernel for Smooth<R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        let [keep, add] = self.smoothing;
+        if keep == R::ONE && add == R::ZERO {
+            return;
+        }
+        // SAFETY: the tile is the batch's own.
+        for run in unsafe { self.tile.runs() } {
+            for target in run {
                 *target = *target * keep + add;
             }
+        }
+    }
+}
+
+/// Looks for each row's largest logit, the first of several: its class, or -1 if there is none in the tile.
+pub struct Find<'a, R> {
+    /// The logits.
+    pub tile: Tile<R>,
+    /// The largest ones.
+    pub max: &'a [R; ROWS],
+    /// Where the classes go.
+    pub place: &'a mut [i32; ROWS],
+}
+
+impl<R: RowReal> Kernel for Find<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        let Self { tile, max, place } = self;
+        place[..tile.rows].fill(i32::MAX);
+        // SAFETY: the tile is the batch's own.
+        for (i, run) in unsafe { tile.runs() }.enumerate() {
+            match tile.form {
+                Form::Columns => {
+                    for ((place, max), z) in place.iter_mut().zip(max).zip(run) {
+                        let class = if *z == *max { i as i32 } else { i32::MAX };
+                        *place = class.min(*place);
+                    }
+                }
+                Form::Lines => {
+                    let (max, mut first) = (max[i], i32::MAX);
+                    for (k, z) in run.iter().enumerate() {
+                        first = first.min(if *z == max { k as i32 } else { i32::MAX });
+                    }
+                    place[i] = first;
+                }
+            }
+        }
+        for place in &mut place[..tile.rows] {
+            *place = if *place == i32::MAX { -1 } else { *place };
         }
     }
 }
