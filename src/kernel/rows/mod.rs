@@ -315,7 +315,10 @@ impl Plan {
         if form == Form::Columns {
             let most = (elements / classes / GROUP * GROUP).clamp(MOST_PARTIAL_SUMS, ROWS);
             let rows = most.min(rows);
-            return Self { form, rows, classes, pitch: rows.next_multiple_of(MOST_PARTIAL_SUMS) };
+            let pitch = rows.next_multiple_of(MOST_PARTIAL_SUMS);
+            // Columns a power of two apart would share few sets of the caches.
+            let apart = if pitch.is_multiple_of(ROWS / 2) { MOST_PARTIAL_SUMS } else { 0 };
+            return Self { form, rows, classes, pitch: pitch + apart };
         }
         let pitch = classes.next_multiple_of(GROUP);
         // A strided axis is read by whole cache lines of neighbouring rows.
