@@ -7,6 +7,7 @@ mod run;
 mod sigmoid;
 mod single;
 mod softmax;
+mod weights;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;

@@ -5,19 +5,19 @@ use pyo3::types::PyEllipsis;
 
 use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
 use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, leading, lengths, scale_of};
+use super::weights::{Lists, Scaling};
 use super::{Arguments, Results, Wanted, single};
 use crate::element::DType;
 use crate::error::Error;
 use crate::exec::columns::{self, Steps};
 use crate::exec::elements::{self, Inputs, Job, Labels, Soft};
 use crate::exec::measure::{self, Measure};
-use crate::exec::weights::Weights;
 use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, streams};
 use crate::kernel::elementwise::{kernel, kernel_of_gammas};
 use crate::kernel::exact::ExactSum;
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft::{self, SoftConstants};
-use crate::kernel::tile::{Source, TILE, Target, repeating};
+use crate::kernel::tile::{Source, TILE, Target};
 use crate::layout::Plan;
 use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Label, Normalizer, Reduction, SigmoidFocalLoss};
@@ -72,43 +72,11 @@ pub fn exact_sums(
 const ROUNDED: Keeping = Keeping::Rounded;
 
 /// A call whose arguments have been admitted.
-struct Call<'b, 'py> {
-    loss: &'b SigmoidFocalLoss,
-    wanted: Wanted,
-    rules: Rules,
-    admitted: Admitted<'b, 'py>,
-}
-
-/// [`repeating`] lists that sources point to: numbers by class, but for `ready`. Empty if there are none of the kind.
-#[derive(Default)]
-struct Lists<R> {
-    /// The classes themselves; NaN for background.
-    classes: Vec<f64>,
-    /// What multiplies losses, gradient and Hessian of negatives and of positives, beside sample weights.
-    weights: [[Vec<f64>; 2]; 3],
-    /// The same with sample weights in it, by class or along the one axis that these vary along.
-    ready: [[Vec<R>; 2]; 3],
-    /// Gamma, in two parts.
-    gammas: [Vec<R>; 2],
-}
-
-/// Sample weights along one axis are multiplied beforehand if they are at most so many,
-const MOST_LISTED: usize = 1 << 14;
-
-/// and each stands for at least so many elements.
-const LEAST_REPEATED: usize = 16;
-
-/// What losses, gradient and Hessian are multiplied with beside weights.
-#[derive(Clone, Copy)]
-pub struct Scaling {
-    /// What the derivatives are divided by.
-    pub denominator: f64,
-    /// What the losses are divided by before they are added up: a power of two.
-    pub scale: f64,
-}
-
-impl Scaling {
-    const NONE: Self = Self { denominator: 1.0, scale: 1.0 };
+pub(super) struct Call<'b, 'py> {
+    pub(super) loss: &'b SigmoidFocalLoss,
+    pub(super) wanted: Wanted,
+    pub(super) rules: Rules,
+    pub(super) admitted: Admitted<'b, 'py>,
 }
 
 impl<'b, 'py> Call<'b, 'py> {
@@ -320,83 +288,6 @@ impl<'b, 'py> Call<'b, 'py> {
         Plan::new(&lengths(logits.shape), strides, TILE, leading(self.rules.reduction))
     }
 
-    /// The axis of the lists in a kernel's own type, if there are any: that of the classes, or the one axis along which
-    /// sample weights vary.
-    fn listed_axis(&self) -> Option<usize> {
-        let Admitted { logits, axis, .. } = &self.admitted;
-        let of_classes = axis.filter(|_| self.loss.differs_by_class());
-        let of_samples = self.axis_of_samples().filter(|_| self.rules.reduction != Reduction::SumClasses);
-        let of_samples = of_samples.filter(|&axis| {
-            let len = logits.shape[axis] as usize;
-            len <= MOST_LISTED && logits.len() / LEAST_REPEATED >= len
-        });
-        of_classes.or(of_samples)
-    }
-
-    /// The axis along which sample weights vary, if it is one alone.
-    fn axis_of_samples(&self) -> Option<usize> {
-        let mut axes = self.admitted.weight_strides().iter().enumerate().filter(|&(_, &stride)| stride != 0);
-        axes.next().map(|(axis, _)| axis).filter(|_| axes.next().is_none())
-    }
-
-    /// Sample weights for every entry of a list: a number as it is, an array in one of its own. None where they are to
-    /// be multiplied with each element.
-    fn listed_samples(&self) -> Option<Vec<f64>> {
-        let axis = self.listed_axis();
-        let len = axis.map_or(1, |axis| self.admitted.logits.shape[axis] as usize);
-        match self.admitted.samples() {
-            None => Some(vec![1.0; len]),
-            Some(Source::Constant(number)) => Some(vec![number; len]),
-            Some(samples) if axis.is_some() && axis == self.axis_of_samples() => {
-                let stride = self.admitted.weight_strides()[axis?];
-                // SAFETY: the array was admitted: its strides are those with which it broadcasts to the logits.
-                Some(unsafe { samples.along(isa(), len, stride) })
-            }
-            Some(_) => None,
-        }
-    }
-
-    /// What differs by class, in lists.
-    fn lists<R: Real>(&self, scaling: Scaling) -> Lists<R> {
-        let &Self { loss, ref admitted, .. } = self;
-        let mut lists = Lists { classes: self.numbers_of_classes(), ..Lists::default() };
-        if loss.differs_by_class() {
-            for class in 0..admitted.classes() {
-                let weights = weights_of(loss, self.wanted, class, scaling);
-                for (list, weight) in lists.weights.iter_mut().flatten().zip(weights.into_iter().flatten()) {
-                    list.push(weight);
-                }
-            }
-        }
-        if let (Some(_), Some(samples)) = (self.listed_axis(), self.listed_samples()) {
-            let numbers = weights_of(loss, self.wanted, 0, scaling);
-            let lists = lists.ready.iter_mut().flatten().zip(lists.weights.iter().flatten());
-            for ((ready, weights), number) in lists.zip(numbers.into_iter().flatten()) {
-                let weight = |i: usize| weights.get(i).copied().unwrap_or(number);
-                let products = samples.iter().enumerate().map(|(i, &sample)| product(sample, weight(i)));
-                *ready = repeating(products.collect());
-            }
-        }
-        if loss.common.gamma.per_class().is_some() {
-            for class in 0..admitted.classes() {
-                let parts = Gamma::<R>::new(loss.common.gamma.of(class)).parts();
-                for (list, part) in lists.gammas.iter_mut().zip(parts) {
-                    list.push(part);
-                }
-            }
-        }
-        let Lists { classes, weights, ready, gammas } = lists;
-        let weights = weights.map(|pair| pair.map(repeating));
-        Lists { classes: repeating(classes), weights, ready, gammas: gammas.map(repeating) }
-    }
-
-    /// The classes that targets are compared with; NaN for the background.
-    fn numbers_of_classes(&self) -> Vec<f64> {
-        let background = self.loss.background_index.and_then(|index| usize::try_from(index).ok());
-        let number = |class| if Some(class) == background { f64::NAN } else { class as f64 };
-        if self.admitted.indices { (0..self.admitted.classes()).map(number).collect() } else { Vec::new() }
-    }
-
     /// What goes in.
     fn inputs<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Inputs<R> {
         let Admitted { logits, targets, indices, .. } = &self.admitted;
@@ -413,28 +304,6 @@ impl<'b, 'py> Call<'b, 'py> {
             gammas: (!lists.gammas[0].is_empty())
                 .then(|| lists.gammas.each_ref().map(|part| Source::list(part))),
         }
-    }
-
-    /// What multiplies results, as far as possible in the form that kernels take.
-    fn weights<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Weights<R> {
-        let Some(samples) = self.listed_samples() else { return self.sampled(lists, scaling) };
-        if self.listed_axis().is_some() {
-            return Weights::Lists(
-                lists.ready.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list))),
-            );
-        }
-        let numbers = weights_of(self.loss, self.wanted, 0, scaling);
-        Weights::All(numbers.map(|pair| pair.map(|weight| product(samples[0], weight))))
-    }
-
-    /// Sample weights, and what they are to be multiplied with.
-    fn sampled<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Weights<R> {
-        let numbers = weights_of(self.loss, self.wanted, 0, scaling);
-        let mut sources = numbers.map(|pair| pair.map(Source::Constant));
-        if self.loss.differs_by_class() {
-            sources = lists.weights.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list)));
-        }
-        Weights::Sampled(self.admitted.samples().unwrap_or(Source::Constant(1.0)), sources)
     }
 
     /// The job that fills these outputs, or adds losses up.
@@ -499,26 +368,6 @@ impl<'b, 'py> Call<'b, 'py> {
         }
         Some(Soft { kernel: soft::kernel(self.loss.soft_targets, !common.from_logits), constants, always })
     }
-}
-
-/// What multiplies losses, gradient and Hessian of a class' negatives and positives. Derivatives are divided at
-/// once; losses after they are added up, but for a power of two that keeps their products in range.
-pub fn weights_of(loss: &SigmoidFocalLoss, wanted: Wanted, class: usize, scaling: Scaling) -> [[f64; 2]; 3] {
-    let Scaling { denominator, scale } = scaling;
-    let weights = loss.weights_of(class);
-    let upper = wanted.hess == Some(Hessian::Upper);
-    let bound = if upper { 1.0 + loss.common.gamma.of(class) } else { 1.0 };
-    [
-        weights.map(|weight| weight / scale),
-        weights.map(|weight| weight / denominator),
-        weights.map(|weight| weight / denominator * bound),
-    ]
-}
-
-/// A sample weight times another, rounded once.
-pub fn product<R: Real>(sample: f64, weight: f64) -> R {
-    // The sum makes -0.0 a +0.0.
-    R::from_weight(sample * weight + 0.0)
 }
 
 fn run<R: RowReal>(py: Python<'_>, job: &Job<R>) -> PyResult<Sums> {

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::admit::{Outputs, check_overlaps};
 use super::run::{Filled, kernel_outputs, scale_of};
-use super::sigmoid::{Scaling, product, weights_of};
+use super::weights::{Scaling, product, weights_of};
 use super::{Arguments, Results, Wanted};
 use crate::element::DType;
 use crate::kernel::elementwise::{Constants, Operands, kernel};

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
 use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, leading, lengths, scale_of};
+use super::weights::Scaling;
 use super::{Arguments, Results, Wanted};
 use crate::element::DType;
 use crate::error::Error;
@@ -98,17 +99,6 @@ struct Call<'b, 'py> {
     wanted: Wanted,
     rules: Rules,
     admitted: Admitted<'b, 'py>,
-}
-
-/// What losses and derivatives are divided by; losses by a power of two before they are added up.
-#[derive(Clone, Copy)]
-struct Scaling {
-    denominator: f64,
-    scale: f64,
-}
-
-impl Scaling {
-    const NONE: Self = Self { denominator: 1.0, scale: 1.0 };
 }
 
 impl<'b, 'py> Call<'b, 'py> {

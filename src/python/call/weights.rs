@@ -1,0 +1,166 @@
+//! What multiplies the results of a call: for both losses what they are divided by, for the sigmoid focal loss also
+//! weights and what differs by class.
+
+use super::Wanted;
+use super::admit::Admitted;
+use super::sigmoid::Call;
+use crate::exec::weights::Weights;
+use crate::kernel::tile::{Source, repeating};
+use crate::loss::focal::Gamma;
+use crate::params::{Hessian, Reduction, SigmoidFocalLoss};
+use crate::python::runtime::isa;
+use crate::real::Real;
+
+/// [`repeating`] lists that sources point to: numbers by class, but for `ready`. Empty if there are none of the kind.
+#[derive(Default)]
+pub struct Lists<R> {
+    /// The classes themselves; NaN for background.
+    pub classes: Vec<f64>,
+    /// What multiplies losses, gradient and Hessian of negatives and of positives, beside sample weights.
+    weights: [[Vec<f64>; 2]; 3],
+    /// The same with sample weights in it, by class or along the one axis that these vary along.
+    ready: [[Vec<R>; 2]; 3],
+    /// Gamma, in two parts.
+    pub gammas: [Vec<R>; 2],
+}
+
+/// Sample weights along one axis are multiplied beforehand if they are at most so many,
+const MOST_LISTED: usize = 1 << 14;
+
+/// and each stands for at least so many elements.
+const LEAST_REPEATED: usize = 16;
+
+/// What results are divided by.
+#[derive(Clone, Copy)]
+pub struct Scaling {
+    /// What the derivatives are divided by.
+    pub denominator: f64,
+    /// What the losses are divided by before they are added up: a power of two.
+    pub scale: f64,
+}
+
+impl Scaling {
+    /// Nothing but 1.
+    pub const NONE: Self = Self { denominator: 1.0, scale: 1.0 };
+}
+
+impl Call<'_, '_> {
+    /// The axis of the lists in a kernel's own type, if there are any: that of the classes, or the one axis along which
+    /// sample weights vary.
+    pub(super) fn listed_axis(&self) -> Option<usize> {
+        let Admitted { logits, axis, .. } = &self.admitted;
+        let of_classes = axis.filter(|_| self.loss.differs_by_class());
+        let of_samples = self.axis_of_samples().filter(|_| self.rules.reduction != Reduction::SumClasses);
+        let of_samples = of_samples.filter(|&axis| {
+            let len = logits.shape[axis] as usize;
+            len <= MOST_LISTED && logits.len() / LEAST_REPEATED >= len
+        });
+        of_classes.or(of_samples)
+    }
+
+    /// The axis along which sample weights vary, if it is one alone.
+    fn axis_of_samples(&self) -> Option<usize> {
+        let mut axes = self.admitted.weight_strides().iter().enumerate().filter(|&(_, &stride)| stride != 0);
+        axes.next().map(|(axis, _)| axis).filter(|_| axes.next().is_none())
+    }
+
+    /// Sample weights for every entry of a list: a number as it is, an array in one of its own. None where they are to
+    /// be multiplied with each element.
+    fn listed_samples(&self) -> Option<Vec<f64>> {
+        let axis = self.listed_axis();
+        let len = axis.map_or(1, |axis| self.admitted.logits.shape[axis] as usize);
+        match self.admitted.samples() {
+            None => Some(vec![1.0; len]),
+            Some(Source::Constant(number)) => Some(vec![number; len]),
+            Some(samples) if axis.is_some() && axis == self.axis_of_samples() => {
+                let stride = self.admitted.weight_strides()[axis?];
+                // SAFETY: the array was admitted: its strides are those with which it broadcasts to the logits.
+                Some(unsafe { samples.along(isa(), len, stride) })
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// What differs by class, in lists.
+    pub(super) fn lists<R: Real>(&self, scaling: Scaling) -> Lists<R> {
+        let &Self { loss, ref admitted, .. } = self;
+        let mut lists = Lists { classes: self.numbers_of_classes(), ..Lists::default() };
+        if loss.differs_by_class() {
+            for class in 0..admitted.classes() {
+                let weights = weights_of(loss, self.wanted, class, scaling);
+                for (list, weight) in lists.weights.iter_mut().flatten().zip(weights.into_iter().flatten()) {
+                    list.push(weight);
+                }
+            }
+        }
+        if let (Some(_), Some(samples)) = (self.listed_axis(), self.listed_samples()) {
+            let numbers = weights_of(loss, self.wanted, 0, scaling);
+            let lists = lists.ready.iter_mut().flatten().zip(lists.weights.iter().flatten());
+            for ((ready, weights), number) in lists.zip(numbers.into_iter().flatten()) {
+                let weight = |i: usize| weights.get(i).copied().unwrap_or(number);
+                let products = samples.iter().enumerate().map(|(i, &sample)| product(sample, weight(i)));
+                *ready = repeating(products.collect());
+            }
+        }
+        if loss.common.gamma.per_class().is_some() {
+            for class in 0..admitted.classes() {
+                let parts = Gamma::<R>::new(loss.common.gamma.of(class)).parts();
+                for (list, part) in lists.gammas.iter_mut().zip(parts) {
+                    list.push(part);
+                }
+            }
+        }
+        let Lists { classes, weights, ready, gammas } = lists;
+        let weights = weights.map(|pair| pair.map(repeating));
+        Lists { classes: repeating(classes), weights, ready, gammas: gammas.map(repeating) }
+    }
+
+    /// The classes that targets are compared with; NaN for the background.
+    fn numbers_of_classes(&self) -> Vec<f64> {
+        let background = self.loss.background_index.and_then(|index| usize::try_from(index).ok());
+        let number = |class| if Some(class) == background { f64::NAN } else { class as f64 };
+        if self.admitted.indices { (0..self.admitted.classes()).map(number).collect() } else { Vec::new() }
+    }
+
+    /// What multiplies results, as far as possible in the form that kernels take.
+    pub(super) fn weights<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Weights<R> {
+        let Some(samples) = self.listed_samples() else { return self.sampled(lists, scaling) };
+        if self.listed_axis().is_some() {
+            return Weights::Lists(
+                lists.ready.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list))),
+            );
+        }
+        let numbers = weights_of(self.loss, self.wanted, 0, scaling);
+        Weights::All(numbers.map(|pair| pair.map(|weight| product(samples[0], weight))))
+    }
+
+    /// Sample weights, and what they are to be multiplied with.
+    pub(super) fn sampled<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Weights<R> {
+        let numbers = weights_of(self.loss, self.wanted, 0, scaling);
+        let mut sources = numbers.map(|pair| pair.map(Source::Constant));
+        if self.loss.differs_by_class() {
+            sources = lists.weights.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list)));
+        }
+        Weights::Sampled(self.admitted.samples().unwrap_or(Source::Constant(1.0)), sources)
+    }
+}
+
+/// What multiplies losses, gradient and Hessian of a class' negatives and positives. Derivatives are divided at
+/// once; losses after they are added up, but for a power of two that keeps their products in range.
+pub fn weights_of(loss: &SigmoidFocalLoss, wanted: Wanted, class: usize, scaling: Scaling) -> [[f64; 2]; 3] {
+    let Scaling { denominator, scale } = scaling;
+    let weights = loss.weights_of(class);
+    let upper = wanted.hess == Some(Hessian::Upper);
+    let bound = if upper { 1.0 + loss.common.gamma.of(class) } else { 1.0 };
+    [
+        weights.map(|weight| weight / scale),
+        weights.map(|weight| weight / denominator),
+        weights.map(|weight| weight / denominator * bound),
+    ]
+}
+
+/// A sample weight times another, rounded once.
+pub fn product<R: Real>(sample: f64, weight: f64) -> R {
+    // The sum makes -0.0 a +0.0.
+    R::from_weight(sample * weight + 0.0)
+}
