@@ -1,7 +1,7 @@
 //! What multiplies the results of a tile's elements: sample weights times the weights of labels.
 
 use super::{JobPlan, operand};
-use crate::kernel::factors::{Numbers, Samples};
+use crate::kernel::factors::{Numbers, Samples, product};
 use crate::kernel::tile::{Buffer, Place, Raw, Source};
 use crate::layout::Tile;
 use crate::real::Real;
@@ -177,11 +177,11 @@ unsafe fn products<R: Real>(
         let numbers = numbers(isa, weights, at.place(operand::CLASSES));
         if let (Some(offset), Some(numbers)) = (place.constant(), numbers) {
             let sample = samples.number(isa, offset);
-            let product = |weight| R::from_weight(sample * weight + 0.0);
-            return OfTile::All(numbers.map(|pair| pair.map(product)));
+            return OfTile::All(numbers.map(|pair| pair.map(|weight| product(sample, weight))));
         }
         let samples = Samples::new(isa, slice(samples.tile(isa, place, &mut own, raw), len));
         let tiles = memory.tiles.each_mut().map(|pair| pair.each_mut().map(Buffer::as_mut_ptr));
+        let mut pointers = [[std::ptr::null(); 2]; 3];
         if let (Some([value, grad, hess]), Some(labels), [with_value, true, with_hess]) =
             (numbers, at.labels, at.computed)
             && with_value != with_hess
@@ -191,9 +191,11 @@ unsafe fn products<R: Real>(
                 if with_value { ([value, grad], [0, 1]) } else { ([grad, hess], [1, 2]) };
             let products = outputs.map(|output| tiles[output][0]);
             samples.times_of_labels(isa, numbers, labels, products);
-            return OfTile::Each(tiles.map(|[tile, _]| [tile.cast_const(); 2]));
+            for (output, products) in outputs.into_iter().zip(products) {
+                pointers[output] = [products.cast_const(); 2];
+            }
+            return OfTile::Each(pointers);
         }
-        let mut pointers = [[std::ptr::null(); 2]; 3];
         for (output, tiles) in tiles.into_iter().enumerate().filter(|&(output, _)| at.computed[output]) {
             pointers[output] = if let Some(numbers) = numbers {
                 times(isa, samples, numbers[output], at.labels, tiles)

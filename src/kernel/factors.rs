@@ -141,6 +141,7 @@ struct Selected<'a, W, R, const N: usize> {
     labels: &'a [R],
     products: [*mut R; N],
 }
+
 impl<W: Numbers, R: Real, const N: usize> Kernel for Selected<'_, W, R, N> {
     type Output = ();
 
@@ -176,7 +177,19 @@ impl<W: Numbers, R: Real, const N: usize> Kernel for Selected<'_, W, R, N> {
     }
 }
 
-/// Rounds `N` numbers for each of so many elements. If that is not known to be `right`, the nearest may not be.
+/// A sample weight times another, rounded once.
+#[inline(always)]
+pub fn product<R: Real>(sample: f64, weight: f64) -> R {
+    right(sample * weight)
+}
+
+/// The weight that a product is rounded to. The sum makes -0.0 a +0.0.
+#[inline(always)]
+fn right<R: Real>(product: f64) -> R {
+    R::from_weight(product + 0.0)
+}
+
+/// Rounds `N` numbers for each of so many elements. Unless the nearest are known to be right, they may not be.
 ///
 /// # Safety
 /// All of `products` must be valid for writing as many elements.
@@ -184,10 +197,10 @@ impl<W: Numbers, R: Real, const N: usize> Kernel for Selected<'_, W, R, N> {
 unsafe fn fill<R: Real, const N: usize>(
     products: [*mut R; N],
     len: usize,
-    right: bool,
+    nearest_is_right: bool,
     numbers: impl Fn(usize) -> [f64; N],
 ) {
-    let (nearest, other) = if right { (len, 0) } else { (0, len) };
+    let (nearest, other) = if nearest_is_right { (len, 0) } else { (0, len) };
     for i in 0..nearest {
         for (products, number) in products.into_iter().zip(numbers(i)) {
             // SAFETY: handed through from the caller.
@@ -196,9 +209,8 @@ unsafe fn fill<R: Real, const N: usize>(
     }
     for i in 0..other {
         for (products, number) in products.into_iter().zip(numbers(i)) {
-            // The sum makes -0.0 a +0.0.
             // SAFETY: as above.
-            unsafe { products.add(i).write(R::from_weight(number + 0.0)) }
+            unsafe { products.add(i).write(right(number)) }
         }
     }
 }

@@ -8,10 +8,11 @@ use pyo3::prelude::*;
 
 use super::admit::{Outputs, check_overlaps};
 use super::run::{Filled, kernel_outputs, scale_of};
-use super::weights::{Scaling, product, weights_of};
+use super::weights::{Scaling, weights_of};
 use super::{Arguments, Results, Wanted};
 use crate::element::DType;
 use crate::kernel::elementwise::{Constants, Operands, kernel};
+use crate::kernel::factors::product;
 use crate::kernel::prepare::are_hard;
 use crate::kernel::reduce::{TileSum, Total};
 use crate::kernel::tile::{Buffer, TILE};

@@ -5,6 +5,7 @@ use super::Wanted;
 use super::admit::Admitted;
 use super::sigmoid::Call;
 use crate::exec::weights::Weights;
+use crate::kernel::factors::product;
 use crate::kernel::tile::{Source, repeating};
 use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Reduction, SigmoidFocalLoss};
@@ -19,7 +20,7 @@ pub struct Lists<R> {
     /// What multiplies losses, gradient and Hessian of negatives and of positives, beside sample weights.
     weights: [[Vec<f64>; 2]; 3],
     /// The same with sample weights in it, by class or along the one axis that these vary along.
-    ready: [[Vec<R>; 2]; 3],
+    ready: Option<[[Vec<R>; 2]; 3]>,
     /// Gamma, in two parts.
     pub gammas: [Vec<R>; 2],
 }
@@ -64,16 +65,16 @@ impl Call<'_, '_> {
         axes.next().map(|(axis, _)| axis).filter(|_| axes.next().is_none())
     }
 
-    /// Sample weights for every entry of a list: a number as it is, an array in one of its own. None where they are to
-    /// be multiplied with each element.
+    /// Sample weights for every entry of the lists, if there are lists that can have them in it; else they are to be
+    /// multiplied with each element.
     fn listed_samples(&self) -> Option<Vec<f64>> {
-        let axis = self.listed_axis();
-        let len = axis.map_or(1, |axis| self.admitted.logits.shape[axis] as usize);
+        let axis = self.listed_axis()?;
+        let len = self.admitted.logits.shape[axis] as usize;
         match self.admitted.samples() {
             None => Some(vec![1.0; len]),
             Some(Source::Constant(number)) => Some(vec![number; len]),
-            Some(samples) if axis.is_some() && axis == self.axis_of_samples() => {
-                let stride = self.admitted.weight_strides()[axis?];
+            Some(samples) if self.axis_of_samples() == Some(axis) => {
+                let stride = self.admitted.weight_strides()[axis];
                 // SAFETY: the array was admitted: its strides are those with which it broadcasts to the logits.
                 Some(unsafe { samples.along(isa(), len, stride) })
             }
@@ -93,10 +94,11 @@ impl Call<'_, '_> {
                 }
             }
         }
-        if let (Some(_), Some(samples)) = (self.listed_axis(), self.listed_samples()) {
+        if let Some(samples) = self.listed_samples() {
             let numbers = weights_of(loss, self.wanted, 0, scaling);
-            let lists = lists.ready.iter_mut().flatten().zip(lists.weights.iter().flatten());
-            for ((ready, weights), number) in lists.zip(numbers.into_iter().flatten()) {
+            let ready = lists.ready.insert(Default::default()).iter_mut().flatten();
+            let weights = lists.weights.iter().flatten().zip(numbers.into_iter().flatten());
+            for (ready, (weights, number)) in ready.zip(weights) {
                 let weight = |i: usize| weights.get(i).copied().unwrap_or(number);
                 let products = samples.iter().enumerate().map(|(i, &sample)| product(sample, weight(i)));
                 *ready = repeating(products.collect());
@@ -124,14 +126,18 @@ impl Call<'_, '_> {
 
     /// What multiplies results, as far as possible in the form that kernels take.
     pub(super) fn weights<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Weights<R> {
-        let Some(samples) = self.listed_samples() else { return self.sampled(lists, scaling) };
-        if self.listed_axis().is_some() {
+        if let Some(ready) = &lists.ready {
             return Weights::Lists(
-                lists.ready.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list))),
+                ready.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list))),
             );
         }
+        let sample = match self.admitted.samples() {
+            None => 1.0,
+            Some(Source::Constant(number)) => number,
+            Some(Source::Array { .. }) => return self.sampled(lists, scaling),
+        };
         let numbers = weights_of(self.loss, self.wanted, 0, scaling);
-        Weights::All(numbers.map(|pair| pair.map(|weight| product(samples[0], weight))))
+        Weights::All(numbers.map(|pair| pair.map(|weight| product(sample, weight))))
     }
 
     /// Sample weights, and what they are to be multiplied with.
@@ -157,10 +163,4 @@ pub fn weights_of(loss: &SigmoidFocalLoss, wanted: Wanted, class: usize, scaling
         weights.map(|weight| weight / denominator),
         weights.map(|weight| weight / denominator * bound),
     ]
-}
-
-/// A sample weight times another, rounded once.
-pub fn product<R: Real>(sample: f64, weight: f64) -> R {
-    // The sum makes -0.0 a +0.0.
-    R::from_weight(sample * weight + 0.0)
 }
