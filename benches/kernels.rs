@@ -44,6 +44,7 @@ fn kernels_of<R: Compiled + Summable>(criterion: &mut Criterion, name: &str) {
                     grad,
                     hess,
                     ahead: std::ptr::null(),
+                    stops: false,
                 };
                 group.bench_function(format!("gamma {gamma}/{label}"), |bencher| {
                     // SAFETY: every operand holds a tile.

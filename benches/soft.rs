@@ -52,6 +52,7 @@ fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
                 grad,
                 hess,
                 ahead: std::ptr::null(),
+                stops: false,
             };
             let kernel = R::kernel(gamma, outputs, true);
             group.bench_function(format!("hard/{label}"), |bencher| {

@@ -197,3 +197,21 @@ def test_random_views_into_one_buffer(
         want = output_of(method, keyword, call(**{**arrays, operand: shared.copy()}))
         assert output_of(method, keyword, call(**arrays, **{keyword: out})) is out
         assert same_bits(out, want)
+
+
+@pytest.mark.parametrize("where", [0, 511, 512, 30_000, 49_999])
+@pytest.mark.parametrize("label", [0.5, np.nan])
+def test_in_place_with_one_label_between_0_and_1(where: int, label: float) -> None:
+    rng = np.random.default_rng(where)
+    x = rng.normal(0, 4, 50_000).astype(np.float32)
+    y = (rng.random(50_000) < 0.1).astype(np.float32)
+    y[where] = label
+    loss = fg.SigmoidFocalLoss(alpha=0.25, gamma=2.0, reduction="none")
+    value, grad = loss.value_and_grad(x, y)
+    logits, target = x.copy(), y.copy()
+    assert same_bits(loss(logits, y, out=logits), value)
+    assert same_bits(loss.grad(x, target, out=target), grad)
+    logits, target = x.copy(), y.copy()
+    loss.value_and_grad(logits, target, out=logits, grad_out=target)
+    assert same_bits(logits, value)
+    assert same_bits(target, grad)

@@ -1,7 +1,7 @@
 //! A loss whose elements stand for themselves: one logit, one target, one set of results an element.
 
 use super::weights::{self, OfTile, Weights, Where};
-use super::{BLOCK, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
+use super::{BLOCK, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks, straight};
 use crate::cache::Ahead;
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
 use crate::kernel::prepare::are_hard;
@@ -215,20 +215,28 @@ impl<R: RowReal> Job<R> {
         Where { plan: &self.plan, tile, computed: self.computed(), labels }
     }
 
+    /// The kernel for labels of 0 and 1 that differ in nothing else, and its constants, if it can be had: a class
+    /// without weight needs the kernel that knows what 0 times an infinite loss is.
+    #[inline]
+    pub(super) fn plain(&self, numbers: &[[R; 2]; 3]) -> Option<(TileKernel<R>, Constants<R>)> {
+        let kernel = self.kernel.filter(|_| !numbers[0].contains(&R::ZERO))?;
+        Some((kernel, Constants { gamma: self.gamma, weights: *numbers }))
+    }
+
     /// How the kernel for labels of 0 and 1 is called with these weights.
     #[inline]
     pub(super) fn hard(&self, weights: OfTile<R>, tile: Tile, memory: &mut weights::Memory<R>) -> Hard<R> {
-        let mut constants = Constants { gamma: self.gamma, weights: [[R::ZERO; 2]; 3] };
-        let (kernel, weights) = match (weights, self.kernel) {
-            // A class without weight needs the kernel that knows what 0 times an infinite loss is.
-            (OfTile::All(numbers), Some(kernel)) if !numbers[0].contains(&R::ZERO) => {
-                constants.weights = numbers;
-                (kernel, [[std::ptr::null(); 2]; 3])
+        let weights = match weights {
+            OfTile::All(numbers) => {
+                if let Some((kernel, constants)) = self.plain(&numbers) {
+                    return Hard { kernel, constants, weights: [[std::ptr::null(); 2]; 3] };
+                }
+                memory.filled(tile.len, &numbers)
             }
-            (OfTile::All(numbers), _) => (self.weighted, memory.filled(tile.len, &numbers)),
-            (OfTile::Each(pointers), _) => (self.weighted, pointers),
+            OfTile::Each(pointers) => pointers,
         };
-        Hard { kernel, constants, weights }
+        let constants = Constants { gamma: self.gamma, weights: [[R::ZERO; 2]; 3] };
+        Hard { kernel: self.weighted, constants, weights }
     }
 
     /// Where the outputs go, in the order of losses, gradient and Hessian, with their numbers.
@@ -264,7 +272,9 @@ unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums
     let mut raw = Raw::new();
     let plan = &job.plan;
     let mut sums = Sums::new(job.keeping);
-    for tile in block.tiles(plan) {
+    // SAFETY: handed through from the caller.
+    let first = block.first + unsafe { straight::run(isa, job, block, &mut sums) };
+    for tile in (Block { first, ..block }).tiles(plan) {
         let place = |operand| Place { plan, operand, tile };
         // The array's own memory, or a buffer if there is no array or it takes results in another form.
         let mut written = [std::ptr::null_mut(); 3];
@@ -330,8 +340,10 @@ pub(super) unsafe fn run_tile<R: RowReal>(
                     grad,
                     hess,
                     ahead: if ahead.is_empty() { std::ptr::null() } else { &raw const ahead },
+                    stops: false,
                 };
-                return kernel(isa, &constants, &operands);
+                kernel(isa, &constants, &operands);
+                return;
             }
         }
         general::run(isa, job, inputs, tile, written, sums);

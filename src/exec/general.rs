@@ -185,6 +185,7 @@ impl<R: RowReal> Work<'_, R> {
                 grad,
                 hess,
                 ahead: std::ptr::null(),
+                stops: false,
             }
         }
     }

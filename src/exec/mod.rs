@@ -1,8 +1,8 @@
 //! From whole arrays to tiles and back: blocks of a fixed number of tiles, cut by tile number.
 //!
 //! [`elements`] runs a loss whose elements stand for themselves, [`columns`] adds such losses up over the class
-//! axis, [`rows`] runs one whose elements are rows of classes, [`weights`] knows what results are multiplied with. [`measure`] finds denominators that do not depend
-//! on the logits, [`indices`] looks for class indices that are none.
+//! axis, [`rows`] runs one whose elements are rows of classes, [`weights`] knows what results are multiplied with.
+//! [`measure`] finds denominators that do not depend on the logits, [`indices`] looks for class indices that are none.
 
 pub mod columns;
 pub mod elements;
@@ -10,13 +10,15 @@ mod general;
 pub mod indices;
 pub mod measure;
 pub mod rows;
+mod straight;
 pub mod weights;
 
 use crate::cache;
 use crate::error::Error;
 use crate::kernel::exact::ExactSum;
 use crate::kernel::exact_tile::{ExactTileSum, Summable};
-use crate::kernel::reduce::{TileSum, Total};
+use crate::kernel::reduce::{SIDE_BY_SIDE, TileSum, TileSums, Total};
+use crate::kernel::tile::TILE;
 use crate::layout::{Plan, Tile};
 use crate::pool;
 use crate::real::Real;
@@ -105,6 +107,21 @@ impl Sum {
             Self::Rounded(total) => total.add(isa.vectorize(TileSum(tile))),
             Self::Exact(sum) => sum.add(isa.vectorize(ExactTileSum(tile))),
         }
+    }
+
+    /// Adds tiles that follow each other, all but the last of them full.
+    fn add_tiles<R: Real + Summable>(&mut self, isa: AnyIsa, values: &[R]) {
+        let (tiles, rest) = values.as_chunks::<TILE>();
+        let (groups, others) = tiles.as_chunks::<SIDE_BY_SIDE>();
+        for group in groups {
+            match self {
+                Self::Rounded(total) => {
+                    isa.vectorize(TileSums(group)).into_iter().for_each(|sum| total.add(sum))
+                }
+                Self::Exact(_) => group.iter().for_each(|tile| self.add(isa, tile)),
+            }
+        }
+        others.iter().map(<[R; TILE]>::as_slice).chain(Some(rest)).for_each(|tile| self.add(isa, tile));
     }
 
     fn merge(&mut self, other: Self) {

@@ -1,11 +1,11 @@
-//! The sigmoid focal loss over a tile: one logit, one target, one set of results an element.
+//! The sigmoid focal loss over a run of elements: one logit, one target, one set of results an element.
 
 use std::mem::MaybeUninit;
 use std::ptr::copy_nonoverlapping;
 
 use crate::cache::{Ahead, prefetch_ahead};
 use crate::kernel::tile::TILE;
-use crate::loss::focal::{Gamma, Margin, Scales, power};
+use crate::loss::focal::{FOLD, Fold, Gamma, Margin, Scales, power};
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};
 
@@ -31,7 +31,7 @@ pub struct Constants<R> {
     pub weights: [[R; 2]; 3],
 }
 
-/// The operands of a tile. Those that the kernel does not use may be null; an output may be the very
+/// The operands of a run of elements. Those that the kernel does not use may be null; an output may be the very
 /// memory of an input.
 #[derive(Clone, Copy, Debug)]
 pub struct Operands<R> {
@@ -39,7 +39,7 @@ pub struct Operands<R> {
     pub len: usize,
     /// Logits.
     pub logits: *const R,
-    /// Targets, 0 or 1; anything else makes its element NaN.
+    /// Targets, 0 or 1.
     pub targets: *const R,
     /// What loss, gradient and Hessian of each element are multiplied with as those of a negative and of a positive,
     /// instead of the constants.
@@ -54,15 +54,17 @@ pub struct Operands<R> {
     pub hess: *mut R,
     /// What to ask for meanwhile, beside what comes next in these operands; or null.
     pub ahead: *const Ahead,
+    /// Whether to stop before the first part of [`TILE`] elements that has a target other than 0 and 1. Else such a
+    /// target makes its element NaN.
+    pub stops: bool,
 }
 
-/// A kernel for one class of gammas and one set of outputs.
+/// A kernel for one class of gammas and one set of outputs. It gives back how many elements it has done.
 ///
 /// # Safety
-/// The operands that it uses must be valid for `len` elements, aligned to their type; `len` must not
-/// exceed [`TILE`]; an output must either be exactly the memory of an input or share none with it,
-/// and share none with another output.
-pub type TileKernel<R> = unsafe fn(AnyIsa, &Constants<R>, &Operands<R>);
+/// The operands that it uses must be valid for `len` elements, aligned to their type; an output must either be exactly
+/// the memory of an input or share none with it, and share none with another output.
+pub type TileKernel<R> = unsafe fn(AnyIsa, &Constants<R>, &Operands<R>) -> usize;
 
 /// The kernel for a gamma, a set of outputs ([`output`]) and the presence of sample weights.
 pub fn kernel<R: Real + Scales>(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<R> {
@@ -108,12 +110,12 @@ unsafe fn run<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHT
     isa: AnyIsa,
     constants: &Constants<R>,
     operands: &Operands<R>,
-) {
+) -> usize {
     // Copies: nothing that the kernel writes can be suspected to change them.
-    isa.vectorize(Sigmoid::<R, POWER, OUTPUTS, WEIGHTED> { constants: *constants, operands: *operands });
+    isa.vectorize(Sigmoid::<R, POWER, OUTPUTS, WEIGHTED> { constants: *constants, operands: *operands })
 }
 
-/// The loop over a tile.
+/// The loops over a run of elements.
 struct Sigmoid<R, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> {
     constants: Constants<R>,
     operands: Operands<R>,
@@ -124,77 +126,143 @@ const MAX_LANES: usize = 64;
 
 /// A group's worth of every operand, for the elements that do not fill a group.
 #[repr(align(64))]
-struct Padded<R>([MaybeUninit<[R; MAX_LANES]>; ROWS]);
+struct Padded<R>(MaybeUninit<[[R; MAX_LANES]; ROWS]>);
 
 /// Operands.
 const ROWS: usize = 13;
 
+/// What the first half leaves for the second.
+#[repr(align(64))]
+struct Folds<R>(MaybeUninit<[[R; TILE]; FOLD]>);
+
 impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> Kernel
     for Sigmoid<R, POWER, OUTPUTS, WEIGHTED>
 {
-    type Output = ();
+    type Output = usize;
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
+    fn run<I: Isa>(self, isa: I) -> usize {
         let lanes = <R::Lanes<I>>::LANES;
-        debug_assert!(lanes <= MAX_LANES && self.operands.len <= TILE);
+        debug_assert!(lanes <= MAX_LANES && TILE.is_multiple_of(lanes));
         let constants = Splat::<R::Lanes<I>>::new(isa, &self.constants);
-        let len = self.operands.len;
+        let mut folds = Folds(MaybeUninit::uninit());
+        let mut memory = Padded(MaybeUninit::uninit());
+        let inside = Operands::padded(&mut memory);
         let mut at = 0;
-        while at + lanes <= len {
-            self.operands.prefetch::<OUTPUTS>(at, lanes);
-            // SAFETY: null or valid, for which the caller of the kernel vouches.
-            if let Some(ahead) = unsafe { self.operands.ahead.as_ref() } {
-                ahead.ask(at, lanes);
-            }
-            // SAFETY: `at + lanes <= len`, for which the caller of the kernel vouches.
-            unsafe { Self::group(isa, &constants, &self.operands.from(at)) };
-            at += lanes;
-        }
-        if at < len {
-            // The same code on a padded copy: the tail gets the bits that it would get anywhere.
-            let mut memory = Padded([const { MaybeUninit::uninit() }; ROWS]);
-            let inside = Operands::padded(&mut memory);
-            let rest = Operands { len: len - at, ..self.operands.from(at) };
-            // SAFETY: fewer than `lanes <= MAX_LANES` elements are copied in and out; the padded
-            // operands are as long as the largest group.
+        while at < self.operands.len {
+            let mut rest = self.operands.from(at);
+            rest.len = (self.operands.len - at).min(TILE);
+            let mut part = Operands { len: rest.len - rest.len % lanes, ..rest };
+            // What does not fill a group goes the same way on a padded copy: it gets the bits that it would get
+            // anywhere.
+            let is_tail = part.len == 0;
+            // SAFETY: the part is inside of what the caller of the kernel vouches for. Fewer than `lanes <= MAX_LANES`
+            // elements are copied in and out; the padded operands are as long as the largest group.
             unsafe {
-                rest.copy_inputs::<POWER, OUTPUTS, WEIGHTED>(&inside, lanes);
-                Self::group(isa, &constants, &inside);
-                rest.take_outputs::<OUTPUTS>(&inside);
+                if is_tail {
+                    rest.copy_inputs::<POWER, OUTPUTS, WEIGHTED>(&inside, lanes);
+                    part = Operands { len: lanes, ..inside };
+                }
+                let are_hard = self.fold(isa, &constants, &part, at, &mut folds);
+                if self.operands.stops && !(are_hard && rest.are_hard_from(part.len)) {
+                    break;
+                }
+                Self::unfold(isa, &constants, &part, &mut folds);
+                if is_tail {
+                    rest.take_outputs::<OUTPUTS>(&inside);
+                }
             }
+            at += part.len.min(rest.len);
         }
+        at
+    }
+}
+
+impl<R> Folds<R> {
+    /// Where those of the elements from `at` on stand, in rows of [`TILE`].
+    #[inline(always)]
+    fn from(&mut self, at: usize) -> *mut R {
+        self.0.as_mut_ptr().cast::<R>().wrapping_add(at)
     }
 }
 
 impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     Sigmoid<R, POWER, OUTPUTS, WEIGHTED>
 {
-    /// One group of lanes. Everything is read before anything is written.
+    /// The first half of a part's work, which reads logits and targets: whether all targets are 0 or 1. The part starts
+    /// at element `start` of all.
     ///
     /// # Safety
-    /// The operands must be valid for a group of lanes.
+    /// The operands must be valid for `len` elements, at most [`TILE`] and a multiple of the group of lanes.
     #[inline(always)]
-    unsafe fn group<I: Isa>(isa: I, constants: &Splat<R::Lanes<I>>, operands: &Operands<R>) {
-        // SAFETY: handed through from the caller.
-        let (x, y) = unsafe {
-            (<R::Lanes<I>>::load(isa, operands.logits), <R::Lanes<I>>::load(isa, operands.targets))
-        };
-        let positive = y.equals(constants.one);
-        let label = <R::Lanes<I>>::either(positive, y.equals(constants.zero));
-        let signed = <R::Lanes<I>>::select(positive, x, -x);
-        let z = <R::Lanes<I>>::select(label, signed, constants.nan);
-        // SAFETY: handed through from the caller.
-        unsafe {
-            if POWER == PER_ELEMENT {
-                let [hi, lo] = operands.gammas;
-                let gamma = Gamma::of_lanes(<R::Lanes<I>>::load(isa, hi), <R::Lanes<I>>::load(isa, lo));
-                let margin = Margin::<_, { power::GENERAL }>::new(z, &gamma);
-                Self::write(isa, positive, &margin, constants, operands);
-            } else {
-                let margin = Margin::<_, POWER>::new(z, &constants.gamma);
-                Self::write(isa, positive, &margin, constants, operands);
+    unsafe fn fold<I: Isa>(
+        &self,
+        isa: I,
+        constants: &Splat<R::Lanes<I>>,
+        part: &Operands<R>,
+        start: usize,
+        folds: &mut Folds<R>,
+    ) -> bool {
+        let lanes = <R::Lanes<I>>::LANES;
+        let mut others = constants.zero;
+        let mut at = 0;
+        while at < part.len {
+            part.prefetch::<OUTPUTS>(at, lanes);
+            // SAFETY: null or valid, for which the caller of the kernel vouches.
+            if let Some(ahead) = unsafe { part.ahead.as_ref() } {
+                ahead.ask(start + at, lanes);
             }
+            let operands = part.from(at);
+            // SAFETY: `at + lanes <= len`, for which the caller vouches.
+            let (x, y) = unsafe {
+                (<R::Lanes<I>>::load(isa, operands.logits), <R::Lanes<I>>::load(isa, operands.targets))
+            };
+            let positive = y.equals(constants.one);
+            let label = <R::Lanes<I>>::either(positive, y.equals(constants.zero));
+            let signed = <R::Lanes<I>>::select(positive, x, -x);
+            let z = <R::Lanes<I>>::select(label, signed, constants.nan);
+            others = <R::Lanes<I>>::select(label, others, constants.one);
+            // SAFETY: as above, and `len <= TILE`.
+            unsafe { Fold::new(z).store(folds.from(at), TILE) };
+            at += lanes;
+        }
+        let mut found = [R::ZERO; MAX_LANES];
+        // SAFETY: no group has more lanes.
+        unsafe { others.store(found.as_mut_ptr()) };
+        found.iter().all(|&lane| lane == R::ZERO)
+    }
+
+    /// The second half of a part's work, which reads the other inputs, and targets again. Of each group of lanes
+    /// everything is read before anything is written.
+    ///
+    /// # Safety
+    /// As [`Self::fold`], which must have filled the folds.
+    #[inline(always)]
+    unsafe fn unfold<I: Isa>(
+        isa: I,
+        constants: &Splat<R::Lanes<I>>,
+        part: &Operands<R>,
+        folds: &mut Folds<R>,
+    ) {
+        let lanes = <R::Lanes<I>>::LANES;
+        let mut at = 0;
+        while at < part.len {
+            let operands = part.from(at);
+            // SAFETY: `at + lanes <= len <= TILE`, for which the caller vouches.
+            unsafe {
+                let positive = <R::Lanes<I>>::load(isa, operands.targets).equals(constants.one);
+                let fold = Fold::load(isa, folds.from(at), TILE);
+                if POWER == PER_ELEMENT {
+                    let [hi, lo] = operands.gammas;
+                    let gamma = Gamma::of_lanes(<R::Lanes<I>>::load(isa, hi), <R::Lanes<I>>::load(isa, lo));
+                    let margin = Margin::<_, { power::GENERAL }>::of(fold, &gamma);
+                    Self::write(isa, positive, &margin, constants, &operands);
+                } else {
+                    let margin = Margin::<_, POWER>::of(fold, &constants.gamma);
+                    Self::write(isa, positive, &margin, constants, &operands);
+                }
+            }
+            at += lanes;
         }
     }
 
@@ -246,12 +314,18 @@ struct Splat<V: Vector> {
 impl<V: Vector> Splat<V> {
     #[inline(always)]
     fn new(isa: V::Isa, constants: &Constants<V::Real>) -> Self {
-        let [value, [negative, positive], hess] =
-            constants.weights.map(|pair| pair.map(|weight| V::splat(isa, weight)));
         let zero = V::splat(isa, V::Real::ZERO);
+        // Loops here and below, not `map`, which is not always compiled with the caller's instructions.
+        let mut weights = [[zero; 2]; 3];
+        for (lanes, numbers) in weights.iter_mut().zip(&constants.weights) {
+            for (lanes, number) in lanes.iter_mut().zip(numbers) {
+                *lanes = V::splat(isa, *number);
+            }
+        }
+        weights[1][1] = zero - weights[1][1];
         Self {
             gamma: constants.gamma.splat(isa),
-            weights: [value, [negative, zero - positive], hess],
+            weights,
             zero,
             one: V::splat(isa, V::Real::ONE),
             nan: V::splat(isa, V::Real::NAN),
@@ -275,8 +349,10 @@ impl<V: Vector> Splat<V> {
             return V::select(positive, of_positive, of_negative);
         }
         // SAFETY: handed through from the caller.
-        let [of_negative, of_positive] =
-            operands.weights[OUTPUT].map(|weights| unsafe { V::load(isa, weights) });
+        let [of_negative, of_positive] = unsafe {
+            let [of_negative, of_positive] = operands.weights[OUTPUT];
+            [V::load(isa, of_negative), V::load(isa, of_positive)]
+        };
         let of_positive = if OUTPUT == 1 { self.zero - of_positive } else { of_positive };
         V::select(positive, of_positive, of_negative)
     }
@@ -290,20 +366,35 @@ const fn writes(outputs: u8) -> [bool; 3] {
 }
 
 impl<R: Real> Operands<R> {
-    /// The operands from element `at` on. Pointers that are null move to nowhere, unused.
+    /// The operands from element `at` on, of the same length. Pointers that are null move to nowhere, unused.
     #[inline(always)]
-    fn from(&self, at: usize) -> Self {
+    pub fn from(&self, at: usize) -> Self {
+        let Self { mut weights, gammas: [hi, lo], .. } = *self;
+        for pair in &mut weights {
+            for weights in pair {
+                *weights = weights.wrapping_add(at);
+            }
+        }
         Self {
-            len: self.len,
             logits: self.logits.wrapping_add(at),
             targets: self.targets.wrapping_add(at),
-            weights: self.weights.map(|pair| pair.map(|weights| weights.wrapping_add(at))),
-            gammas: self.gammas.map(|gammas| gammas.wrapping_add(at)),
+            weights,
+            gammas: [hi.wrapping_add(at), lo.wrapping_add(at)],
             value: self.value.wrapping_add(at),
             grad: self.grad.wrapping_add(at),
             hess: self.hess.wrapping_add(at),
-            ahead: self.ahead,
+            ..*self
         }
+    }
+
+    /// Whether the targets from element `at` on are all 0 or 1.
+    ///
+    /// # Safety
+    /// The targets must be valid for `len` elements.
+    #[inline(always)]
+    unsafe fn are_hard_from(&self, at: usize) -> bool {
+        // SAFETY: handed through from the caller.
+        (at..self.len).all(|at| [R::ZERO, R::ONE].contains(unsafe { &*self.targets.add(at) }))
     }
 
     /// Asks for memory ahead of the group of lanes that starts at element `at`.
@@ -321,12 +412,24 @@ impl<R: Real> Operands<R> {
     /// The operands of one group, in memory of their own.
     #[inline(always)]
     fn padded(memory: &mut Padded<R>) -> Self {
-        let [logits, targets, value, grad, hess, hi, lo, weights @ ..] =
-            memory.0.each_mut().map(|row| row.as_mut_ptr().cast::<R>());
-        let [a, b, c, d, e, f] = weights.map(<*mut R>::cast_const);
-        let (weights, gammas) = ([[a, b], [c, d], [e, f]], [hi.cast_const(), lo.cast_const()]);
-        let ahead = std::ptr::null();
-        Self { len: MAX_LANES, logits, targets, weights, gammas, value, grad, hess, ahead }
+        let start = memory.0.as_mut_ptr().cast::<R>();
+        let mut rows = [start; ROWS];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = start.wrapping_add(i * MAX_LANES);
+        }
+        let [logits, targets, value, grad, hess, hi, lo, a, b, c, d, e, f] = rows;
+        Self {
+            len: MAX_LANES,
+            logits,
+            targets,
+            weights: [[a, b], [c, d], [e, f]],
+            gammas: [hi, lo],
+            value,
+            grad,
+            hess,
+            ahead: std::ptr::null(),
+            stops: false,
+        }
     }
 
     /// Copies the inputs to `inside` and fills the rest of a group of lanes with zeros.

@@ -151,7 +151,11 @@ fn windows<I: Isa, R: Real + Summable, const COUNT: usize>(isa: I, values: &[R],
     for (magic, i) in magic.iter_mut().zip(0..) {
         *magic = 1.5 * power_of_two(unit - i * STEP + 52);
     }
-    let mut cut = Cut { magic: magic.map(|x| I::F64::splat(isa, x)), sums: [I::F64::splat(isa, 0.0); COUNT] };
+    let zero = I::F64::splat(isa, 0.0);
+    let mut cut = Cut { magic: [zero; COUNT], sums: [zero; COUNT] };
+    for (lanes, number) in cut.magic.iter_mut().zip(magic) {
+        *lanes = I::F64::splat(isa, number);
+    }
     let lanes = I::F64::LANES;
     let mut wide = [0.0; MAX_LANES];
     let mut at = 0;

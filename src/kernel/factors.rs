@@ -163,14 +163,13 @@ impl<W: Numbers, R: Real, const N: usize> Kernel for Selected<'_, W, R, N> {
                 #[inline(always)]
                 |i| {
                     let positive = labels[i] == R::ONE;
-                    weights.map(
-                        #[inline(always)]
-                        |[of_negative, of_positive]| {
-                            // Both are read, so that the compiler may lay out lanes.
-                            let (of_negative, of_positive) = (of_negative.at(i), of_positive.at(i));
-                            each[i] * if positive { of_positive } else { of_negative }
-                        },
-                    )
+                    let mut products = [0.0; N];
+                    for (product, [of_negative, of_positive]) in products.iter_mut().zip(&weights) {
+                        // Both are read, so that the compiler may lay out lanes.
+                        let (of_negative, of_positive) = (of_negative.at(i), of_positive.at(i));
+                        *product = each[i] * if positive { of_positive } else { of_negative };
+                    }
+                    products
                 },
             );
         }

@@ -38,7 +38,8 @@ impl<R: Real> Mixed<R> {
             let labels = std::slice::from_raw_parts(targets, len);
             let count = isa.vectorize(HardLabels(labels));
             if count == len {
-                return (self.hard)(isa, &self.hard_constants, &hard);
+                (self.hard)(isa, &self.hard_constants, &hard);
+                return;
             }
             if count == 0 {
                 return (self.soft)(isa, &self.soft_constants, soft);

@@ -4,6 +4,7 @@
 //! are added in order, with what each addition rounds away kept beside. How wide the vectors are and
 //! which thread did which tile changes nothing.
 
+use crate::kernel::tile::TILE;
 use crate::real::Real;
 use crate::simd::{Isa, Kernel};
 
@@ -46,6 +47,33 @@ impl<R: Real> Kernel for TileSum<'_, R> {
             *sum += value.to_f64();
         }
         sums.tree()
+    }
+}
+
+/// Tiles that are added up side by side, so that one addition need not wait for the last.
+pub const SIDE_BY_SIDE: usize = 4;
+
+/// The sums of full tiles: of each what [`TileSum`] makes of it.
+pub struct TileSums<'a, R>(pub &'a [[R; TILE]; SIDE_BY_SIDE]);
+
+impl<R: Real> Kernel for TileSums<'_, R> {
+    type Output = [f64; SIDE_BY_SIDE];
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) -> [f64; SIDE_BY_SIDE] {
+        let mut sums = [[0.0; PARTIAL_SUMS]; SIDE_BY_SIDE];
+        for row in 0..TILE / PARTIAL_SUMS {
+            for (sums, tile) in sums.iter_mut().zip(self.0) {
+                for (lane, sum) in sums.iter_mut().enumerate() {
+                    *sum += tile[row * PARTIAL_SUMS + lane].to_f64();
+                }
+            }
+        }
+        let mut trees = [0.0; SIDE_BY_SIDE];
+        for (tree, sums) in trees.iter_mut().zip(sums) {
+            *tree = PartialSums(sums).tree();
+        }
+        trees
     }
 }
 
@@ -93,6 +121,17 @@ mod tests {
                 .map(|isa| isa.vectorize(TileSum(&values[..len])).to_bits())
                 .collect();
             assert!(sums.iter().all(|&bits| bits == sums[0]), "{len}: {sums:x?}");
+        }
+    }
+
+    #[test]
+    fn tiles_side_by_side_have_the_sums_that_they_have_alone() {
+        let tiles: [[f32; TILE]; SIDE_BY_SIDE] = std::array::from_fn(|tile| {
+            std::array::from_fn(|i| 1.0 / (1.0 + (i * SIDE_BY_SIDE + tile) as f32))
+        });
+        for isa in AnyIsa::available() {
+            let alone = tiles.each_ref().map(|tile| isa.vectorize(TileSum(tile)).to_bits());
+            assert_eq!(isa.vectorize(TileSums(&tiles)).map(f64::to_bits), alone, "{}", isa.name());
         }
     }
 

@@ -116,6 +116,18 @@ impl<R: Real> Source<R> {
         }
     }
 
+    /// Where a kernel reads a tile of any length, if it can read it where it lies.
+    #[inline]
+    pub fn direct<const N: usize>(&self, place: Place<'_, N>) -> Option<*const R> {
+        match *self {
+            Self::Array { data, size, widen: None, repeats: false } => {
+                let piece = place.piece().filter(|piece| piece.is_run(size))?;
+                Some(data.wrapping_offset(piece.offset).cast::<R>()).filter(|run| run.is_aligned())
+            }
+            _ => None,
+        }
+    }
+
     /// The number that stands so many bytes from the first.
     ///
     /// # Safety

@@ -227,6 +227,12 @@ impl<const N: usize> Plan<N> {
         Tile { number, len }
     }
 
+    /// Tiles that follow each other as one, the last not among them, where tiles are runs of elements.
+    pub fn tiles_as_one(&self, first: usize, last: usize) -> Option<Tile> {
+        let len = (last * self.tile).min(self.len).saturating_sub(first * self.tile);
+        self.rectangles.is_none().then_some(Tile { number: first, len })
+    }
+
     /// The runs that a tile of a plan [`of_runs`](Self::of_runs) consists of, in order.
     pub fn runs(&self, tile: Tile, mut visit: impl FnMut(Run<N>)) {
         let (inner, strides) = self.run;

@@ -26,7 +26,10 @@ use crate::math::{ExpConstants, exp_neg, log1p};
 use crate::real::Real;
 use crate::simd::Vector;
 
+mod fold;
 mod quotient;
+
+pub use fold::{FOLD, Fold};
 
 /// A class of gammas that has a form of its own.
 pub mod power {
@@ -231,32 +234,34 @@ where
     /// The intermediate values at z. A NaN comes through to every result.
     #[inline(always)]
     pub fn new(z: V, gamma: &Gamma<V>) -> Self {
-        Self::at::<false>(z, z.constant(V::Real::ZERO), gamma)
+        Self::of(Fold::new(z), gamma)
+    }
+
+    /// The second half of [`Margin::new`].
+    #[inline(always)]
+    pub fn of(fold: Fold<V>, gamma: &Gamma<V>) -> Self {
+        Self::unfold::<false>(fold, fold.z.constant(V::Real::ZERO), gamma)
     }
 
     /// The intermediate values at z + `z_lo`, where `z_lo` is no more than the rounding error of z.
     /// Without `LOW` it is not looked at.
     #[inline(always)]
     pub fn at<const LOW: bool>(z: V, z_lo: V, gamma: &Gamma<V>) -> Self {
+        Self::unfold::<LOW>(Fold::at::<LOW>(z, z_lo), z_lo, gamma)
+    }
+
+    #[inline(always)]
+    fn unfold<const LOW: bool>(fold: Fold<V>, z_lo: V, gamma: &Gamma<V>) -> Self {
+        let Fold { z, exponential } = fold;
         let zero = z.constant(V::Real::ZERO);
         let one = z.constant(V::Real::ONE);
         let limit = z.constant(V::Real::SATURATED);
 
         let likely = zero.lt(z);
-        // What z_lo adds to |z|, to max(z, 0) and to max(-z, 0).
-        let (magnitude_lo, likely_lo, unlikely_lo) = if LOW {
-            let opposite = -z_lo;
-            let magnitude_lo = V::select(likely, z_lo, opposite);
-            (
-                V::select(z.abs().lt(limit), magnitude_lo, zero),
-                V::select(likely, z_lo, zero),
-                V::select(likely, zero, opposite),
-            )
-        } else {
-            (zero, zero, zero)
-        };
+        // What z_lo adds to max(z, 0) and to max(-z, 0).
+        let (likely_lo, unlikely_lo) =
+            if LOW { (V::select(likely, z_lo, zero), V::select(likely, zero, -z_lo)) } else { (zero, zero) };
         let magnitude = limit.min_or(z.abs());
-        let exponential = exp_neg(magnitude, magnitude_lo, V::Real::P_SHIFT);
         let (e, e_lo) = exponential.scaled_by(V::Real::P_UNSCALE);
         let sum = one + e;
         let sum_lo = e - (sum - one);

@@ -87,6 +87,36 @@ pub fn exp_neg<V: Vector>(hi: V, lo: V, bias_and_shift: V::Real) -> Exponential<
 }
 
 impl<V: Vector> Exponential<V> {
+    /// Puts it down in three rows that are `pitch` numbers apart.
+    ///
+    /// # Safety
+    /// `LANES` numbers must be writeable there in each row.
+    #[inline(always)]
+    pub unsafe fn store(self, start: *mut V::Real, pitch: usize) {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            self.scale.store(start);
+            self.head.store(start.add(pitch));
+            self.tail.store(start.add(2 * pitch));
+        }
+    }
+
+    /// Takes it up again.
+    ///
+    /// # Safety
+    /// `LANES` numbers must be readable there in each row.
+    #[inline(always)]
+    pub unsafe fn load(isa: V::Isa, start: *const V::Real, pitch: usize) -> Self {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            Self {
+                scale: V::load(isa, start),
+                head: V::load(isa, start.add(pitch)),
+                tail: V::load(isa, start.add(2 * pitch)),
+            }
+        }
+    }
+
     /// The larger part, with the bias.
     #[inline(always)]
     pub fn scaled(self) -> V {

@@ -13,9 +13,9 @@ use crate::math::ExpConstants;
 pub struct Avx2(());
 
 impl Isa for Avx2 {
-    // Sixteen registers: two vectors side by side are as many as stay out of memory.
-    type F32 = Pair<F32x8>;
-    type F64 = Pair<F64x4>;
+    // More than sixteen registers hold. What is put down in memory and taken up again costs less than waiting does.
+    type F32 = Pair<Pair<F32x8>>;
+    type F64 = Pair<Pair<F64x4>>;
     type RowF32 = Pair<F32x8>;
     type RowF64 = Pair<F64x4>;
 

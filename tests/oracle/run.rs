@@ -46,6 +46,7 @@ impl<R: Compiled> Call<'_, R> {
             grad,
             hess,
             ahead: std::ptr::null(),
+            stops: false,
         };
         // SAFETY: every operand holds `len` elements, products and results a tile.
         unsafe { R::kernel(self.gamma, outputs, self.samples.is_some())(self.isa, &constants, &operands) };

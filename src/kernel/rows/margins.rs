@@ -60,12 +60,7 @@ impl<R: RowReal, const POWER: u8, const SIGMOID: bool> Kernel for Margins<'_, R,
         let Self { constants, rows, wanted, state } = self;
         let mut row = 0;
         while row < rows {
-            let gamma = if wanted.gammas {
-                // SAFETY: there are ROWS of each, whole groups of lanes.
-                unsafe { Gamma::load(isa, state.gamma.each_ref().map(|part| part[row..].as_ptr())) }
-            } else {
-                constants.gamma.splat(isa)
-            };
+            let gamma = if wanted.gammas { state.gammas(isa, row) } else { constants.gamma.splat(isa) };
             let group = Group::<R::RowLanes<I>, POWER>::new(isa, state, row, gamma);
             if SIGMOID {
                 group.by_sigmoid(wanted, state);

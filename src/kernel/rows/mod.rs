@@ -232,6 +232,18 @@ impl<R: Real> State<R> {
             descent: zeros,
         })
     }
+
+    /// The gammas of the rows from this on, one a lane.
+    #[inline(always)]
+    fn gammas<V: Vector<Real = R>>(&self, isa: V::Isa, row: usize) -> Gamma<V> {
+        let [hi, lo, one_plus_twice] = &self.gamma;
+        let rows = row..row + V::LANES;
+        // SAFETY: the slices are as long as a group of lanes.
+        unsafe {
+            let one_plus_twice = one_plus_twice[rows.clone()].as_ptr();
+            Gamma::load(isa, [hi[rows.clone()].as_ptr(), lo[rows].as_ptr(), one_plus_twice])
+        }
+    }
 }
 
 /// Memory that a thread lends to one run after another.

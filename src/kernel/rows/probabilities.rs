@@ -7,7 +7,6 @@ use std::ptr::copy_nonoverlapping;
 
 use super::{Constants, Matrix, Operands, ROWS, RowReal, Scratch, State, lay_out};
 use crate::kernel::elementwise::output;
-use crate::loss::focal::Gamma;
 use crate::loss::softmax_probability::Chance;
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};
@@ -162,9 +161,8 @@ where
         };
     }
     let zero = V::splat(isa, V::Real::ZERO);
-    // SAFETY: there are ROWS of each, whole groups of lanes.
-    let gamma = unsafe { Gamma::load(isa, state.gamma.each_ref().map(|part| part[row..].as_ptr())) };
-    let chance = Chance::new(load!(state.target), bounds.map(|bound| V::splat(isa, bound)), &gamma);
+    let bounds = [V::splat(isa, bounds[0]), V::splat(isa, bounds[1])];
+    let chance = Chance::new(load!(state.target), bounds, &state.gammas(isa, row));
     let (mean, inverse) = (load!(state.quotient[0]), load!(state.quotient[1]));
     store!(chance.factor(load!(state.counted)), state.factor);
     if outputs & output::VALUE != 0 {

@@ -30,8 +30,7 @@ impl<R: RowReal> Kernel for Describe<'_, R> {
         let mut at = 0;
         while at < rows {
             let row = describe::<R::RowLanes<I>>(isa, state, &dense.summary, at);
-            let [_, grad, hess] =
-                state.weights.each_ref().map(|of_row| lanes::<R::RowLanes<I>>(isa, of_row, at));
+            let [grad, hess] = [lanes(isa, &state.weights[1], at), lanes(isa, &state.weights[2], at)];
             let (weight, outer) = if quotient { (grad, [one, one]) } else { (one, [grad, hess]) };
             let mean = if quotient { lanes(isa, &state.quotient[0], at) } else { zero };
             // Any gamma will do for a cross entropy.
@@ -96,12 +95,8 @@ impl<R: RowReal, const POWER: u8> Kernel for Mix<'_, R, POWER> {
         let Self { constants, rows, needs, state, dense } = self;
         let mut row = 0;
         while row < rows {
-            let gamma = if POWER == power::GENERAL {
-                // SAFETY: there are ROWS of each, whole groups of lanes.
-                unsafe { Gamma::load(isa, state.gamma.each_ref().map(|part| part[row..].as_ptr())) }
-            } else {
-                constants.gamma.splat(isa)
-            };
+            let gamma =
+                if POWER == power::GENERAL { state.gammas(isa, row) } else { constants.gamma.splat(isa) };
             let group = Group::<R::RowLanes<I>, POWER>::new(isa, row, gamma, needs, state, dense);
             group.loss(state);
             if needs.outputs & !output::VALUE != 0 {
