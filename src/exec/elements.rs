@@ -1,7 +1,8 @@
 //! A loss whose elements stand for themselves: one logit, one target, one set of results an element.
 
+use super::strips::Strips;
 use super::weights::{self, OfTile, Weights, Where};
-use super::{BLOCK, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks, straight};
+use super::{BLOCK, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
 use crate::cache::Ahead;
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
 use crate::kernel::prepare::are_hard;
@@ -171,14 +172,12 @@ impl<R: RowReal> Job<R> {
         [self.value.is_some() || self.sum, self.grad.is_some(), self.hess.is_some()]
     }
 
-    /// What to ask for while a tile is worked on that has another behind it.
+    /// What to ask for while tiles are worked on that have others behind them, up to tile `next`.
     #[inline]
-    fn ahead(&self, tile: Tile, inputs: &Inputs<R>) -> Ahead {
+    pub(super) fn ahead(&self, next: usize, tiles: usize, inputs: &Inputs<R>) -> Ahead {
         let mut ahead = Ahead::default();
-        if tile.number + 1 == self.plan.tiles() || self.plan.has_rectangles() {
-            return ahead;
-        }
-        let next = self.plan.tile(tile.number + 1);
+        let end = self.plan.tiles().min(next + tiles);
+        let Some(next) = self.plan.tiles_as_one(next, end).filter(|next| next.len > 0) else { return ahead };
         let place = |operand| Place { plan: &self.plan, operand, tile: next };
         inputs.logits.ask(place(operand::LOGITS), &mut ahead);
         match &inputs.labels {
@@ -240,7 +239,7 @@ impl<R: RowReal> Job<R> {
     }
 
     /// Where the outputs go, in the order of losses, gradient and Hessian, with their numbers.
-    fn outputs(&self) -> [(&Option<Target<R>>, usize); 3] {
+    pub(super) fn outputs(&self) -> [(&Option<Target<R>>, usize); 3] {
         [(&self.value, operand::VALUE), (&self.grad, operand::GRAD), (&self.hess, operand::HESS)]
     }
 }
@@ -272,9 +271,17 @@ unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums
     let mut raw = Raw::new();
     let plan = &job.plan;
     let mut sums = Sums::new(job.keeping);
-    // SAFETY: handed through from the caller.
-    let first = block.first + unsafe { straight::run(isa, job, block, &mut sums) };
-    for tile in (Block { first, ..block }).tiles(plan) {
+    let mut strips = Strips::new(job);
+    let mut next = block.first;
+    while next < block.last {
+        // SAFETY: handed through from the caller.
+        let done = unsafe { strips.run(isa, job, Block { first: next, ..block }, &mut sums) };
+        if done > 0 {
+            next += done;
+            continue;
+        }
+        let tile = plan.tile(next);
+        next += 1;
         let place = |operand| Place { plan, operand, tile };
         // The array's own memory, or a buffer if there is no array or it takes results in another form.
         let mut written = [std::ptr::null_mut(); 3];
@@ -328,7 +335,7 @@ pub(super) unsafe fn run_tile<R: RowReal>(
             if job.soft.is_none_or(|soft| !soft.always && are_hard(isa, labels)) {
                 let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), memory, raw);
                 let Hard { kernel, constants, weights } = job.hard(weights, tile, memory);
-                let ahead = job.ahead(tile, inputs);
+                let ahead = job.ahead(tile.number + 1, 1, inputs);
                 let [value, grad, hess] = written;
                 let operands = Operands {
                     len: tile.len,

@@ -10,7 +10,7 @@ mod general;
 pub mod indices;
 pub mod measure;
 pub mod rows;
-mod straight;
+mod strips;
 pub mod weights;
 
 use crate::cache;

@@ -84,6 +84,41 @@ impl<R: Real> Weights<R> {
     }
 }
 
+impl<R: Real> Weights<R> {
+    /// What multiplies the elements of tiles that follow each other, if nothing need be put down for it.
+    ///
+    /// # Safety
+    /// As [`Weights::of_tile`].
+    #[inline]
+    pub(super) unsafe fn at_hand(&self, isa: AnyIsa, at: Where<'_, R>) -> Option<OfTile<R>> {
+        match self {
+            Self::All(numbers) => Some(OfTile::All(*numbers)),
+            // SAFETY: handed through from the caller.
+            Self::Lists(lists) => unsafe { standing(isa, lists, at) },
+            Self::Sampled(..) => None,
+        }
+    }
+}
+
+/// Entries of lists, if they stand there in a run or are all the same.
+///
+/// # Safety
+/// As [`Weights::of_tile`].
+unsafe fn standing<R: Real>(isa: AnyIsa, lists: &[[Source<R>; 2]; 3], at: Where<'_, R>) -> Option<OfTile<R>> {
+    let place = at.place(operand::LISTS);
+    // SAFETY: handed through from the caller.
+    if let Some(numbers) = unsafe { numbers(isa, lists, place) } {
+        return Some(OfTile::All(numbers));
+    }
+    let offset = place.repeated(size_of::<R>())?;
+    let mut pointers = [[std::ptr::null(); 2]; 3];
+    for (output, _) in at.computed.iter().enumerate().filter(|&(_, computed)| *computed) {
+        let [negative, positive] = &lists[output];
+        pointers[output] = [negative.run(offset)?, positive.run(offset)?];
+    }
+    Some(OfTile::Each(pointers))
+}
+
 impl<R: Real> Memory<R> {
     /// Tiles that hold the same numbers for all elements.
     pub fn filled(&mut self, len: usize, numbers: &[[R; 2]; 3]) -> [[*const R; 2]; 3] {
@@ -136,8 +171,8 @@ unsafe fn entries<R: Real>(
     let place = at.place(operand::LISTS);
     // SAFETY: handed through from the caller; every buffer holds a tile.
     unsafe {
-        if let Some(numbers) = numbers(isa, lists, place) {
-            return OfTile::All(numbers);
+        if let Some(found) = standing(isa, lists, at) {
+            return found;
         }
         let run = place.repeated(size_of::<R>());
         let mut pointers = [[std::ptr::null(); 2]; 3];

@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 
 use super::grid::{self, Grid};
+use super::reduce::SIDE_BY_SIDE;
 use crate::cache::Ahead;
 use crate::element::{DType, Narrow, Widen};
 use crate::layout::{Piece, Plan, Tile};
@@ -90,7 +91,7 @@ pub enum Source<R> {
         size: usize,
         /// How elements become what the kernel computes in; nothing if that is what they are.
         widen: Option<Widen<R>>,
-        /// Whether the array goes on for a tile behind its end, as if it began again.
+        /// Whether the array goes on for a strip of tiles behind its end, as if it began again.
         repeats: bool,
     },
 }
@@ -112,18 +113,6 @@ impl<R: Real> Source<R> {
     pub fn run(&self, offset: isize) -> Option<*const R> {
         match *self {
             Self::Array { data, widen: None, repeats: true, .. } => Some(data.wrapping_offset(offset).cast()),
-            _ => None,
-        }
-    }
-
-    /// Where a kernel reads a tile of any length, if it can read it where it lies.
-    #[inline]
-    pub fn direct<const N: usize>(&self, place: Place<'_, N>) -> Option<*const R> {
-        match *self {
-            Self::Array { data, size, widen: None, repeats: false } => {
-                let piece = place.piece().filter(|piece| piece.is_run(size))?;
-                Some(data.wrapping_offset(piece.offset).cast::<R>()).filter(|run| run.is_aligned())
-            }
             _ => None,
         }
     }
@@ -163,11 +152,26 @@ impl<R: Real> Source<R> {
         buffer: &mut Buffer<R>,
         raw: &mut Raw,
     ) -> *const R {
-        let target = buffer.as_mut_ptr();
+        // SAFETY: handed through from the caller; buffers hold a tile, the raw one of the largest type.
+        unsafe { self.strip(isa, place, buffer.as_mut_ptr(), raw.as_mut_ptr()) }
+    }
+
+    /// As [`Source::tile`], of several tiles that follow each other.
+    ///
+    /// # Safety
+    /// As [`Source::tile`]; `target` must be valid for writing as many elements, `raw` as many of the largest type.
+    #[inline]
+    pub unsafe fn strip<const N: usize>(
+        &self,
+        isa: AnyIsa,
+        place: Place<'_, N>,
+        target: *mut R,
+        raw: *mut u64,
+    ) -> *const R {
         let len = place.tile.len;
         match *self {
             Self::Constant(number) => {
-                // SAFETY: a tile has at most as many elements as a buffer.
+                // SAFETY: handed through from the caller.
                 unsafe { std::slice::from_raw_parts_mut(target.cast(), len).fill(MaybeUninit::new(number)) };
             }
             Self::Array { data, size, widen, repeats } => {
@@ -177,14 +181,14 @@ impl<R: Real> Source<R> {
                     place.piece().filter(|piece| piece.is_run(size)).map(|piece| piece.offset)
                 };
                 let run = run.map(|offset| data.wrapping_offset(offset));
-                // SAFETY: the caller vouches for the elements, and buffers hold a tile of the largest type.
+                // SAFETY: the caller vouches for the elements and for the memory.
                 unsafe {
                     match (run, widen) {
                         (Some(run), None) if run.cast::<R>().is_aligned() => return run.cast(),
                         (Some(run), Some(widen)) => widen(isa, run, target, len),
                         (_, None) => gather(isa, size, data, place, target.cast()),
                         (None, Some(widen)) => {
-                            let raw = raw.as_mut_ptr().cast();
+                            let raw = raw.cast();
                             gather(isa, size, data, place, raw);
                             widen(isa, raw, target, len);
                         }
@@ -241,13 +245,19 @@ impl<R> Source<R> {
     }
 }
 
-/// Makes a list go on for a tile behind its end, as if it began again.
-pub fn repeating<R: Copy>(mut list: Vec<R>) -> Vec<R> {
-    if !list.is_empty() {
-        list.reserve_exact(TILE);
-        for i in 0..TILE {
-            list.push(list[i]);
-        }
+/// Tiles that kernels go over at once, if their operands allow it: few enough for the first-level cache.
+pub const STRIP: usize = SIDE_BY_SIDE;
+
+/// Makes a list go on for a strip of tiles behind its end, as if it began again; not for more than `most` elements, if
+/// a call has no more.
+pub fn repeating<R: Copy>(mut list: Vec<R>, most: usize) -> Vec<R> {
+    let end = list.len() + if list.is_empty() { 0 } else { most.min(STRIP * TILE) };
+    list.reserve_exact(end - list.len());
+    let period = list.len();
+    while list.len() < end {
+        // Whole periods, as many as there are: the list doubles.
+        let whole = list.len() / period * period;
+        list.extend_from_within(..whole.min(end - list.len()));
     }
     list
 }
@@ -299,6 +309,21 @@ impl<R: Real> Target<R> {
         tile: *const R,
         raw: &mut Raw,
     ) {
+        // SAFETY: handed through from the caller; the raw buffer holds a tile of the largest type.
+        unsafe { self.put_strip(isa, place, tile, raw.as_mut_ptr()) }
+    }
+
+    /// As [`Target::put`], of several tiles that follow each other.
+    ///
+    /// # Safety
+    /// As [`Target::put`]; `raw` must be valid for writing as many elements of the largest type.
+    pub unsafe fn put_strip<const N: usize>(
+        &self,
+        isa: AnyIsa,
+        place: Place<'_, N>,
+        tile: *const R,
+        raw: *mut u64,
+    ) {
         let &Self { data, size, narrow, streamed } = self;
         let len = place.tile.len;
         let mut source = tile.cast::<u8>();
@@ -307,8 +332,8 @@ impl<R: Real> Target<R> {
                 // SAFETY: the caller vouches for the tile and the array.
                 return unsafe { narrow(isa, tile, data.offset(run.offset), len) };
             }
-            let raw = raw.as_mut_ptr().cast::<u8>();
-            // SAFETY: the caller vouches for the tile; the buffer holds one of the largest type.
+            let raw = raw.cast::<u8>();
+            // SAFETY: the caller vouches for the tile and the memory.
             unsafe { narrow(isa, tile, raw, len) };
             source = raw;
         }
@@ -365,4 +390,21 @@ unsafe fn gather<const N: usize>(
             grid::copy(isa, size, [piece.rows, piece.cols], source, target);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STRIP, TILE, repeating};
+
+    #[test]
+    fn lists_go_on_as_if_they_began_again() {
+        for len in [0, 1, 3, 10, TILE, STRIP * TILE + 7] {
+            for most in [0, 1, 5, 100, usize::MAX] {
+                let list = repeating((0..len).collect(), most);
+                let more = if len == 0 { 0 } else { most.min(STRIP * TILE) };
+                assert_eq!(list.len(), len + more);
+                assert!(list.iter().enumerate().all(|(i, &entry)| entry == i % len));
+            }
+        }
+    }
 }

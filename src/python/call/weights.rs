@@ -85,6 +85,7 @@ impl Call<'_, '_> {
     /// What differs by class, in lists.
     pub(super) fn lists<R: Real>(&self, scaling: Scaling) -> Lists<R> {
         let &Self { loss, ref admitted, .. } = self;
+        let elements = admitted.logits.len();
         let mut lists = Lists { classes: self.numbers_of_classes(), ..Lists::default() };
         if loss.differs_by_class() {
             for class in 0..admitted.classes() {
@@ -101,7 +102,7 @@ impl Call<'_, '_> {
             for (ready, (weights, number)) in ready.zip(weights) {
                 let weight = |i: usize| weights.get(i).copied().unwrap_or(number);
                 let products = samples.iter().enumerate().map(|(i, &sample)| product(sample, weight(i)));
-                *ready = repeating(products.collect());
+                *ready = repeating(products.collect(), elements);
             }
         }
         if loss.common.gamma.per_class().is_some() {
@@ -113,8 +114,9 @@ impl Call<'_, '_> {
             }
         }
         let Lists { classes, weights, ready, gammas } = lists;
-        let weights = weights.map(|pair| pair.map(repeating));
-        Lists { classes: repeating(classes), weights, ready, gammas: gammas.map(repeating) }
+        let weights = weights.map(|pair| pair.map(|list| repeating(list, elements)));
+        let gammas = gammas.map(|list| repeating(list, elements));
+        Lists { classes: repeating(classes, elements), weights, ready, gammas }
     }
 
     /// The classes that targets are compared with; NaN for the background.
