@@ -1,6 +1,7 @@
 //! A loss whose elements stand for themselves: one logit, one target, one set of results an element.
 
-use super::strips::Strips;
+use super::heads::Heads;
+use super::strips::{Strips, Weighing};
 use super::weights::{self, OfTile, Weights, Where};
 use super::{BLOCK, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
 use crate::cache::Ahead;
@@ -60,6 +61,8 @@ pub struct Job<R> {
     pub plan: JobPlan,
     /// What goes in.
     pub inputs: Inputs<R>,
+    /// Where sample weights lie that rows of elements have in common.
+    pub heads: Option<Heads>,
     /// What to do with a tile of labels that are 0 or 1, whose elements differ in nothing else. None if each has a
     /// gamma of its own.
     pub kernel: Option<TileKernel<R>>,
@@ -211,7 +214,8 @@ impl<R: RowReal> Job<R> {
     /// Where weights of a tile are needed, with its labels if they are 0 and 1 alone.
     #[inline]
     pub(super) fn weigh<'a>(&'a self, tile: Tile, labels: Option<&'a [R]>) -> Where<'a, R> {
-        Where { plan: &self.plan, tile, computed: self.computed(), labels }
+        let heads = self.heads.as_ref();
+        Where { plan: &self.plan, tile, computed: self.computed(), heads, labels }
     }
 
     /// The kernel for labels of 0 and 1 that differ in nothing else, and its constants, if it can be had: a class
@@ -267,11 +271,35 @@ impl<R> Scratch<R> {
 /// # Safety
 /// As [`run`], for the elements of the block.
 unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums {
+    // SAFETY: handed through from the caller.
+    unsafe { if job.heads.is_some() { run_rows(isa, job, block) } else { run_tiles(isa, job, block, None) } }
+}
+
+/// Runs a block with memory for the weights of rows, which others need not make room for.
+///
+/// # Safety
+/// As [`run_block`].
+#[inline(never)]
+unsafe fn run_rows<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums {
+    let mut weighing = Weighing::new();
+    // SAFETY: handed through from the caller.
+    unsafe { run_tiles(isa, job, block, Some(&mut weighing)) }
+}
+
+/// # Safety
+/// As [`run_block`].
+#[inline(never)]
+unsafe fn run_tiles<R: RowReal>(
+    isa: AnyIsa,
+    job: &Job<R>,
+    block: Block,
+    weighing: Option<&mut Weighing<R>>,
+) -> Sums {
     let mut outputs = [const { Buffer::new() }; 3];
     let mut raw = Raw::new();
     let plan = &job.plan;
     let mut sums = Sums::new(job.keeping);
-    let mut strips = Strips::new(job);
+    let mut strips = Strips::new(job, weighing);
     let mut next = block.first;
     while next < block.last {
         // SAFETY: handed through from the caller.

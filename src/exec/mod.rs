@@ -7,6 +7,7 @@
 pub mod columns;
 pub mod elements;
 mod general;
+pub mod heads;
 pub mod indices;
 pub mod measure;
 pub mod rows;

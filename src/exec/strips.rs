@@ -1,6 +1,7 @@
 //! Tiles that follow each other, taken together: one call of the kernel costs less than one for each.
 
 use super::elements::{Hard, Inputs, Job, Labels};
+use super::heads::Room;
 use super::weights::{OfTile, Weights};
 use super::{Block, Sums, operand};
 use crate::kernel::elementwise::{Constants, Operands};
@@ -8,6 +9,36 @@ use crate::kernel::rows::RowReal;
 use crate::kernel::tile::{Buffer, Place, Raw, STRIP, TILE};
 use crate::layout::Tile;
 use crate::simd::AnyIsa;
+
+/// Memory for the weights of a strip.
+pub(super) struct Weighing<R> {
+    raw: [Raw; STRIP],
+    samples: [Buffer<f64>; STRIP],
+    products: [Buffer<R>; STRIP],
+    elements: [[[Buffer<R>; STRIP]; 2]; 3],
+}
+
+impl<R> Weighing<R> {
+    /// Uninitialised.
+    pub(super) const fn new() -> Self {
+        Self {
+            raw: [const { Raw::new() }; STRIP],
+            samples: [const { Buffer::new() }; STRIP],
+            products: [const { Buffer::new() }; STRIP],
+            elements: [const { [const { [const { Buffer::new() }; STRIP] }; 2] }; 3],
+        }
+    }
+
+    fn room(&mut self) -> Room<R> {
+        let elements = self.elements.each_mut();
+        Room {
+            samples: self.samples.as_mut_ptr().cast(),
+            products: self.products.as_mut_ptr().cast(),
+            raw: self.raw.as_mut_ptr().cast(),
+            elements: elements.map(|pair| pair.each_mut().map(|strip| strip.as_mut_ptr().cast())),
+        }
+    }
+}
 
 /// Memory for strips of tiles.
 pub(super) struct Strips<R> {
@@ -17,13 +48,17 @@ pub(super) struct Strips<R> {
     targets: [Buffer<R>; STRIP],
     outputs: [[Buffer<R>; STRIP]; 3],
     raw: [Raw; STRIP],
+    /// Where the weights of rows are laid out, if there are any.
+    room: Option<Room<R>>,
 }
 
 impl<R: RowReal> Strips<R> {
-    /// For a job whose elements have labels of their own, none of them ignored, but no weights and gammas of their own.
-    pub(super) fn new(job: &Job<R>) -> Self {
+    /// For a job whose elements have labels of their own, none of them ignored, but no weights and gammas of their own;
+    /// weights of rows if there is memory to lay them out.
+    pub(super) fn new(job: &Job<R>, weighing: Option<&mut Weighing<R>>) -> Self {
         let Inputs { labels, weights, ignored, gammas, .. } = &job.inputs;
-        let own = matches!(labels, Labels::Dense(_)) && !matches!(weights, Weights::Sampled(..));
+        let weighed = weighing.is_some() || !matches!(weights, Weights::Sampled(..));
+        let own = matches!(labels, Labels::Dense(_)) && weighed;
         let plain = own && ignored.is_none() && gammas.is_none();
         Self {
             possible: plain && !job.plan.has_rectangles() && job.soft.is_none_or(|soft| !soft.always),
@@ -31,6 +66,7 @@ impl<R: RowReal> Strips<R> {
             targets: [const { Buffer::new() }; STRIP],
             outputs: [const { [const { Buffer::new() }; STRIP] }; 3],
             raw: [const { Raw::new() }; STRIP],
+            room: weighing.map(|memory| memory.room()),
         }
     }
 
@@ -45,7 +81,7 @@ impl<R: RowReal> Strips<R> {
         while tiles > 0 {
             let Some(tile) = job.plan.tiles_as_one(block.first, block.first + tiles) else { return 0 };
             // SAFETY: handed through from the caller.
-            if let Some(hard) = unsafe { shared(isa, job, tile) } {
+            if let Some(hard) = unsafe { shared(isa, job, tile, self.room.as_ref()) } {
                 // SAFETY: as above.
                 let done = unsafe { self.strip(isa, job, &hard, tile, tiles, sums) };
                 self.possible = done == tile.len;
@@ -118,14 +154,19 @@ impl<R: RowReal> Strips<R> {
     }
 }
 
-/// How the kernel is called for tiles that follow each other, if nothing need be put down for it.
+/// How the kernel is called for tiles that follow each other, if nothing need be put down for each but in `room`.
 ///
 /// # Safety
 /// As [`Strips::run`].
 #[inline]
-unsafe fn shared<R: RowReal>(isa: AnyIsa, job: &Job<R>, tile: Tile) -> Option<Hard<R>> {
+unsafe fn shared<R: RowReal>(
+    isa: AnyIsa,
+    job: &Job<R>,
+    tile: Tile,
+    room: Option<&Room<R>>,
+) -> Option<Hard<R>> {
     // SAFETY: handed through from the caller.
-    match unsafe { job.inputs.weights.at_hand(isa, job.weigh(tile, None))? } {
+    match unsafe { job.inputs.weights.at_hand(isa, job.weigh(tile, None), room)? } {
         OfTile::All(numbers) => {
             let (kernel, constants) = job.plain(&numbers)?;
             Some(Hard { kernel, constants, weights: [[std::ptr::null(); 2]; 3] })

@@ -1,5 +1,6 @@
 //! What multiplies the results of a tile's elements: sample weights times the weights of labels.
 
+use super::heads::{Heads, Room};
 use super::{JobPlan, operand};
 use crate::kernel::factors::{Numbers, Samples, product};
 use crate::kernel::tile::{Buffer, Place, Raw, Source};
@@ -50,6 +51,8 @@ pub(super) struct Where<'a, R> {
     pub tile: Tile,
     /// Which of losses, gradient and Hessian are computed.
     pub computed: [bool; 3],
+    /// Where sample weights lie that rows have in common.
+    pub heads: Option<&'a Heads>,
     /// Its labels, if they are 0 and 1 alone: weights need to be right for the label only that an element has.
     pub labels: Option<&'a [R]>,
 }
@@ -85,18 +88,50 @@ impl<R: Real> Weights<R> {
 }
 
 impl<R: Real> Weights<R> {
-    /// What multiplies the elements of tiles that follow each other, if nothing need be put down for it.
+    /// What multiplies the elements of tiles that follow each other, if nothing need be put down for each of them but
+    /// in `room`.
     ///
     /// # Safety
-    /// As [`Weights::of_tile`].
+    /// As [`Weights::of_tile`]; the room must be large enough.
     #[inline]
-    pub(super) unsafe fn at_hand(&self, isa: AnyIsa, at: Where<'_, R>) -> Option<OfTile<R>> {
-        match self {
-            Self::All(numbers) => Some(OfTile::All(*numbers)),
-            // SAFETY: handed through from the caller.
-            Self::Lists(lists) => unsafe { standing(isa, lists, at) },
-            Self::Sampled(..) => None,
+    pub(super) unsafe fn at_hand(
+        &self,
+        isa: AnyIsa,
+        at: Where<'_, R>,
+        room: Option<&Room<R>>,
+    ) -> Option<OfTile<R>> {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            match self {
+                Self::All(numbers) => Some(OfTile::All(*numbers)),
+                Self::Lists(lists) => standing(isa, lists, at),
+                Self::Sampled(samples, weights) => by_rows(isa, samples, weights, at, room),
+            }
         }
+    }
+}
+
+/// Sample weights times the weights of labels, where they are the same for all elements or along rows.
+///
+/// # Safety
+/// As [`Weights::at_hand`].
+unsafe fn by_rows<R: Real>(
+    isa: AnyIsa,
+    samples: &Source<f64>,
+    weights: &[[Source<f64>; 2]; 3],
+    at: Where<'_, R>,
+    room: Option<&Room<R>>,
+) -> Option<OfTile<R>> {
+    // SAFETY: handed through from the caller.
+    unsafe {
+        let numbers = numbers(isa, weights, at.place(operand::CLASSES))?;
+        if let Some(offset) = at.place(operand::SAMPLES).constant() {
+            let sample = samples.number(isa, offset);
+            return Some(OfTile::All(numbers.map(|pair| pair.map(|weight| product(sample, weight)))));
+        }
+        let (heads, room) = at.heads.zip(room)?;
+        let elements = (at.plan.start(at.tile), at.tile.len);
+        Some(OfTile::Each(heads.lay_out(isa, (samples, numbers), elements, at.computed, room)))
     }
 }
 
@@ -209,13 +244,16 @@ unsafe fn products<R: Real>(
     let slice = |start: *const f64, len| unsafe { std::slice::from_raw_parts(start, len) };
     // SAFETY: handed through from the caller; every buffer holds a tile.
     unsafe {
-        let numbers = numbers(isa, weights, at.place(operand::CLASSES));
-        if let (Some(offset), Some(numbers)) = (place.constant(), numbers) {
-            let sample = samples.number(isa, offset);
-            return OfTile::All(numbers.map(|pair| pair.map(|weight| product(sample, weight))));
-        }
-        let samples = Samples::new(isa, slice(samples.tile(isa, place, &mut own, raw), len));
         let tiles = memory.tiles.each_mut().map(|pair| pair.each_mut().map(Buffer::as_mut_ptr));
+        let mut rows = Buffer::new();
+        let (own_samples, raw_weights) = (own.as_mut_ptr(), raw.as_mut_ptr());
+        let room =
+            Room { samples: own_samples, products: rows.as_mut_ptr(), raw: raw_weights, elements: tiles };
+        if let Some(found) = by_rows(isa, samples, weights, at, Some(&room)) {
+            return found;
+        }
+        let numbers = numbers(isa, weights, at.place(operand::CLASSES));
+        let samples = Samples::new(isa, slice(samples.tile(isa, place, &mut own, raw), len));
         let mut pointers = [[std::ptr::null(); 2]; 3];
         if let (Some([value, grad, hess]), Some(labels), [with_value, true, with_hess]) =
             (numbers, at.labels, at.computed)

@@ -14,6 +14,7 @@ pub(crate) mod grid;
 pub mod mixed;
 pub mod prepare;
 pub mod reduce;
+pub mod repeat;
 pub mod rows;
 pub mod soft;
 mod soft_group;

@@ -217,6 +217,12 @@ impl<const N: usize> Plan<N> {
         self.rectangles.is_some()
     }
 
+    /// The number of a tile's first element, where tiles are runs of elements.
+    #[inline]
+    pub fn start(&self, tile: Tile) -> usize {
+        tile.number * self.tile
+    }
+
     /// The tile of that number, which must be below [`Plan::tiles`].
     #[inline]
     pub fn tile(&self, number: usize) -> Tile {
@@ -225,6 +231,20 @@ impl<const N: usize> Plan<N> {
             Some(rectangles) => rectangles.len(number),
         };
         Tile { number, len }
+    }
+
+    /// The elements of an operand that rows of elements have in common, and how long those rows are; none if elements
+    /// next to each other have elements of their own.
+    pub fn heads(&self, operand: usize) -> Option<(usize, Plan<1>)> {
+        let lay = &self.lays[operand];
+        let ((cols, stride), &inner) = (lay.inner, lay.outer.first()?);
+        if stride != 0 || self.rectangles.is_some() {
+            return None;
+        }
+        let (len, outer) = (self.len / cols, lay.outer[1..].to_vec());
+        let (starts, run) = ([self.starts[operand]], (inner.0, [inner.1]));
+        let lays = [Lay { inner, outer }];
+        Some((cols, Plan { len, tile: 1, tiles: len, starts, lays, run, rectangles: None }))
     }
 
     /// Tiles that follow each other as one, the last not among them, where tiles are runs of elements.

@@ -11,7 +11,9 @@ use crate::element::DType;
 use crate::error::Error;
 use crate::exec::columns::{self, Steps};
 use crate::exec::elements::{self, Inputs, Job, Labels, Soft};
+use crate::exec::heads::Heads;
 use crate::exec::measure::{self, Measure};
+use crate::exec::weights::Weights;
 use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, streams};
 use crate::kernel::elementwise::{kernel, kernel_of_gammas};
 use crate::kernel::exact::ExactSum;
@@ -331,6 +333,7 @@ impl<'b, 'py> Call<'b, 'py> {
         let [plain, weighted] = [false, true].map(|weighted| kernel(gamma, computed, weighted));
         let own_gammas = inputs.gammas.is_some();
         Job {
+            heads: matches!(inputs.weights, Weights::Sampled(..)).then(|| Heads::new(&plan)).flatten(),
             inputs,
             kernel: Some(plain).filter(|_| !own_gammas),
             weighted: if own_gammas { kernel_of_gammas(computed) } else { weighted },
