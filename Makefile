@@ -123,7 +123,10 @@ hashes: ## regenerate tests/hashes.txt, and say what changed its bits
 	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example hashes
 
 .PHONY: neon
-neon: ## Rust tests for 64-bit Arm under emulation (Debian; ARGS goes to cargo test)
+neon: neon-rust neon-python ## all tests for 64-bit Arm under emulation (Debian)
+
+.PHONY: neon-rust
+neon-rust: ## Rust tests for 64-bit Arm under emulation (Debian; ARGS goes to cargo test)
 	$(FAST_BUILD) tools/neon.sh test $(ARGS)
 
 .PHONY: neon-ci

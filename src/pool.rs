@@ -5,13 +5,13 @@
 //! own. Nothing is started before it is needed.
 
 use std::num::NonZero;
+use std::ops::Range;
 use std::process;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 
-use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::Error;
@@ -55,32 +55,59 @@ pub fn set_threads(threads: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// `work(i)` for every i in order, computed by the pool; by the calling thread alone if one thread is
-/// set or there is only one piece.
+/// `work(i)` for every i in order. The calling thread works with the others: a short job is done before they have woken
+/// up. No more threads take part than there are `each` pieces for, which must not be 0.
 ///
 /// # Errors
 /// If the workers cannot be started.
-pub fn map<T, F>(pieces: std::ops::Range<usize>, work: F) -> Result<Vec<T>, Error>
+pub fn map<T, F>(pieces: Range<usize>, each: usize, work: F) -> Result<Vec<T>, Error>
 where
     T: Send,
     F: Fn(usize) -> T + Sync,
 {
-    let threads = threads();
-    if threads == 1 || pieces.len() <= 1 {
+    let all = threads();
+    let threads = all.min(pieces.len() / each);
+    if threads <= 1 {
         return Ok(pieces.map(work).collect());
     }
-    let pool = pool(threads)?;
-    Ok(pool.install(|| pieces.into_par_iter().map(&work).collect()))
+    let pool = pool(all - 1)?;
+    let done = Mutex::new(Vec::with_capacity(pieces.len()));
+    let left = AtomicUsize::new(pieces.start);
+    let take_part = || {
+        let mut own = Vec::new();
+        while let Some(share) = share(&left, pieces.end, threads) {
+            own.extend(share.map(|i| (i, work(i))));
+        }
+        done.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
+    };
+    pool.in_place_scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| take_part());
+        }
+        take_part();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|&(i, _)| i);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
-/// The pool of this process with that many threads, built if need be.
-fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
+/// The next pieces for one of so many threads: a part of what is left that grows smaller, so that each has long runs
+/// of memory and all end together.
+fn share(left: &AtomicUsize, end: usize, threads: usize) -> Option<Range<usize>> {
+    let size = |at: usize| ((end - at) / (2 * threads)).max(1);
+    let taken =
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |at| (at < end).then(|| at + size(at)));
+    taken.ok().map(|at| at..at + size(at))
+}
+
+/// The pool of this process with that many workers, built if need be.
+fn pool(workers: usize) -> Result<Arc<ThreadPool>, Error> {
     let mut slot = door().pool.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pool) = slot.as_ref().filter(|pool| pool.current_num_threads() == threads) {
+    if let Some(pool) = slot.as_ref().filter(|pool| pool.current_num_threads() == workers) {
         return Ok(Arc::clone(pool));
     }
     let pool = ThreadPoolBuilder::new()
-        .num_threads(threads)
+        .num_threads(workers)
         .thread_name(|i| format!("focalgrad-{i}"))
         .build()
         .map(Arc::new)
@@ -120,7 +147,7 @@ mod tests {
     fn results_come_in_order_for_any_number_of_threads() {
         for threads in [1, 2, 3, 8] {
             set_threads(threads).unwrap();
-            assert_eq!(map(5..100, |i| i * i).unwrap(), (5..100).map(|i| i * i).collect::<Vec<_>>());
+            assert_eq!(map(5..100, 1, |i| i * i).unwrap(), (5..100).map(|i| i * i).collect::<Vec<_>>());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::elements::{Inputs, Job, Labels, run_tile};
 use super::weights::Weights;
-use super::{BLOCK, Keeping, Stop, Sums, operand, over_blocks};
+use super::{BLOCKS, Cut, Keeping, Stop, Sums, operand, over_blocks};
 use crate::kernel::rows::RowReal;
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
 use crate::simd::{AnyIsa, Isa, Kernel, fence};
@@ -34,7 +34,7 @@ pub unsafe fn run<R: RowReal>(
     go_on: impl FnMut() -> bool,
 ) -> Result<(), Stop> {
     let plan = &job.plan;
-    over_blocks(plan, BLOCK, Keeping::Rounded, go_on, |block| {
+    over_blocks(plan, Cut { each: 1, ..BLOCKS }, Keeping::Rounded, go_on, |block| {
         let (mut losses, mut results, mut raw) = (Buffer::<R>::new(), Buffer::<R>::new(), Raw::new());
         for tile in block.tiles(plan) {
             let mut totals = [0.0; TILE];

@@ -3,7 +3,7 @@
 use super::heads::Heads;
 use super::strips::{Strips, Weighing};
 use super::weights::{self, OfTile, Weights, Where};
-use super::{BLOCK, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
+use super::{BLOCKS, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
 use crate::cache::Ahead;
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
 use crate::kernel::prepare::are_hard;
@@ -103,7 +103,7 @@ unsafe impl<R: Sync> Sync for Job<R> {}
 /// each other. No other thread may write to the inputs, or touch the outputs, meanwhile.
 pub unsafe fn run<R: RowReal>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bool) -> Result<Sums, Stop> {
     // SAFETY: handed through from the caller.
-    over_blocks(&job.plan, BLOCK, job.keeping, go_on, |block| unsafe { run_block(isa, job, block) })
+    over_blocks(&job.plan, BLOCKS, job.keeping, go_on, |block| unsafe { run_block(isa, job, block) })
 }
 
 /// Fills the outputs of a job with zeros.
@@ -143,7 +143,7 @@ pub unsafe fn zero_outputs<R: RowReal>(
     }
     let zeros = [R::ZERO; TILE];
     let outputs = Outputs(outputs);
-    over_blocks(plan, BLOCK, Keeping::Rounded, go_on, |block| {
+    over_blocks(plan, BLOCKS, Keeping::Rounded, go_on, |block| {
         let mut raw = Raw::new();
         for tile in block.tiles(plan) {
             for &(target, operand) in outputs.all() {

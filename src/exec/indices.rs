@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{BLOCK, Keeping, Stop, Sums, over_blocks};
+use super::{BLOCKS, Keeping, Stop, Sums, over_blocks};
 use crate::kernel::tile::{Buffer, Place, Raw, Source};
 use crate::layout::Plan;
 use crate::simd::{AnyIsa, Isa, Kernel};
@@ -52,7 +52,7 @@ pub unsafe fn all_valid(
     }
     let shared = Shared(targets);
     let all = AtomicBool::new(true);
-    over_blocks(plan, BLOCK, Keeping::Rounded, go_on, |block| {
+    over_blocks(plan, BLOCKS, Keeping::Rounded, go_on, |block| {
         let (mut buffer, mut raw) = (Buffer::new(), Raw::new());
         for tile in block.tiles(plan) {
             // SAFETY: handed through from the caller; a tile has `len` elements.

@@ -2,7 +2,7 @@
 
 use super::elements::{Inputs, Labels};
 use super::weights::Weights;
-use super::{BLOCK, JobPlan, Keeping, Stop, Sum, Sums, operand, over_blocks};
+use super::{BLOCKS, JobPlan, Keeping, Stop, Sum, Sums, operand, over_blocks};
 use crate::kernel::prepare::{clear, mark, one_hot};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
 use crate::layout::Tile;
@@ -47,7 +47,7 @@ pub unsafe fn run(
         }
     }
     let shared = Shared(inputs);
-    let sums = over_blocks(plan, BLOCK, keeping, go_on, |block| {
+    let sums = over_blocks(plan, BLOCKS, keeping, go_on, |block| {
         let mut sums = Sums::new(keeping);
         let mut terms = [0.0; TILE];
         for tile in block.tiles(plan) {

@@ -25,9 +25,17 @@ use crate::pool;
 use crate::real::Real;
 use crate::simd::AnyIsa;
 
-/// Tiles in a block, the unit of work of a thread. Up to one block runs on the calling thread: to wake another
-/// would take longer.
-const BLOCK: usize = 32;
+/// How work is cut.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// Tiles in a block, the unit of work of a thread.
+    tiles: usize,
+    /// Blocks for each thread that are worth waking it.
+    each: usize,
+}
+
+/// Blocks of elements: a few are done in the time that it takes to wake a thread.
+const BLOCKS: Cut = Cut { tiles: 32, each: 4 };
 
 /// Blocks between two looks at whether to go on: some milliseconds of work.
 const BLOCKS_BETWEEN_LOOKS: usize = 512;
@@ -189,17 +197,17 @@ impl Block {
     }
 }
 
-/// Blocks of so many tiles in order, their sums added in order.
+/// Blocks in order, their sums added in order.
 ///
 /// `go_on` is asked now and then, on the calling thread, whether to continue.
 fn over_blocks<const N: usize>(
     plan: &Plan<N>,
-    block_tiles: usize,
+    Cut { tiles, each }: Cut,
     keeping: Keeping,
     mut go_on: impl FnMut() -> bool,
     work: impl Fn(Block) -> Sums + Sync,
 ) -> Result<Sums, Stop> {
-    let blocks = plan.tiles().div_ceil(block_tiles);
+    let blocks = plan.tiles().div_ceil(tiles);
     let mut total = Sums::new(keeping);
     let mut first = 0;
     while first < blocks {
@@ -207,9 +215,8 @@ fn over_blocks<const N: usize>(
             return Err(Stop::Interrupted);
         }
         let last = blocks.min(first + BLOCKS_BETWEEN_LOOKS);
-        let block =
-            |i: usize| work(Block { first: i * block_tiles, last: plan.tiles().min((i + 1) * block_tiles) });
-        for part in pool::map(first..last, block).map_err(Stop::Failed)? {
+        let block = |i: usize| work(Block { first: i * tiles, last: plan.tiles().min((i + 1) * tiles) });
+        for part in pool::map(first..last, each, block).map_err(Stop::Failed)? {
             total.merge(part);
         }
         first = last;

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
-use super::{Block, JobPlan, Keeping, Stop, Sums, operand, over_blocks};
+use super::{Block, Cut, JobPlan, Keeping, Stop, Sums, operand, over_blocks};
 use crate::element::{DType, Narrow, Widen};
 use crate::kernel::factors::Samples;
 use crate::kernel::grid::{self, Grid};
@@ -31,9 +31,9 @@ pub fn tile_rows(classes: usize) -> usize {
     (LOGITS / classes.max(1)).clamp(1, ROWS)
 }
 
-/// Tiles in a block.
-fn block_tiles(classes: usize) -> usize {
-    (BLOCK_LOGITS / (tile_rows(classes) * classes.max(1))).max(1)
+/// How tiles are cut into blocks.
+fn cut(classes: usize) -> Cut {
+    Cut { tiles: (BLOCK_LOGITS / (tile_rows(classes) * classes.max(1))).max(1), each: 1 }
 }
 
 /// An array with a class axis, which the plan leaves out.
@@ -166,7 +166,7 @@ pub unsafe fn run<R: PerThread>(
     job: &Job<R>,
     go_on: impl FnMut() -> bool,
 ) -> Result<Sums, Stop> {
-    over_blocks(&job.plan, block_tiles(job.classes), job.keeping, go_on, |block| {
+    over_blocks(&job.plan, cut(job.classes), job.keeping, go_on, |block| {
         R::memory().with_borrow_mut(|memory| {
             // SAFETY: handed through from the caller.
             let sums = unsafe { run_block(isa, job, block, memory) };
@@ -582,7 +582,7 @@ impl View<'_> {
 /// # Safety
 /// As [`run`].
 pub unsafe fn zero<R: PerThread>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> bool) -> Result<(), Stop> {
-    over_blocks(&job.plan, block_tiles(job.classes), job.keeping, go_on, |block| {
+    over_blocks(&job.plan, cut(job.classes), job.keeping, go_on, |block| {
         let mut raw = Raw::new();
         let zeros = [R::ZERO; TILE];
         for tile in block.tiles(&job.plan) {
