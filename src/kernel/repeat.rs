@@ -32,7 +32,7 @@ impl<R: Real> Kernel for Repeat<'_, R> {
         let (mut start, mut end) = (0, cols - skip);
         for &number in whole {
             while start < end {
-                // SAFETY: a row that ends before element `len - CHUNK` leaves room for as much more.
+                // SAFETY: `start < end <= len - CHUNK`.
                 let chunk =
                     unsafe { &mut *elements.as_mut_ptr().add(start).cast::<[MaybeUninit<R>; CHUNK]>() };
                 *chunk = [MaybeUninit::new(number); CHUNK];
@@ -67,11 +67,8 @@ mod tests {
                         isa.vectorize(Repeat { numbers, cols, skip, elements: &mut elements });
                         for (i, element) in elements.iter().enumerate().take(300 * cols - skip) {
                             // SAFETY: all were written when they were made.
-                            assert_eq!(
-                                unsafe { element.assume_init() },
-                                ((i + skip) / cols) as f32,
-                                "{cols} {skip} {len} {i}"
-                            );
+                            let element = unsafe { element.assume_init() };
+                            assert_eq!(element, ((i + skip) / cols) as f32, "{cols} {skip} {len} {i}");
                         }
                     }
                 }
