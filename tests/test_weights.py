@@ -187,3 +187,35 @@ def test_broadcast_weights_have_the_bits_of_full_ones(
         for some, all_ in zip(broadcast, full, strict=True):
             np.testing.assert_array_equal(some, all_)
             assert np.array_equal(np.signbit(some[some == 0]), np.signbit(all_[all_ == 0]))
+
+
+@pytest.mark.parametrize("cols", [2, 3, 10, 16, 80, 513, 3000])
+@pytest.mark.parametrize("alpha", [None, 0.25])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_of_rows_have_the_bits_of_full_ones(cols: int, alpha: float | None, dtype: type) -> None:
+    """Rows of any length, over several blocks, and with a label between 0 and 1 somewhere among them."""
+    rng = np.random.default_rng(cols)
+    shape = (40_000 // cols + 7, cols)
+    logits, labels = rng.normal(0, 4, shape).astype(dtype), coin(shape).astype(dtype)
+    soft = labels.copy()
+    soft.reshape(-1)[27_001] = 0.5
+    weight = rng.uniform(0.1, 3, (shape[0], 1)).astype(np.float32)
+    full = np.broadcast_to(weight, shape).copy()
+    loss = fg.SigmoidFocalLoss(alpha=alpha, gamma=2.0, reduction="none")
+    mean = fg.SigmoidFocalLoss(alpha=alpha, gamma=2.0)
+    for targets in (labels, soft, labels.astype(bool)):
+        for some, all_ in zip(
+            (
+                *core_terms(loss, logits, targets, sample_weight=weight),
+                mean(logits, targets, sample_weight=weight),
+            ),
+            (
+                *core_terms(loss, logits, targets, sample_weight=full),
+                mean(logits, targets, sample_weight=full),
+            ),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(some, all_)
+    in_place = logits.copy()
+    grad = loss.grad(in_place, soft, sample_weight=weight, out=in_place)
+    np.testing.assert_array_equal(grad, loss.grad(logits, soft, sample_weight=full))
