@@ -1,7 +1,7 @@
 //! A loss whose elements stand for themselves: one logit, one target, one set of results an element.
 
 use super::heads::Heads;
-use super::strips::{Strips, Weighing};
+use super::strips::Strips;
 use super::weights::{self, OfTile, Weights, Where};
 use super::{BLOCKS, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
 use crate::cache::Ahead;
@@ -272,34 +272,16 @@ impl<R> Scratch<R> {
 /// As [`run`], for the elements of the block.
 unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums {
     // SAFETY: handed through from the caller.
-    unsafe { if job.heads.is_some() { run_rows(isa, job, block) } else { run_tiles(isa, job, block, None) } }
-}
-
-/// Runs a block with memory for the weights of rows, which others need not make room for.
-///
-/// # Safety
-/// As [`run_block`].
-#[inline(never)]
-unsafe fn run_rows<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums {
-    let mut weighing = Weighing::new();
-    // SAFETY: handed through from the caller.
-    unsafe { run_tiles(isa, job, block, Some(&mut weighing)) }
+    Strips::with(job, |strips| unsafe { run_tiles(isa, job, block, strips) })
 }
 
 /// # Safety
 /// As [`run_block`].
-#[inline(never)]
-unsafe fn run_tiles<R: RowReal>(
-    isa: AnyIsa,
-    job: &Job<R>,
-    block: Block,
-    weighing: Option<&mut Weighing<R>>,
-) -> Sums {
+unsafe fn run_tiles<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block, strips: &mut Strips<R>) -> Sums {
     let mut outputs = [const { Buffer::new() }; 3];
     let mut raw = Raw::new();
     let plan = &job.plan;
     let mut sums = Sums::new(job.keeping);
-    let mut strips = Strips::new(job, weighing);
     let mut next = block.first;
     while next < block.last {
         // SAFETY: handed through from the caller.

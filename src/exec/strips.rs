@@ -1,73 +1,78 @@
 //! Tiles that follow each other, taken together: one call of the kernel costs less than one for each.
 
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
+
 use super::elements::{Hard, Inputs, Job, Labels};
 use super::heads::Room;
 use super::weights::{OfTile, Weights};
 use super::{Block, Sums, operand};
 use crate::kernel::elementwise::{Constants, Operands};
 use crate::kernel::rows::RowReal;
-use crate::kernel::tile::{Buffer, Place, Raw, STRIP, TILE};
+use crate::kernel::tile::{Place, STRIP, TILE};
 use crate::layout::Tile;
 use crate::simd::AnyIsa;
 
-/// Memory for the weights of a strip.
-pub(super) struct Weighing<R> {
-    raw: [Raw; STRIP],
-    samples: [Buffer<f64>; STRIP],
-    products: [Buffer<R>; STRIP],
-    elements: [[[Buffer<R>; STRIP]; 2]; 3],
+/// Memory for a strip of any type.
+#[repr(align(64))]
+struct Memory(
+    #[expect(dead_code, reason = "only its address is of interest")] MaybeUninit<[u64; STRIP * TILE]>,
+);
+
+thread_local! {
+    /// What a thread keeps for strips: too much for a small stack.
+    static MEMORY: RefCell<Vec<Memory>> = const { RefCell::new(Vec::new()) };
 }
 
-impl<R> Weighing<R> {
-    /// Uninitialised.
-    pub(super) const fn new() -> Self {
-        Self {
-            raw: [const { Raw::new() }; STRIP],
-            samples: [const { Buffer::new() }; STRIP],
-            products: [const { Buffer::new() }; STRIP],
-            elements: [const { [const { [const { Buffer::new() }; STRIP] }; 2] }; 3],
-        }
-    }
+/// Strips that any job needs: logits, targets, outputs, and elements before they are converted.
+const ALWAYS: usize = 6;
 
-    fn room(&mut self) -> Room<R> {
-        let elements = self.elements.each_mut();
-        Room {
-            samples: self.samples.as_mut_ptr().cast(),
-            products: self.products.as_mut_ptr().cast(),
-            raw: self.raw.as_mut_ptr().cast(),
-            elements: elements.map(|pair| pair.each_mut().map(|strip| strip.as_mut_ptr().cast())),
-        }
-    }
-}
+/// Strips that weights of rows need beside: they, before and after they are converted, their products, and those laid
+/// out.
+const OF_ROWS: usize = 9;
 
-/// Memory for strips of tiles.
+/// The way of a job through strips of tiles.
 pub(super) struct Strips<R> {
     /// Whether the job can be done this way; it cannot any more once there was a label other than 0 and 1.
     possible: bool,
-    logits: [Buffer<R>; STRIP],
-    targets: [Buffer<R>; STRIP],
-    outputs: [[Buffer<R>; STRIP]; 3],
-    raw: [Raw; STRIP],
+    logits: *mut R,
+    targets: *mut R,
+    outputs: [*mut R; 3],
+    raw: *mut u64,
     /// Where the weights of rows are laid out, if there are any.
     room: Option<Room<R>>,
 }
 
 impl<R: RowReal> Strips<R> {
-    /// For a job whose elements have labels of their own, none of them ignored, but no weights and gammas of their own;
-    /// weights of rows if there is memory to lay them out.
-    pub(super) fn new(job: &Job<R>, weighing: Option<&mut Weighing<R>>) -> Self {
+    /// Does work with strips for a job. They are for elements that have labels of their own, none of them ignored, but
+    /// no weights, other than those of rows, and no gammas of their own.
+    pub(super) fn with<T>(job: &Job<R>, work: impl FnOnce(&mut Self) -> T) -> T {
         let Inputs { labels, weights, ignored, gammas, .. } = &job.inputs;
-        let weighed = weighing.is_some() || !matches!(weights, Weights::Sampled(..));
-        let own = matches!(labels, Labels::Dense(_)) && weighed;
-        let plain = own && ignored.is_none() && gammas.is_none();
-        Self {
-            possible: plain && !job.plan.has_rectangles() && job.soft.is_none_or(|soft| !soft.always),
-            logits: [const { Buffer::new() }; STRIP],
-            targets: [const { Buffer::new() }; STRIP],
-            outputs: [const { [const { Buffer::new() }; STRIP] }; 3],
-            raw: [const { Raw::new() }; STRIP],
-            room: weighing.map(|memory| memory.room()),
-        }
+        let weighed = job.heads.is_some() || !matches!(weights, Weights::Sampled(..));
+        let plain = matches!(labels, Labels::Dense(_)) && weighed && ignored.is_none() && gammas.is_none();
+        let possible = plain && !job.plan.has_rectangles() && job.soft.is_none_or(|soft| !soft.always);
+        MEMORY.with_borrow_mut(|memory| {
+            let count = ALWAYS + if job.heads.is_some() { OF_ROWS } else { 0 };
+            memory.reserve_exact(count.saturating_sub(memory.len()));
+            // SAFETY: there is room for as many, and they need not be initialised.
+            unsafe { memory.set_len(count.max(memory.len())) };
+            let start = memory.as_mut_ptr();
+            let strip = |i: usize| start.wrapping_add(i).cast::<R>();
+            let room = job.heads.is_some().then(|| Room {
+                samples: strip(6).cast(),
+                products: strip(7),
+                raw: strip(8).cast(),
+                elements: [[strip(9), strip(10)], [strip(11), strip(12)], [strip(13), strip(14)]],
+            });
+            work(&mut Self {
+                possible,
+                logits: strip(0),
+                targets: strip(1),
+                outputs: [strip(2), strip(3), strip(4)],
+                raw: strip(5).cast(),
+                room,
+            })
+        })
     }
 
     /// Runs the first tiles of a block, as many as can be taken together. How many those are: none if the first cannot
@@ -108,14 +113,14 @@ impl<R: RowReal> Strips<R> {
     ) -> usize {
         let Labels::Dense(targets) = &job.inputs.labels else { return 0 };
         let place = |operand| Place { plan: &job.plan, operand, tile };
-        let raw = self.raw.as_mut_ptr().cast::<u64>();
+        let raw = self.raw;
         // The array's own memory, or a buffer if there is no array or it takes results in another form.
         let mut written = [std::ptr::null_mut(); 3];
         let mut direct = [false; 3];
         for (i, (target, operand)) in job.outputs().into_iter().enumerate() {
             let run = target.and_then(|target| target.direct(place(operand)));
             direct[i] = run.is_some();
-            written[i] = run.unwrap_or(self.outputs[i].as_mut_ptr().cast());
+            written[i] = run.unwrap_or(self.outputs[i]);
         }
         let ahead = job.ahead(tile.number + tiles, tiles, &job.inputs);
         // SAFETY: the caller vouches for the arrays wherever the plan has elements; buffers are private and hold a
@@ -124,13 +129,8 @@ impl<R: RowReal> Strips<R> {
             let [value, grad, hess] = written;
             let operands = Operands {
                 len: tile.len,
-                logits: job.inputs.logits.strip(
-                    isa,
-                    place(operand::LOGITS),
-                    self.logits.as_mut_ptr().cast(),
-                    raw,
-                ),
-                targets: targets.strip(isa, place(operand::TARGETS), self.targets.as_mut_ptr().cast(), raw),
+                logits: job.inputs.logits.strip(isa, place(operand::LOGITS), self.logits, raw),
+                targets: targets.strip(isa, place(operand::TARGETS), self.targets, raw),
                 weights: hard.weights,
                 gammas: [std::ptr::null(); 2],
                 value,
