@@ -1,13 +1,16 @@
 //! The sigmoid focal loss over a run of elements: one logit, one target, one set of results an element.
 
 use std::mem::MaybeUninit;
-use std::ptr::copy_nonoverlapping;
 
-use crate::cache::{Ahead, prefetch_ahead};
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{FOLD, Fold, Gamma, Margin, Scales, power};
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};
+
+mod operands;
+
+pub use operands::Operands;
+use operands::{MAX_LANES, Padded};
 
 /// What a kernel computes: a sum of these.
 pub mod output {
@@ -29,34 +32,6 @@ pub struct Constants<R> {
     /// What losses, gradient and Hessian of negatives and of positives are multiplied with. Those of the losses are
     /// not 0: that needs weights of each element's own.
     pub weights: [[R; 2]; 3],
-}
-
-/// The operands of a run of elements. Those that the kernel does not use may be null; an output may be the very
-/// memory of an input.
-#[derive(Clone, Copy, Debug)]
-pub struct Operands<R> {
-    /// Number of elements.
-    pub len: usize,
-    /// Logits.
-    pub logits: *const R,
-    /// Targets, 0 or 1.
-    pub targets: *const R,
-    /// What loss, gradient and Hessian of each element are multiplied with as those of a negative and of a positive,
-    /// instead of the constants.
-    pub weights: [[*const R; 2]; 3],
-    /// A gamma for each element as the sum of two parts: read by the kernels of [`kernel_of_gammas`].
-    pub gammas: [*const R; 2],
-    /// The loss.
-    pub value: *mut R,
-    /// The gradient.
-    pub grad: *mut R,
-    /// The Hessian.
-    pub hess: *mut R,
-    /// What to ask for meanwhile, beside what comes next in these operands; or null.
-    pub ahead: *const Ahead,
-    /// Whether to stop before the first part of [`TILE`] elements that has a target other than 0 and 1. Else such a
-    /// target makes its element NaN.
-    pub stops: bool,
 }
 
 /// A kernel for one class of gammas and one set of outputs. It gives back how many elements it has done.
@@ -121,16 +96,6 @@ struct Sigmoid<R, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> {
     operands: Operands<R>,
 }
 
-/// No group of lanes is larger.
-const MAX_LANES: usize = 64;
-
-/// A group's worth of every operand, for the elements that do not fill a group.
-#[repr(align(64))]
-struct Padded<R>(MaybeUninit<[[R; MAX_LANES]; ROWS]>);
-
-/// Operands.
-const ROWS: usize = 13;
-
 /// What the first half leaves for the second.
 #[repr(align(64))]
 struct Folds<R>(MaybeUninit<[[R; TILE]; FOLD]>);
@@ -146,7 +111,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         debug_assert!(lanes <= MAX_LANES && TILE.is_multiple_of(lanes));
         let constants = Splat::<R::Lanes<I>>::new(isa, &self.constants);
         let mut folds = Folds(MaybeUninit::uninit());
-        let mut memory = Padded(MaybeUninit::uninit());
+        let mut memory = Padded::new();
         let inside = Operands::padded(&mut memory);
         let mut at = 0;
         while at < self.operands.len {
@@ -355,144 +320,5 @@ impl<V: Vector> Splat<V> {
         };
         let of_positive = if OUTPUT == 1 { self.zero - of_positive } else { of_positive };
         V::select(positive, of_positive, of_negative)
-    }
-}
-
-/// Whether a set of outputs has losses, gradient, a Hessian.
-#[inline(always)]
-const fn writes(outputs: u8) -> [bool; 3] {
-    let hess = output::CURVATURE | output::GAUSS_NEWTON;
-    [outputs & output::VALUE != 0, outputs & output::GRAD != 0, outputs & hess != 0]
-}
-
-impl<R: Real> Operands<R> {
-    /// The operands from element `at` on, of the same length. Pointers that are null move to nowhere, unused.
-    #[inline(always)]
-    pub fn from(&self, at: usize) -> Self {
-        let Self { mut weights, gammas: [hi, lo], .. } = *self;
-        for pair in &mut weights {
-            for weights in pair {
-                *weights = weights.wrapping_add(at);
-            }
-        }
-        Self {
-            logits: self.logits.wrapping_add(at),
-            targets: self.targets.wrapping_add(at),
-            weights,
-            gammas: [hi.wrapping_add(at), lo.wrapping_add(at)],
-            value: self.value.wrapping_add(at),
-            grad: self.grad.wrapping_add(at),
-            hess: self.hess.wrapping_add(at),
-            ..*self
-        }
-    }
-
-    /// Whether the targets from element `at` on are all 0 or 1.
-    ///
-    /// # Safety
-    /// The targets must be valid for `len` elements.
-    #[inline(always)]
-    unsafe fn are_hard_from(&self, at: usize) -> bool {
-        // SAFETY: handed through from the caller.
-        (at..self.len).all(|at| [R::ZERO, R::ONE].contains(unsafe { &*self.targets.add(at) }))
-    }
-
-    /// Asks for memory ahead of the group of lanes that starts at element `at`.
-    #[inline(always)]
-    fn prefetch<const OUTPUTS: u8>(&self, at: usize, lanes: usize) {
-        let ([value, grad, hess], bytes) = (writes(OUTPUTS), lanes * size_of::<R>());
-        let operands = [self.logits, self.targets, self.value, self.grad, self.hess];
-        for (operand, used) in operands.into_iter().zip([true, true, value, grad, hess]) {
-            if used {
-                prefetch_ahead(operand.wrapping_add(at).cast(), bytes);
-            }
-        }
-    }
-
-    /// The operands of one group, in memory of their own.
-    #[inline(always)]
-    fn padded(memory: &mut Padded<R>) -> Self {
-        let start = memory.0.as_mut_ptr().cast::<R>();
-        let mut rows = [start; ROWS];
-        for (i, row) in rows.iter_mut().enumerate() {
-            *row = start.wrapping_add(i * MAX_LANES);
-        }
-        let [logits, targets, value, grad, hess, hi, lo, a, b, c, d, e, f] = rows;
-        Self {
-            len: MAX_LANES,
-            logits,
-            targets,
-            weights: [[a, b], [c, d], [e, f]],
-            gammas: [hi, lo],
-            value,
-            grad,
-            hess,
-            ahead: std::ptr::null(),
-            stops: false,
-        }
-    }
-
-    /// Copies the inputs to `inside` and fills the rest of a group of lanes with zeros.
-    ///
-    /// # Safety
-    /// The inputs must be valid for `len` elements, those of `inside` for `lanes`, which are not fewer, and writable.
-    #[inline(always)]
-    unsafe fn copy_inputs<const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>(
-        &self,
-        inside: &Self,
-        lanes: usize,
-    ) {
-        // SAFETY: handed through from the caller.
-        unsafe {
-            pad(self.logits, inside.logits, self.len, lanes);
-            pad(self.targets, inside.targets, self.len, lanes);
-            for (output, (outside, inside)) in self.weights.into_iter().zip(inside.weights).enumerate() {
-                if WEIGHTED && writes(OUTPUTS)[output] {
-                    pad(outside[0], inside[0], self.len, lanes);
-                    pad(outside[1], inside[1], self.len, lanes);
-                }
-            }
-            if POWER == PER_ELEMENT {
-                for (outside, inside) in self.gammas.into_iter().zip(inside.gammas) {
-                    pad(outside, inside, self.len, lanes);
-                }
-            }
-        }
-    }
-
-    /// Copies the outputs from `inside`.
-    ///
-    /// # Safety
-    /// The outputs must be valid for `len` elements, those of `inside` for as many.
-    #[inline(always)]
-    unsafe fn take_outputs<const OUTPUTS: u8>(&self, inside: &Self) {
-        // SAFETY: handed through from the caller.
-        unsafe {
-            let [value, grad, hess] = writes(OUTPUTS);
-            if value {
-                copy_nonoverlapping(inside.value, self.value, self.len);
-            }
-            if grad {
-                copy_nonoverlapping(inside.grad, self.grad, self.len);
-            }
-            if hess {
-                copy_nonoverlapping(inside.hess, self.hess, self.len);
-            }
-        }
-    }
-}
-
-/// Copies `len` numbers and fills up to `lanes` with zeros.
-///
-/// # Safety
-/// `from` must be valid for `len` numbers, `to` for writing `lanes`, which are not fewer.
-#[inline(always)]
-unsafe fn pad<R: Real>(from: *const R, to: *const R, len: usize, lanes: usize) {
-    // SAFETY: handed through from the caller.
-    unsafe {
-        for lane in 0..lanes {
-            to.cast_mut().add(lane).write(R::ZERO);
-        }
-        copy_nonoverlapping(from, to.cast_mut(), len);
     }
 }
