@@ -55,8 +55,7 @@ pub fn set_threads(threads: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// `work(i)` for every i in order. The calling thread works with the others: a short job is done before they have woken
-/// up. No more threads take part than there are `each` pieces for, which must not be 0.
+/// `work(i)` for every i in order. The calling thread works with the others, which have yet to wake up. No more threads take part than there are `each` pieces for, which must not be 0.
 ///
 /// # Errors
 /// If the workers cannot be started.

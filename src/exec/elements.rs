@@ -175,7 +175,7 @@ impl<R: RowReal> Job<R> {
         [self.value.is_some() || self.sum, self.grad.is_some(), self.hess.is_some()]
     }
 
-    /// What to ask for while tiles are worked on that have others behind them, up to tile `next`.
+    /// What to ask for of so many tiles from `next` on, while those before them are worked on.
     #[inline]
     pub(super) fn ahead(&self, next: usize, tiles: usize, inputs: &Inputs<R>) -> Ahead {
         let mut ahead = Ahead::default();
@@ -336,7 +336,7 @@ pub(super) unsafe fn run_tile<R: RowReal>(
 ) {
     let mut scratch = Scratch::<R>::new();
     let place = |operand| Place { plan: &job.plan, operand, tile };
-    // SAFETY: handed through from the caller. All inputs are read before an output is written.
+    // SAFETY: handed through from the caller. An output that is an input is so element by element.
     unsafe {
         if let Inputs { labels: Labels::Dense(source), ignored: None, gammas: None, .. } = inputs {
             let Scratch { logits, targets, weights: memory, raw } = &mut scratch;

@@ -23,7 +23,7 @@ use crate::kernel::tile::TILE;
 use crate::layout::{Plan, Tile};
 use crate::pool;
 use crate::real::Real;
-use crate::simd::AnyIsa;
+use crate::simd::{AnyIsa, in_default_mode};
 
 /// How work is cut.
 #[derive(Clone, Copy)]
@@ -215,7 +215,10 @@ fn over_blocks<const N: usize>(
             return Err(Stop::Interrupted);
         }
         let last = blocks.min(first + BLOCKS_BETWEEN_LOOKS);
-        let block = |i: usize| work(Block { first: i * tiles, last: plan.tiles().min((i + 1) * tiles) });
+        let block = |i: usize| {
+            let block = Block { first: i * tiles, last: plan.tiles().min((i + 1) * tiles) };
+            in_default_mode(|| work(block))
+        };
         for part in pool::map(first..last, each, block).map_err(Stop::Failed)? {
             total.merge(part);
         }

@@ -124,7 +124,7 @@ impl<R: RowReal> Strips<R> {
         }
         let ahead = job.ahead(tile.number + tiles, tiles, &job.inputs);
         // SAFETY: the caller vouches for the arrays wherever the plan has elements; buffers are private and hold a
-        // strip. All inputs are read before an output is written.
+        // strip. An output that is an input is so element by element.
         unsafe {
             let [value, grad, hess] = written;
             let operands = Operands {

@@ -209,16 +209,11 @@ unsafe fn entries<R: Real>(
         if let Some(found) = standing(isa, lists, at) {
             return found;
         }
-        let run = place.repeated(size_of::<R>());
         let mut pointers = [[std::ptr::null(); 2]; 3];
         for (output, tiles) in memory.tiles.iter_mut().enumerate().filter(|&(output, _)| at.computed[output])
         {
             for (label, tile) in tiles.iter_mut().enumerate() {
-                let list = &lists[output][label];
-                pointers[output][label] = match run.and_then(|offset| list.run(offset)) {
-                    Some(run) => run,
-                    None => list.tile(isa, place, tile, raw),
-                };
+                pointers[output][label] = lists[output][label].tile(isa, place, tile, raw);
             }
         }
         OfTile::Each(pointers)

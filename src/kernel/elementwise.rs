@@ -38,7 +38,7 @@ pub struct Constants<R> {
 ///
 /// # Safety
 /// The operands that it uses must be valid for `len` elements, aligned to their type; an output must either be exactly
-/// the memory of an input or share none with it, and share none with another output.
+/// the memory of logits or targets, or share none with any input, and share none with another output.
 pub type TileKernel<R> = unsafe fn(AnyIsa, &Constants<R>, &Operands<R>) -> usize;
 
 /// The kernel for a gamma, a set of outputs ([`output`]) and the presence of sample weights.
@@ -197,8 +197,8 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         found.iter().all(|&lane| lane == R::ZERO)
     }
 
-    /// The second half of a part's work, which reads the other inputs, and targets again. Of each group of lanes
-    /// everything is read before anything is written.
+    /// The second half of a part's work, which reads the other inputs, and targets again: those of a group of lanes
+    /// before anything is written.
     ///
     /// # Safety
     /// As [`Self::fold`], which must have filled the folds.
@@ -234,7 +234,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     /// Writes the outputs of a group of lanes.
     ///
     /// # Safety
-    /// As [`Self::group`].
+    /// As [`Self::unfold`].
     #[inline(always)]
     unsafe fn write<I: Isa, const FORM: u8>(
         isa: I,

@@ -25,6 +25,7 @@ use crate::real::Real;
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+mod mode;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 mod pair;
@@ -34,6 +35,7 @@ mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use mode::in_default_mode;
 pub use pair::Pair;
 pub use stream::{fence, stream};
 pub use transpose::transpose;
