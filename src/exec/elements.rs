@@ -168,6 +168,14 @@ pub(super) struct Hard<R> {
     pub weights: [[*const R; 2]; 3],
 }
 
+/// Where losses, gradient and Hessian of tiles are written.
+pub(super) struct Written<R> {
+    /// Where each starts.
+    pub start: [*mut R; 3],
+    /// Whether that is an array's own memory.
+    direct: [bool; 3],
+}
+
 impl<R: RowReal> Job<R> {
     /// Which of losses, gradient and Hessian are computed.
     #[inline]
@@ -218,32 +226,65 @@ impl<R: RowReal> Job<R> {
         Where { plan: &self.plan, tile, computed: self.computed(), heads, labels }
     }
 
-    /// The kernel for labels of 0 and 1 that differ in nothing else, and its constants, if it can be had: a class
-    /// without weight needs the kernel that knows what 0 times an infinite loss is.
+    /// How the kernel for labels of 0 and 1 is called with these weights as they are, if it can be: a class without
+    /// weight needs the kernel that knows what 0 times an infinite loss is, and weights of each element's own.
     #[inline]
-    pub(super) fn plain(&self, numbers: &[[R; 2]; 3]) -> Option<(TileKernel<R>, Constants<R>)> {
-        let kernel = self.kernel.filter(|_| !numbers[0].contains(&R::ZERO))?;
-        Some((kernel, Constants { gamma: self.gamma, weights: *numbers }))
+    pub(super) fn as_is(&self, weights: OfTile<R>) -> Option<Hard<R>> {
+        let (kernel, numbers, weights) = match weights {
+            OfTile::All(numbers) => {
+                let kernel = self.kernel.filter(|_| !numbers[0].contains(&R::ZERO))?;
+                (kernel, numbers, [[std::ptr::null(); 2]; 3])
+            }
+            OfTile::Each(pointers) => (self.weighted, [[R::ZERO; 2]; 3], pointers),
+        };
+        Some(Hard { kernel, constants: Constants { gamma: self.gamma, weights: numbers }, weights })
     }
 
-    /// How the kernel for labels of 0 and 1 is called with these weights.
+    /// How it is called with any weights.
     #[inline]
     pub(super) fn hard(&self, weights: OfTile<R>, tile: Tile, memory: &mut weights::Memory<R>) -> Hard<R> {
-        let weights = match weights {
-            OfTile::All(numbers) => {
-                if let Some((kernel, constants)) = self.plain(&numbers) {
-                    return Hard { kernel, constants, weights: [[std::ptr::null(); 2]; 3] };
-                }
-                memory.filled(tile.len, &numbers)
+        self.as_is(weights).unwrap_or_else(|| {
+            let weights = match weights {
+                OfTile::All(numbers) => memory.filled(tile.len, &numbers),
+                OfTile::Each(pointers) => pointers,
+            };
+            let constants = Constants { gamma: self.gamma, weights: [[R::ZERO; 2]; 3] };
+            Hard { kernel: self.weighted, constants, weights }
+        })
+    }
+
+    /// Where the kernel writes tiles: the arrays' own memory, or a buffer each where there is no array or it takes
+    /// results in another form.
+    #[inline]
+    pub(super) fn written(&self, tile: Tile, buffers: [*mut R; 3]) -> Written<R> {
+        let mut written = Written { start: buffers, direct: [false; 3] };
+        for (i, (target, operand)) in self.outputs().into_iter().enumerate() {
+            let place = Place { plan: &self.plan, operand, tile };
+            if let Some(run) = target.and_then(|target| target.direct(place)) {
+                (written.start[i], written.direct[i]) = (run, true);
             }
-            OfTile::Each(pointers) => pointers,
-        };
-        let constants = Constants { gamma: self.gamma, weights: [[R::ZERO; 2]; 3] };
-        Hard { kernel: self.weighted, constants, weights }
+        }
+        written
+    }
+
+    /// Brings what was written to buffers to where it belongs.
+    ///
+    /// # Safety
+    /// The tiles must have been written, `raw` have room for their elements of the largest type, and the arrays be
+    /// writeable wherever the plan says that they have elements.
+    #[inline]
+    pub(super) unsafe fn put(&self, isa: AnyIsa, tile: Tile, written: &Written<R>, raw: *mut u64) {
+        for (i, (target, operand)) in self.outputs().into_iter().enumerate() {
+            if let Some(target) = target.filter(|_| !written.direct[i] && tile.len > 0) {
+                let place = Place { plan: &self.plan, operand, tile };
+                // SAFETY: handed through from the caller.
+                unsafe { target.put_strip(isa, place, written.start[i], raw) };
+            }
+        }
     }
 
     /// Where the outputs go, in the order of losses, gradient and Hessian, with their numbers.
-    pub(super) fn outputs(&self) -> [(&Option<Target<R>>, usize); 3] {
+    fn outputs(&self) -> [(&Option<Target<R>>, usize); 3] {
         [(&self.value, operand::VALUE), (&self.grad, operand::GRAD), (&self.hess, operand::HESS)]
     }
 }
@@ -278,8 +319,6 @@ unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums
 /// # Safety
 /// As [`run_block`].
 unsafe fn run_tiles<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block, strips: &mut Strips<R>) -> Sums {
-    let mut outputs = [const { Buffer::new() }; 3];
-    let mut raw = Raw::new();
     let plan = &job.plan;
     let mut sums = Sums::new(job.keeping);
     let mut next = block.first;
@@ -292,29 +331,17 @@ unsafe fn run_tiles<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block, strips:
         }
         let tile = plan.tile(next);
         next += 1;
-        let place = |operand| Place { plan, operand, tile };
-        // The array's own memory, or a buffer if there is no array or it takes results in another form.
-        let mut written = [std::ptr::null_mut(); 3];
-        let mut direct = [false; 3];
-        for (i, (target, operand)) in job.outputs().into_iter().enumerate() {
-            let run = target.and_then(|target| target.direct(place(operand)));
-            direct[i] = run.is_some();
-            written[i] = run.unwrap_or(outputs[i].as_mut_ptr());
+        let written = job.written(tile, strips.outputs);
+        if plan.has_rectangles() && next < block.last {
+            job.prefetch(plan.tile(next));
         }
-        if plan.has_rectangles() && tile.number + 1 < block.last {
-            job.prefetch(plan.tile(tile.number + 1));
-        }
-        // SAFETY: the caller vouches for the arrays wherever the plan has elements; buffers are private.
+        // SAFETY: the caller vouches for the arrays wherever the plan has elements; the strips' memory is private.
         unsafe {
-            run_tile(isa, job, &job.inputs, tile, written, &mut sums);
+            run_tile(isa, job, &job.inputs, tile, written.start, &mut sums);
             if job.sum {
-                sums.value.add(isa, std::slice::from_raw_parts(written[0], tile.len));
+                sums.value.add(isa, std::slice::from_raw_parts(written.start[0], tile.len));
             }
-            for (i, (target, operand)) in job.outputs().into_iter().enumerate().filter(|&(i, _)| !direct[i]) {
-                if let Some(target) = target {
-                    target.put(isa, place(operand), written[i], &mut raw);
-                }
-            }
+            job.put(isa, tile, &written, strips.raw);
         }
     }
     fence();

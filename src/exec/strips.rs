@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 
 use super::elements::{Hard, Inputs, Job, Labels};
 use super::heads::Room;
-use super::weights::{OfTile, Weights};
+use super::weights::Weights;
 use super::{Block, Sums, operand};
-use crate::kernel::elementwise::{Constants, Operands};
+use crate::kernel::elementwise::Operands;
 use crate::kernel::rows::RowReal;
 use crate::kernel::tile::{Place, STRIP, TILE};
 use crate::layout::Tile;
@@ -37,8 +37,9 @@ pub(super) struct Strips<R> {
     possible: bool,
     logits: *mut R,
     targets: *mut R,
-    outputs: [*mut R; 3],
-    raw: *mut u64,
+    /// Where outputs go that have no other memory, and elements before they are converted.
+    pub(super) outputs: [*mut R; 3],
+    pub(super) raw: *mut u64,
     /// Where the weights of rows are laid out, if there are any.
     room: Option<Room<R>>,
 }
@@ -113,20 +114,12 @@ impl<R: RowReal> Strips<R> {
     ) -> usize {
         let Labels::Dense(targets) = &job.inputs.labels else { return 0 };
         let place = |operand| Place { plan: &job.plan, operand, tile };
-        let raw = self.raw;
-        // The array's own memory, or a buffer if there is no array or it takes results in another form.
-        let mut written = [std::ptr::null_mut(); 3];
-        let mut direct = [false; 3];
-        for (i, (target, operand)) in job.outputs().into_iter().enumerate() {
-            let run = target.and_then(|target| target.direct(place(operand)));
-            direct[i] = run.is_some();
-            written[i] = run.unwrap_or(self.outputs[i]);
-        }
+        let (written, raw) = (job.written(tile, self.outputs), self.raw);
         let ahead = job.ahead(tile.number + tiles, tiles, &job.inputs);
         // SAFETY: the caller vouches for the arrays wherever the plan has elements; buffers are private and hold a
         // strip. An output that is an input is so element by element.
         unsafe {
-            let [value, grad, hess] = written;
+            let [value, grad, hess] = written.start;
             let operands = Operands {
                 len: tile.len,
                 logits: job.inputs.logits.strip(isa, place(operand::LOGITS), self.logits, raw),
@@ -143,12 +136,7 @@ impl<R: RowReal> Strips<R> {
             if job.sum {
                 sums.value.add_tiles(isa, std::slice::from_raw_parts(value, done));
             }
-            let tile = Tile { len: done, ..tile };
-            for (i, (target, operand)) in job.outputs().into_iter().enumerate().filter(|&(i, _)| !direct[i]) {
-                if let Some(target) = target.filter(|_| done > 0) {
-                    target.put_strip(isa, Place { plan: &job.plan, operand, tile }, written[i], raw);
-                }
-            }
+            job.put(isa, Tile { len: done, ..tile }, &written, raw);
             done
         }
     }
@@ -166,14 +154,6 @@ unsafe fn shared<R: RowReal>(
     room: Option<&Room<R>>,
 ) -> Option<Hard<R>> {
     // SAFETY: handed through from the caller.
-    match unsafe { job.inputs.weights.at_hand(isa, job.weigh(tile, None), room)? } {
-        OfTile::All(numbers) => {
-            let (kernel, constants) = job.plain(&numbers)?;
-            Some(Hard { kernel, constants, weights: [[std::ptr::null(); 2]; 3] })
-        }
-        OfTile::Each(weights) => {
-            let constants = Constants { gamma: job.gamma, weights: [[R::ZERO; 2]; 3] };
-            Some(Hard { kernel: job.weighted, constants, weights })
-        }
-    }
+    let weights = unsafe { job.inputs.weights.at_hand(isa, job.weigh(tile, None), room)? };
+    job.as_is(weights)
 }

@@ -31,8 +31,8 @@ pub struct Operands<R> {
     pub hess: *mut R,
     /// What to ask for meanwhile, beside what comes next in these operands; or null.
     pub ahead: *const Ahead,
-    /// Whether to stop before the first part of [`TILE`](crate::kernel::tile::TILE) elements that has a target other than 0 and 1. Else such a
-    /// target makes its element NaN.
+    /// Whether to stop before the first part of [`TILE`](crate::kernel::tile::TILE) elements that has a target other
+    /// than 0 and 1. Else such a target makes its element NaN.
     pub stops: bool,
 }
 
