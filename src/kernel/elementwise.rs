@@ -111,6 +111,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         debug_assert!(lanes <= MAX_LANES && TILE.is_multiple_of(lanes));
         let constants = Splat::<R::Lanes<I>>::new(isa, &self.constants);
         let mut folds = Folds(MaybeUninit::uninit());
+        let mut logits = MaybeUninit::uninit();
         let mut memory = Padded::new();
         let inside = Operands::padded(&mut memory);
         let mut at = 0;
@@ -131,6 +132,10 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
                 let are_hard = self.fold(isa, &constants, &part, at, &mut folds);
                 if self.operands.stops && !(are_hard && rest.are_hard_from(part.len)) {
                     break;
+                }
+                if !are_hard {
+                    part.logits = part.without_others(&mut logits);
+                    self.fold(isa, &constants, &part, at, &mut folds);
                 }
                 Self::unfold(isa, &constants, &part, &mut folds);
                 if is_tail {
@@ -169,6 +174,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         folds: &mut Folds<R>,
     ) -> bool {
         let lanes = <R::Lanes<I>>::LANES;
+        // |y^2 - y|, which is 0 for 0 and 1 alone, rounded once or twice.
         let mut others = constants.zero;
         let mut at = 0;
         while at < part.len {
@@ -182,13 +188,9 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
             let (x, y) = unsafe {
                 (<R::Lanes<I>>::load(isa, operands.logits), <R::Lanes<I>>::load(isa, operands.targets))
             };
-            let positive = y.equals(constants.one);
-            let label = <R::Lanes<I>>::either(positive, y.equals(constants.zero));
-            let signed = <R::Lanes<I>>::select(positive, x, -x);
-            let z = <R::Lanes<I>>::select(label, signed, constants.nan);
-            others = <R::Lanes<I>>::select(label, others, constants.one);
+            others = others + y.mul_add(y, -y).abs();
             // SAFETY: as above, and `len <= TILE`.
-            unsafe { Fold::new(z).store(folds.from(at), TILE) };
+            unsafe { Fold::new(x).store(folds.from(at), TILE) };
             at += lanes;
         }
         let mut found = [R::ZERO; MAX_LANES];
@@ -197,8 +199,8 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         found.iter().all(|&lane| lane == R::ZERO)
     }
 
-    /// The second half of a part's work, which reads the other inputs, and targets again: those of a group of lanes
-    /// before anything is written.
+    /// The second half of a part's work, which reads logits and targets again, and the other inputs: those of a group of
+    /// lanes before anything of it is written. Targets are 0 or 1, or their logits NaN.
     ///
     /// # Safety
     /// As [`Self::fold`], which must have filled the folds.
@@ -215,15 +217,18 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
             let operands = part.from(at);
             // SAFETY: `at + lanes <= len <= TILE`, for which the caller vouches.
             unsafe {
-                let positive = <R::Lanes<I>>::load(isa, operands.targets).equals(constants.one);
+                // The sign bit of -y says which label it is.
+                let sign = constants.zero - <R::Lanes<I>>::load(isa, operands.targets);
+                let positive = sign.is_negative();
+                let z = -<R::Lanes<I>>::load(isa, operands.logits).flip(sign);
                 let fold = Fold::load(isa, folds.from(at), TILE);
                 if POWER == PER_ELEMENT {
                     let [hi, lo] = operands.gammas;
                     let gamma = Gamma::of_lanes(<R::Lanes<I>>::load(isa, hi), <R::Lanes<I>>::load(isa, lo));
-                    let margin = Margin::<_, { power::GENERAL }>::of(fold, &gamma);
+                    let margin = Margin::<_, { power::GENERAL }>::of(z, fold, &gamma);
                     Self::write(isa, positive, &margin, constants, &operands);
                 } else {
-                    let margin = Margin::<_, POWER>::of(fold, &constants.gamma);
+                    let margin = Margin::<_, POWER>::of(z, fold, &constants.gamma);
                     Self::write(isa, positive, &margin, constants, &operands);
                 }
             }
@@ -272,8 +277,6 @@ struct Splat<V: Vector> {
     /// Those of positives' gradients with the sign of their logits.
     weights: [[V; 2]; 3],
     zero: V,
-    one: V,
-    nan: V,
 }
 
 impl<V: Vector> Splat<V> {
@@ -292,8 +295,6 @@ impl<V: Vector> Splat<V> {
             gamma: constants.gamma.splat(isa),
             weights,
             zero,
-            one: V::splat(isa, V::Real::ONE),
-            nan: V::splat(isa, V::Real::NAN),
         }
     }
 

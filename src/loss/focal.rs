@@ -234,34 +234,34 @@ where
     /// The intermediate values at z. A NaN comes through to every result.
     #[inline(always)]
     pub fn new(z: V, gamma: &Gamma<V>) -> Self {
-        Self::of(Fold::new(z), gamma)
+        Self::of(z, Fold::new(z), gamma)
     }
 
-    /// The second half of [`Margin::new`].
+    /// The second half of [`Margin::new`], from the fold of z or of -z.
     #[inline(always)]
-    pub fn of(fold: Fold<V>, gamma: &Gamma<V>) -> Self {
-        Self::unfold::<false>(fold, fold.z.constant(V::Real::ZERO), gamma)
+    pub fn of(z: V, fold: Fold<V>, gamma: &Gamma<V>) -> Self {
+        Self::unfold::<false>(z, z.constant(V::Real::ZERO), fold, gamma)
     }
 
     /// The intermediate values at z + `z_lo`, where `z_lo` is no more than the rounding error of z.
     /// Without `LOW` it is not looked at.
     #[inline(always)]
     pub fn at<const LOW: bool>(z: V, z_lo: V, gamma: &Gamma<V>) -> Self {
-        Self::unfold::<LOW>(Fold::at::<LOW>(z, z_lo), z_lo, gamma)
+        Self::unfold::<LOW>(z, z_lo, Fold::at::<LOW>(z, z_lo), gamma)
     }
 
     #[inline(always)]
-    fn unfold<const LOW: bool>(fold: Fold<V>, z_lo: V, gamma: &Gamma<V>) -> Self {
-        let Fold { z, exponential } = fold;
+    fn unfold<const LOW: bool>(z: V, z_lo: V, fold: Fold<V>, gamma: &Gamma<V>) -> Self {
+        let Fold { exponential } = fold;
         let zero = z.constant(V::Real::ZERO);
         let one = z.constant(V::Real::ONE);
         let limit = z.constant(V::Real::SATURATED);
 
-        let likely = zero.lt(z);
+        // At 0, where both sides are the same, either will do: the sign bit alone tells them apart.
+        let likely = (-z).is_negative();
         // What z_lo adds to max(z, 0) and to max(-z, 0).
         let (likely_lo, unlikely_lo) =
             if LOW { (V::select(likely, z_lo, zero), V::select(likely, zero, -z_lo)) } else { (zero, zero) };
-        let magnitude = limit.min_or(z.abs());
         let (e, e_lo) = exponential.scaled_by(V::Real::P_UNSCALE);
         let sum = one + e;
         let sum_lo = e - (sum - one);
@@ -277,8 +277,8 @@ where
         let modulation = if POWER == power::GENERAL {
             let lo = if LOW { softplus_lo + likely_lo } else { softplus_lo };
             // Not the saturated magnitude: for a small gamma q^g is far from 0 where q is not.
-            let reach = (-z.constant(V::Real::LOWEST)).min_or(z.abs());
-            gamma.power_of_q(V::select(likely, reach, zero), softplus, lo)
+            let reach = (-z.constant(V::Real::LOWEST)).min_or(zero.max_or(z));
+            gamma.power_of_q(reach, softplus, lo)
         } else {
             q
         };
@@ -294,10 +294,11 @@ where
         let scale = z.constant(V::Real::P_SCALE);
         let tiny = z.lt(z.constant(V::Real::P_SMALL));
         let (e_scaled, e_scaled_lo) = exponential.parts();
-        let vanishing = V::select(magnitude.lt(limit), e_scaled, zero);
+        let vanishes_later = (-limit).lt(z);
+        let vanishing = V::select(vanishes_later, e_scaled, zero);
         let p_scaled = V::select(tiny, vanishing, p * scale);
         let small_lo = remainder.mul_add(inverse, quotient - small);
-        let vanishing_lo = V::select(magnitude.lt(limit), e_scaled_lo, zero);
+        let vanishing_lo = V::select(vanishes_later, e_scaled_lo, zero);
         let p_scaled_lo = V::select(tiny, vanishing_lo, small_lo * scale);
         Self {
             z,
@@ -306,7 +307,7 @@ where
             p_scaled,
             p_scaled_lo,
             softplus,
-            cross_entropy: V::select(likely, zero, magnitude) + softplus,
+            cross_entropy: limit.min_or(zero.max_or(-z)) + softplus,
             modulation,
             gamma: *gamma,
         }

@@ -57,19 +57,18 @@ impl ExpConstants for f64 {
     const EXPONENT_OF_ONE: f64 = 1023.0;
 }
 
-/// exp of something, scale * (head + tail), the tail no more than the rounding error of the head.
+/// exp of something: scale * (1 + excess).
 #[derive(Clone, Copy)]
 pub struct Exponential<V> {
     scale: V,
-    head: V,
-    tail: V,
+    excess: V,
 }
 
 /// exp(-(hi + lo)) * 2^bias.
 ///
 /// Method (Cody and Waite 1980; Muller, Elementary Functions, 2016, ch. 11): n = round(-hi log2(e)),
 /// r = -(hi + lo) - n ln(2) with ln(2) in two parts, exp(r) = 1 + r + r^2 P(r), and the sum with 1
-/// keeps what its rounding loses. The bias lets the caller hold results that would be subnormal
+/// is left to those who use it, to keep what its rounding loses. The bias lets the caller hold results that would be subnormal
 /// without loss, as long as n + bias stays a normal exponent.
 ///
 /// `bias_and_shift` is the bias, a whole number, plus [`ExpConstants::TO_INTEGER`].
@@ -82,12 +81,11 @@ pub fn exp_neg<V: Vector>(hi: V, lo: V, bias_and_shift: V::Real) -> Exponential<
     let r = minus_n.mul_add(hi.constant(V::Real::LN2_LO), r) - lo;
     let excess = (r * r).mul_add(r.horner(V::Real::EXP), r);
     let one = hi.constant(V::Real::ONE);
-    let head = one + excess;
-    Exponential { scale: one.add_exponent(shifted), head, tail: excess - (head - one) }
+    Exponential { scale: one.add_exponent(shifted), excess }
 }
 
 impl<V: Vector> Exponential<V> {
-    /// Puts it down in three rows that are `pitch` numbers apart.
+    /// Puts it down in two rows that are `pitch` numbers apart.
     ///
     /// # Safety
     /// `LANES` numbers must be writeable there in each row.
@@ -96,8 +94,7 @@ impl<V: Vector> Exponential<V> {
         // SAFETY: handed through from the caller.
         unsafe {
             self.scale.store(start);
-            self.head.store(start.add(pitch));
-            self.tail.store(start.add(2 * pitch));
+            self.excess.store(start.add(pitch));
         }
     }
 
@@ -109,24 +106,29 @@ impl<V: Vector> Exponential<V> {
     pub unsafe fn load(isa: V::Isa, start: *const V::Real, pitch: usize) -> Self {
         // SAFETY: handed through from the caller.
         unsafe {
-            Self {
-                scale: V::load(isa, start),
-                head: V::load(isa, start.add(pitch)),
-                tail: V::load(isa, start.add(2 * pitch)),
-            }
+            Self { scale: V::load(isa, start), excess: V::load(isa, start.add(pitch)) }
         }
+    }
+
+    /// 1 + excess as the sum of two parts, the second no more than the rounding error of the first.
+    #[inline(always)]
+    fn head_and_tail(self) -> (V, V) {
+        let one = self.excess.constant(V::Real::ONE);
+        let head = one + self.excess;
+        (head, self.excess - (head - one))
     }
 
     /// The larger part, with the bias.
     #[inline(always)]
     pub fn scaled(self) -> V {
-        self.head * self.scale
+        self.head_and_tail().0 * self.scale
     }
 
     /// Both parts, with the bias.
     #[inline(always)]
     pub fn parts(self) -> (V, V) {
-        (self.head * self.scale, self.tail * self.scale)
+        let (head, tail) = self.head_and_tail();
+        (head * self.scale, tail * self.scale)
     }
 
     /// Both parts times `unscale`, the power of two that takes the bias out: each is rounded into the
@@ -134,6 +136,7 @@ impl<V: Vector> Exponential<V> {
     #[inline(always)]
     pub fn scaled_by(self, unscale: V::Real) -> (V, V) {
         let scale = self.scale * self.scale.constant(unscale);
-        (self.head * scale, self.tail * scale)
+        let (head, tail) = self.head_and_tail();
+        (head * scale, tail * scale)
     }
 }

@@ -167,11 +167,20 @@ pub trait Vector:
     /// Where `self == other`.
     fn equals(self, other: Self) -> Self::Mask;
 
+    /// Where the sign bit is set.
+    fn is_negative(self) -> Self::Mask;
+
     /// Where either mask holds.
     fn either(a: Self::Mask, b: Self::Mask) -> Self::Mask;
 
     /// `yes` where the mask holds, else `no`.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+
+    /// With the other sign where the sign bit of `sign` is set.
+    #[inline(always)]
+    fn flip(self, sign: Self) -> Self {
+        Self::select(sign.is_negative(), -self, self)
+    }
 
     /// A constant beside `self`.
     #[inline(always)]

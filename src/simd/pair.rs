@@ -122,6 +122,16 @@ impl<V: Vector> Vector for Pair<V> {
     }
 
     #[inline(always)]
+    fn is_negative(self) -> Self::Mask {
+        (self.0.is_negative(), self.1.is_negative())
+    }
+
+    #[inline(always)]
+    fn flip(self, sign: Self) -> Self {
+        Self(self.0.flip(sign.0), self.1.flip(sign.1))
+    }
+
+    #[inline(always)]
     fn either(a: Self::Mask, b: Self::Mask) -> Self::Mask {
         (V::either(a.0, b.0), V::either(a.1, b.1))
     }

@@ -153,6 +153,10 @@ macro_rules! vector {
                 each!($lanes: a = self.0, b = other.0 => a == b)
             }
             #[inline(always)]
+            fn is_negative(self) -> Self::Mask {
+                each!($lanes: a = self.0 => a.is_sign_negative())
+            }
+            #[inline(always)]
             fn either(first: Self::Mask, second: Self::Mask) -> Self::Mask {
                 each!($lanes: a = first, b = second => a | b)
             }

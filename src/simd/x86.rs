@@ -5,9 +5,9 @@ macro_rules! x86_vector {
     (
         $(#[$doc:meta])* $name:ident of $isa:ident: $real:ident x $lanes:literal in $register:ident, mask $mask:ident,
         $splat:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
-        $fmadd:ident $fnmadd:ident $fmsub:ident $max:ident $min:ident $abs:ident $xor:ident
+        $fmadd:ident $fnmadd:ident $fmsub:ident $max:ident $min:ident $abs:ident $xor:ident $and:ident
         $to_bits:ident $from_bits:ident $add_bits:ident $shift:ident $shift_right:ident by $mantissa:literal $or_bits:ident
-        $cmp:ident $either:ident $select:ident
+        $cmp:ident $is_negative:ident $either:ident $select:ident
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -116,6 +116,16 @@ macro_rules! x86_vector {
             fn equals(self, other: Self) -> $mask {
                 // SAFETY: the vector proves the instruction set.
                 unsafe { $cmp::<_CMP_EQ_OQ>(self.0, other.0) }
+            }
+            #[inline(always)]
+            fn is_negative(self) -> $mask {
+                // SAFETY: the vector proves the instruction set.
+                unsafe { $is_negative(self.0) }
+            }
+            #[inline(always)]
+            fn flip(self, sign: Self) -> Self {
+                // SAFETY: the vector proves the instruction set.
+                unsafe { Self($xor(self.0, $and(sign.0, $splat(-0.0)))) }
             }
             #[inline(always)]
             fn either(a: $mask, b: $mask) -> $mask {

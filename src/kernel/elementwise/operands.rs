@@ -5,6 +5,7 @@ use std::ptr::copy_nonoverlapping;
 
 use super::{PER_ELEMENT, output};
 use crate::cache::{Ahead, prefetch_ahead};
+use crate::kernel::tile::TILE;
 use crate::real::Real;
 
 /// The operands of a run of elements. Those that the kernel does not use may be null; an output may be the very
@@ -91,6 +92,23 @@ impl<R: Real> Operands<R> {
     pub(super) unsafe fn are_hard_from(&self, at: usize) -> bool {
         // SAFETY: handed through from the caller.
         (at..self.len).all(|at| [R::ZERO, R::ONE].contains(unsafe { &*self.targets.add(at) }))
+    }
+
+    /// Copies the logits, but NaN for those whose target is neither 0 nor 1: theirs are all results.
+    ///
+    /// # Safety
+    /// Logits and targets must be valid for `len` elements, at most [`TILE`].
+    #[cold]
+    pub(super) unsafe fn without_others(&self, memory: &mut MaybeUninit<[R; TILE]>) -> *const R {
+        let copy = memory.as_mut_ptr().cast::<R>();
+        for at in 0..self.len {
+            // SAFETY: `at < len`, for which the caller vouches.
+            unsafe {
+                let is_label = [R::ZERO, R::ONE].contains(&*self.targets.add(at));
+                copy.add(at).write(if is_label { *self.logits.add(at) } else { R::NAN });
+            }
+        }
+        copy
     }
 
     /// Asks for memory ahead of the group of lanes that starts at element `at`.
