@@ -2,8 +2,9 @@
 
 use std::mem::MaybeUninit;
 
+use crate::kernel::folds::Folds;
 use crate::kernel::tile::TILE;
-use crate::loss::focal::{FOLD, Fold, Gamma, Margin, Scales, power};
+use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};
 
@@ -96,10 +97,6 @@ struct Sigmoid<R, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> {
     operands: Operands<R>,
 }
 
-/// What the first half leaves for the second.
-#[repr(align(64))]
-struct Folds<R>(MaybeUninit<[[R; TILE]; FOLD]>);
-
 impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> Kernel
     for Sigmoid<R, POWER, OUTPUTS, WEIGHTED>
 {
@@ -110,7 +107,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         let lanes = <R::Lanes<I>>::LANES;
         debug_assert!(lanes <= MAX_LANES && TILE.is_multiple_of(lanes));
         let constants = Splat::<R::Lanes<I>>::new(isa, &self.constants);
-        let mut folds = Folds(MaybeUninit::uninit());
+        let mut folds = Folds::new();
         let mut logits = MaybeUninit::uninit();
         let mut memory = Padded::new();
         let inside = Operands::padded(&mut memory);
@@ -137,7 +134,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
                     part.logits = part.without_others(&mut logits);
                     self.fold(isa, &constants, &part, at, &mut folds);
                 }
-                Self::unfold(isa, &constants, &part, &mut folds);
+                Self::unfold(isa, &constants, &part, &folds);
                 if is_tail {
                     rest.take_outputs::<OUTPUTS>(&inside);
                 }
@@ -145,14 +142,6 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
             at += part.len.min(rest.len);
         }
         at
-    }
-}
-
-impl<R> Folds<R> {
-    /// Where those of the elements from `at` on stand, in rows of [`TILE`].
-    #[inline(always)]
-    fn from(&mut self, at: usize) -> *mut R {
-        self.0.as_mut_ptr().cast::<R>().wrapping_add(at)
     }
 }
 
@@ -190,7 +179,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
             };
             others = others + y.mul_add(y, -y).abs();
             // SAFETY: as above, and `len <= TILE`.
-            unsafe { Fold::new(x).store(folds.from(at), TILE) };
+            unsafe { folds.put(at, Fold::new(x)) };
             at += lanes;
         }
         let mut found = [R::ZERO; MAX_LANES];
@@ -205,12 +194,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     /// # Safety
     /// As [`Self::fold`], which must have filled the folds.
     #[inline(always)]
-    unsafe fn unfold<I: Isa>(
-        isa: I,
-        constants: &Splat<R::Lanes<I>>,
-        part: &Operands<R>,
-        folds: &mut Folds<R>,
-    ) {
+    unsafe fn unfold<I: Isa>(isa: I, constants: &Splat<R::Lanes<I>>, part: &Operands<R>, folds: &Folds<R>) {
         let lanes = <R::Lanes<I>>::LANES;
         let mut at = 0;
         while at < part.len {
@@ -221,7 +205,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
                 let sign = constants.zero - <R::Lanes<I>>::load(isa, operands.targets);
                 let positive = sign.is_negative();
                 let z = -<R::Lanes<I>>::load(isa, operands.logits).flip(sign);
-                let fold = Fold::load(isa, folds.from(at), TILE);
+                let fold = folds.get(isa, at);
                 if POWER == PER_ELEMENT {
                     let [hi, lo] = operands.gammas;
                     let gamma = Gamma::of_lanes(<R::Lanes<I>>::load(isa, hi), <R::Lanes<I>>::load(isa, lo));
@@ -291,11 +275,7 @@ impl<V: Vector> Splat<V> {
             }
         }
         weights[1][1] = zero - weights[1][1];
-        Self {
-            gamma: constants.gamma.splat(isa),
-            weights,
-            zero,
-        }
+        Self { gamma: constants.gamma.splat(isa), weights, zero }
     }
 
     /// What multiplies an output of each lane: the weight of its label, of all elements or of its own. The margin of a

@@ -10,6 +10,7 @@ pub mod elementwise;
 pub mod exact;
 pub mod exact_tile;
 pub mod factors;
+mod folds;
 pub(crate) mod grid;
 pub mod mixed;
 pub mod prepare;

@@ -6,13 +6,13 @@
 //! call take alike costs little beside two logarithms, and so there are three kernels in all.
 
 use std::hint::black_box;
-use std::mem::MaybeUninit;
 
 use crate::cache::prefetch_ahead;
+use crate::kernel::folds::Folds;
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft_group::Group;
 use crate::kernel::tile::TILE;
-use crate::loss::focal::Gamma;
+use crate::loss::focal::{Fold, Gamma};
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};
 
@@ -158,37 +158,53 @@ impl<R: RowReal, const KIND: u8> Kernel for Loop<R, KIND> {
         let lanes = <Short<R, I>>::LANES;
         let len = self.operands.len;
         debug_assert!(lanes <= MAX_LANES && len <= TILE);
-        let mut memory = MaybeUninit::<Padded<R>>::uninit();
-        let mut at = 0;
-        while at < len {
-            let here = self.operands.from(at);
-            here.prefetch(lanes);
-            // The same code on a padded copy: the tail gets the bits that it would get anywhere.
-            let tail = at + lanes > len;
-            let inside = if tail {
-                here.padded(memory.write(Padded([[R::ZERO; MAX_LANES]; INPUTS + OUTPUTS])))
-            } else {
-                here
-            };
-            // SAFETY: the caller of the kernel vouches for `len` elements. Unless a group ends within them,
-            // fewer than `lanes <= MAX_LANES` are copied in and out; padded operands are as long as the
-            // largest group.
-            unsafe {
-                if tail {
-                    for (from, to) in here.inputs().into_iter().zip(inside.inputs()) {
-                        copy(from, to.cast_mut(), len - at);
-                    }
+        let mut folds = Folds::new();
+        // SAFETY: the caller of the kernel vouches for `len` elements.
+        unsafe {
+            let whole = len - len % lanes;
+            self.part(isa, &self.operands, whole, &mut folds);
+            // The same code on a padded copy: the tail gets the bits that it would get anywhere. Fewer than
+            // `lanes <= MAX_LANES` elements are copied in and out.
+            if whole < len {
+                let mut memory = Padded([[R::ZERO; MAX_LANES]; INPUTS + OUTPUTS]);
+                let tail = self.operands.from(whole);
+                let inside = tail.padded(&mut memory);
+                for (from, to) in tail.inputs().into_iter().zip(inside.inputs()) {
+                    copy(from, to.cast_mut(), len - whole);
                 }
-                // Not known to be the same every time: a loop for each set of operands would be too much.
-                let operands = black_box(inside);
-                let constants = black_box(&self.constants);
-                Group::<Short<R, I>>::new(isa, constants).work::<KIND>(&operands);
-                if tail {
-                    for (to, from) in here.outputs().into_iter().zip(inside.outputs()) {
-                        copy(from.cast_const(), to, len - at);
-                    }
+                self.part(isa, &inside, lanes, &mut folds);
+                for (to, from) in tail.outputs().into_iter().zip(inside.outputs()) {
+                    copy(from.cast_const(), to, len - whole);
                 }
             }
+        }
+    }
+}
+
+impl<R: RowReal, const KIND: u8> Loop<R, KIND> {
+    /// Two loops, as [`crate::loss::focal::Fold`] has it.
+    ///
+    /// # Safety
+    /// The operands that are not null must be valid for `len` elements, at most [`TILE`] and a multiple of the group of lanes.
+    #[inline(always)]
+    unsafe fn part<I: Isa>(&self, isa: I, operands: &SoftOperands<R>, len: usize, folds: &mut Folds<R>) {
+        let lanes = <Short<R, I>>::LANES;
+        let mut at = 0;
+        while at < len && KIND != PROBABILITIES {
+            operands.prefetch(at, lanes);
+            // SAFETY: `at + lanes <= len <= TILE`.
+            unsafe { folds.put(at, Fold::new(<Short<R, I>>::load(isa, operands.logits.add(at)))) };
+            at += lanes;
+        }
+        at = 0;
+        while at < len {
+            if KIND == PROBABILITIES {
+                operands.prefetch(at, lanes);
+            }
+            // Not known to be the same every time: a loop for each set of operands would be too much.
+            let (operands, constants) = black_box((operands, &self.constants));
+            // SAFETY: as above.
+            unsafe { Group::<Short<R, I>>::new(isa, constants).work::<KIND>(operands, at, folds) };
             at += lanes;
         }
     }
@@ -241,12 +257,12 @@ impl<R: Real> SoftOperands<R> {
         Self::with(inputs, outputs, self.len)
     }
 
-    /// Asks for memory ahead of this group of lanes.
+    /// Asks for memory ahead of the group of lanes that starts at element `at`.
     #[inline(always)]
-    fn prefetch(&self, lanes: usize) {
+    fn prefetch(&self, at: usize, lanes: usize) {
         for operand in [self.logits, self.targets, self.value, self.grad, self.hess] {
             if !operand.is_null() {
-                prefetch_ahead(operand.cast(), lanes * size_of::<R>());
+                prefetch_ahead(operand.wrapping_add(at).cast(), lanes * size_of::<R>());
             }
         }
     }

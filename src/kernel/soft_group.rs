@@ -1,8 +1,9 @@
 //! A group of lanes of [`super::soft`]: from its inputs to its outputs.
 
+use crate::kernel::folds::Folds;
 use crate::kernel::soft::{EXPECTED, FACTOR, Meaning, SoftConstants, SoftOperands};
 use crate::loss::factor::{Labels, Modulated};
-use crate::loss::focal::{Gamma, Margin, Scales, power};
+use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::loss::probability::{Given, Point};
 use crate::loss::soft::Soft;
 use crate::real::Real;
@@ -26,6 +27,35 @@ struct Lanes<V> {
     /// Those of negatives and of positives, for loss, gradient and Hessian.
     weights: [[V; 2]; 3],
     gamma: Gamma<V>,
+}
+
+/// Where the results of a group of lanes go, or null.
+#[derive(Clone, Copy)]
+struct Outputs<R> {
+    value: *mut R,
+    grad: *mut R,
+    hess: *mut R,
+    factor: *mut R,
+}
+
+impl<R> Outputs<R> {
+    /// Those of the group that starts at element `at`.
+    #[inline(always)]
+    fn of(operands: &SoftOperands<R>, at: usize) -> Self {
+        let SoftOperands { value, grad, hess, factor, .. } = *operands;
+        Self {
+            value: moved(value, at),
+            grad: moved(grad, at),
+            hess: moved(hess, at),
+            factor: moved(factor, at),
+        }
+    }
+}
+
+/// An operand from element `at` on; null stays null.
+#[inline(always)]
+fn moved<R>(operand: *mut R, at: usize) -> *mut R {
+    if operand.is_null() { operand } else { operand.wrapping_add(at) }
 }
 
 /// How a group is folded: the less likely class is the negative one where `likely`; where `clipped` nothing
@@ -73,19 +103,25 @@ where
         }
     }
 
-    /// Everything is read before anything is written.
+    /// The group of lanes that starts at element `at`. Everything is read before anything is written.
     ///
     /// # Safety
-    /// The operands must be null or valid for a group of lanes.
+    /// The operands must be null or valid for the group of lanes; logits must have been put into `folds`.
     #[inline(always)]
-    pub unsafe fn work<const KIND: u8>(&self, operands: &SoftOperands<V::Real>) {
+    pub unsafe fn work<const KIND: u8>(
+        &self,
+        operands: &SoftOperands<V::Real>,
+        at: usize,
+        folds: &Folds<V::Real>,
+    ) {
         // SAFETY: handed through from the caller.
         unsafe {
-            let lanes = self.load(operands);
+            let lanes = self.load(operands, at);
+            let outputs = Outputs::of(operands, at);
             match KIND {
-                FACTOR => self.factor(&lanes, operands),
-                EXPECTED => self.expected(&lanes, operands),
-                _ => self.probabilities(&lanes, operands),
+                FACTOR => self.factor(&lanes, folds.get(self.zero.isa(), at), &outputs),
+                EXPECTED => self.expected(&lanes, folds.get(self.zero.isa(), at), &outputs),
+                _ => self.probabilities(&lanes, &outputs),
             }
         }
     }
@@ -93,13 +129,13 @@ where
     /// # Safety
     /// As [`Self::work`].
     #[inline(always)]
-    unsafe fn load(&self, operands: &SoftOperands<V::Real>) -> Lanes<V> {
+    unsafe fn load(&self, operands: &SoftOperands<V::Real>, at: usize) -> Lanes<V> {
         let isa = self.zero.isa();
         // SAFETY: handed through from the caller.
         unsafe {
             let mut lanes = Lanes {
-                x: V::load(isa, operands.logits),
-                y: V::load(isa, operands.targets),
+                x: V::load(isa, operands.logits.add(at)),
+                y: V::load(isa, operands.targets.add(at)),
                 weights: [[self.zero; 2]; 3],
                 gamma: self.gamma,
             };
@@ -111,14 +147,14 @@ where
                     lanes.weights[i] = if negative.is_null() {
                         splat(isa, self.constants.weights[i])
                     } else {
-                        [V::load(isa, negative), V::load(isa, positive)]
+                        [V::load(isa, negative.add(at)), V::load(isa, positive.add(at))]
                     };
                 }
                 i += 1;
             }
             let [hi, lo] = operands.gammas;
             if !hi.is_null() {
-                lanes.gamma = Gamma::of_lanes(V::load(isa, hi), V::load(isa, lo));
+                lanes.gamma = Gamma::of_lanes(V::load(isa, hi.add(at)), V::load(isa, lo.add(at)));
             }
             lanes
         }
@@ -127,26 +163,26 @@ where
     /// # Safety
     /// As [`Self::work`].
     #[inline(always)]
-    unsafe fn factor(&self, lanes: &Lanes<V>, operands: &SoftOperands<V::Real>) {
+    unsafe fn factor(&self, lanes: &Lanes<V>, fold: Fold<V>, outputs: &Outputs<V::Real>) {
         let likely = self.zero.lt(lanes.x);
         let labels = Labels::new(lanes.y, likely, self.smoothing);
         let quality = self.constants.meaning == Meaning::Quality;
-        let soft = Soft::new(lanes.x, labels, quality, &lanes.gamma);
+        let soft = Soft::new(lanes.x, fold, labels, quality, &lanes.gamma);
         let side = Side { labels, likely, clipped: None };
-        let surrogate = if self.constants.gauss_newton && !operands.hess.is_null() {
+        let surrogate = if self.constants.gauss_newton && !outputs.hess.is_null() {
             let weight = labels.weight(likely, lanes.weights[HESS]);
             let [negative, positive] = self.labelled(lanes, [weight; 2]);
-            let up = AnyMargin::new(lanes.x, &lanes.gamma);
-            let down = AnyMargin::new(-lanes.x, &lanes.gamma);
+            let up = AnyMargin::of(lanes.x, fold, &lanes.gamma);
+            let down = AnyMargin::of(-lanes.x, fold, &lanes.gamma);
             Some(up.gauss_newton(positive) + down.gauss_newton(negative))
         } else {
             None
         };
         // SAFETY: handed through from the caller.
         unsafe {
-            let mut others = *operands;
+            let mut others = *outputs;
             if let Some(surrogate) = surrogate {
-                surrogate.store(operands.hess);
+                surrogate.store(outputs.hess);
                 others.hess = std::ptr::null_mut();
             }
             self.write(lanes, &soft, &side, &others);
@@ -156,7 +192,7 @@ where
     /// # Safety
     /// As [`Self::work`].
     #[inline(always)]
-    unsafe fn probabilities(&self, lanes: &Lanes<V>, operands: &SoftOperands<V::Real>) {
+    unsafe fn probabilities(&self, lanes: &Lanes<V>, outputs: &Outputs<V::Real>) {
         let [low, high] = splat::<V>(self.zero.isa(), self.constants.clip);
         let clipped = V::either(lanes.x.lt(low), high.lt(lanes.x));
         // A NaN stays, -0.0 becomes 0.0.
@@ -167,11 +203,11 @@ where
         // SAFETY: handed through from the caller.
         unsafe {
             if self.constants.meaning == Meaning::Expected {
-                self.expected_probabilities(lanes, point, &side, operands);
+                self.expected_probabilities(lanes, point, &side, outputs);
             } else {
                 let quality = self.constants.meaning == Meaning::Quality;
                 let given = Given::new(point, labels, quality, &lanes.gamma);
-                self.write(lanes, &given, &side, operands);
+                self.write(lanes, &given, &side, outputs);
             }
         }
     }
@@ -186,18 +222,18 @@ where
         lanes: &Lanes<V>,
         loss: &impl Modulated<V>,
         side: &Side<V>,
-        operands: &SoftOperands<V::Real>,
+        outputs: &Outputs<V::Real>,
     ) {
         // SAFETY: handed through from the caller.
         unsafe {
-            if !operands.value.is_null() {
-                loss.value(side.weight(lanes, VALUE)).store(operands.value);
+            if !outputs.value.is_null() {
+                loss.value(side.weight(lanes, VALUE)).store(outputs.value);
             }
-            if !operands.grad.is_null() {
+            if !outputs.grad.is_null() {
                 let slope = self.divided_gradient(loss, side.weight(lanes, GRAD));
-                self.slope(side, slope).store(operands.grad);
+                self.slope(side, slope).store(outputs.grad);
             }
-            if !operands.hess.is_null() {
+            if !outputs.hess.is_null() {
                 let weight = side.weight(lanes, HESS);
                 let mut hessian = loss.curvature(weight);
                 if let Some([value, inverse]) = self.quotient {
@@ -207,10 +243,10 @@ where
                     let rest = value.mul_add(bend, (slope + slope) * turn);
                     hessian = hessian * inverse - rest;
                 }
-                self.unless_clipped(side, hessian).store(operands.hess);
+                self.unless_clipped(side, hessian).store(outputs.hess);
             }
-            if !operands.factor.is_null() {
-                loss.factor(self.one).store(operands.factor);
+            if !outputs.factor.is_null() {
+                loss.factor(self.one).store(outputs.factor);
             }
         }
     }
@@ -250,27 +286,27 @@ where
     /// # Safety
     /// As [`Self::work`].
     #[inline(always)]
-    unsafe fn expected(&self, lanes: &Lanes<V>, operands: &SoftOperands<V::Real>) {
-        let up = AnyMargin::new(lanes.x, &lanes.gamma);
-        let down = AnyMargin::new(-lanes.x, &lanes.gamma);
+    unsafe fn expected(&self, lanes: &Lanes<V>, fold: Fold<V>, outputs: &Outputs<V::Real>) {
+        let up = AnyMargin::of(lanes.x, fold, &lanes.gamma);
+        let down = AnyMargin::of(-lanes.x, fold, &lanes.gamma);
         // SAFETY: handed through from the caller.
         unsafe {
-            if !operands.value.is_null() {
+            if !outputs.value.is_null() {
                 let [negative, positive] = self.labelled(lanes, lanes.weights[VALUE]);
-                (up.value_or_zero(positive) + down.value_or_zero(negative)).store(operands.value);
+                (up.value_or_zero(positive) + down.value_or_zero(negative)).store(outputs.value);
             }
-            if !operands.grad.is_null() {
+            if !outputs.grad.is_null() {
                 let [negative, positive] = self.labelled(lanes, lanes.weights[GRAD]);
-                (down.descent(negative) - up.descent(positive)).store(operands.grad);
+                (down.descent(negative) - up.descent(positive)).store(outputs.grad);
             }
-            if !operands.hess.is_null() {
+            if !outputs.hess.is_null() {
                 let [negative, positive] = self.labelled(lanes, lanes.weights[HESS]);
                 let hessian = if self.constants.gauss_newton {
                     up.gauss_newton(positive) + down.gauss_newton(negative)
                 } else {
                     up.curvature(positive) + down.curvature(negative)
                 };
-                hessian.store(operands.hess);
+                hessian.store(outputs.hess);
             }
         }
     }
@@ -283,7 +319,7 @@ where
         lanes: &Lanes<V>,
         point: Point<V>,
         side: &Side<V>,
-        operands: &SoftOperands<V::Real>,
+        outputs: &Outputs<V::Real>,
     ) {
         let small = Given::new(point, Labels::hard(lanes.x, true), false, &lanes.gamma);
         let large = Given::new(point, Labels::hard(lanes.x, false), false, &lanes.gamma);
@@ -294,17 +330,17 @@ where
         };
         // SAFETY: handed through from the caller.
         unsafe {
-            if !operands.value.is_null() {
+            if !outputs.value.is_null() {
                 let [a, b] = weights(VALUE);
-                (small.value(a) + large.value(b)).store(operands.value);
+                (small.value(a) + large.value(b)).store(outputs.value);
             }
-            if !operands.grad.is_null() {
+            if !outputs.grad.is_null() {
                 let [a, b] = weights(GRAD);
-                self.slope(side, small.gradient(a) + large.gradient(b)).store(operands.grad);
+                self.slope(side, small.gradient(a) + large.gradient(b)).store(outputs.grad);
             }
-            if !operands.hess.is_null() {
+            if !outputs.hess.is_null() {
                 let [a, b] = weights(HESS);
-                self.unless_clipped(side, small.curvature(a) + large.curvature(b)).store(operands.hess);
+                self.unless_clipped(side, small.curvature(a) + large.curvature(b)).store(outputs.hess);
             }
         }
     }

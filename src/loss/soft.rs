@@ -29,7 +29,7 @@
 //! is tiny: all of them may be subnormal where neither a small power of m nor its product with a logit is.
 
 use crate::loss::factor::{Factor, Labels, Modulated};
-use crate::loss::focal::{Gamma, Margin, Scales};
+use crate::loss::focal::{Fold, Gamma, Margin, Scales};
 use crate::real::Real;
 use crate::simd::Vector;
 
@@ -64,15 +64,15 @@ impl<V: Vector> Soft<V>
 where
     V::Real: Scales,
 {
-    /// The values at a logit under the targets of the less and the more likely class. A NaN comes through
-    /// to every result.
+    /// The values at a logit, from its fold, under the targets of the less and the more likely class. A NaN comes
+    /// through to every result.
     #[inline(always)]
-    pub fn new(x: V, labels: Labels<V>, quality: bool, gamma: &Gamma<V>) -> Self {
+    pub fn new(x: V, fold: Fold<V>, labels: Labels<V>, quality: bool, gamma: &Gamma<V>) -> Self {
         let zero = x.constant(V::Real::ZERO);
         let one = x.constant(V::Real::ONE);
         let p_scale = x.constant(V::Real::P_SCALE);
         let magnitude = x.abs();
-        let margin = Margin::<V, 0>::new(-magnitude, gamma);
+        let margin = Margin::<V, 0>::of(-magnitude, fold, gamma);
         let (small, large) = margin.probabilities();
         let (scaled, scaled_lo) = margin.p_scaled();
         let factor = if quality {

@@ -105,9 +105,7 @@ impl<V: Vector> Exponential<V> {
     #[inline(always)]
     pub unsafe fn load(isa: V::Isa, start: *const V::Real, pitch: usize) -> Self {
         // SAFETY: handed through from the caller.
-        unsafe {
-            Self { scale: V::load(isa, start), excess: V::load(isa, start.add(pitch)) }
-        }
+        unsafe { Self { scale: V::load(isa, start), excess: V::load(isa, start.add(pitch)) } }
     }
 
     /// 1 + excess as the sum of two parts, the second no more than the rounding error of the first.
