@@ -27,9 +27,9 @@ thread_local! {
 /// Strips that any job needs: logits, targets, outputs, and elements before they are converted.
 const ALWAYS: usize = 6;
 
-/// Strips that weights of rows need beside: they, before and after they are converted, their products, and those laid
+/// Strips that sample weights need beside: they, before and after they are converted, their products, and those laid
 /// out.
-const OF_ROWS: usize = 9;
+const OF_SAMPLES: usize = 9;
 
 /// The way of a job through strips of tiles.
 pub(super) struct Strips<R> {
@@ -40,26 +40,26 @@ pub(super) struct Strips<R> {
     /// Where outputs go that have no other memory, and elements before they are converted.
     pub(super) outputs: [*mut R; 3],
     pub(super) raw: *mut u64,
-    /// Where the weights of rows are laid out, if there are any.
+    /// Where what multiplies the elements is laid out, if there are sample weights.
     room: Option<Room<R>>,
 }
 
 impl<R: RowReal> Strips<R> {
     /// Does work with strips for a job. They are for elements that have labels of their own, none of them ignored, but
-    /// no weights, other than those of rows, and no gammas of their own.
+    /// no gammas of their own.
     pub(super) fn with<T>(job: &Job<R>, work: impl FnOnce(&mut Self) -> T) -> T {
         let Inputs { labels, weights, ignored, gammas, .. } = &job.inputs;
-        let weighed = job.heads.is_some() || !matches!(weights, Weights::Sampled(..));
-        let plain = matches!(labels, Labels::Dense(_)) && weighed && ignored.is_none() && gammas.is_none();
+        let sampled = matches!(weights, Weights::Sampled(..));
+        let plain = matches!(labels, Labels::Dense(_)) && ignored.is_none() && gammas.is_none();
         let possible = plain && !job.plan.has_rectangles() && job.soft.is_none_or(|soft| !soft.always);
         MEMORY.with_borrow_mut(|memory| {
-            let count = ALWAYS + if job.heads.is_some() { OF_ROWS } else { 0 };
+            let count = ALWAYS + if sampled { OF_SAMPLES } else { 0 };
             memory.reserve_exact(count.saturating_sub(memory.len()));
             // SAFETY: there is room for as many, and they need not be initialised.
             unsafe { memory.set_len(count.max(memory.len())) };
             let start = memory.as_mut_ptr();
             let strip = |i: usize| start.wrapping_add(i).cast::<R>();
-            let room = job.heads.is_some().then(|| Room {
+            let room = sampled.then(|| Room {
                 samples: strip(6).cast(),
                 products: strip(7),
                 raw: strip(8).cast(),

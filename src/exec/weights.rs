@@ -2,7 +2,7 @@
 
 use super::heads::{Heads, Room};
 use super::{JobPlan, operand};
-use crate::kernel::factors::{Numbers, Samples, product};
+use crate::kernel::factors::{Samples, product};
 use crate::kernel::tile::{Buffer, Place, Raw, Source};
 use crate::layout::Tile;
 use crate::real::Real;
@@ -105,17 +105,17 @@ impl<R: Real> Weights<R> {
             match self {
                 Self::All(numbers) => Some(OfTile::All(*numbers)),
                 Self::Lists(lists) => standing(isa, lists, at),
-                Self::Sampled(samples, weights) => by_rows(isa, samples, weights, at, room),
+                Self::Sampled(samples, weights) => by_samples(isa, samples, weights, at, room),
             }
         }
     }
 }
 
-/// Sample weights times the weights of labels, where they are the same for all elements or along rows.
+/// Sample weights times the weights of labels, where the latter are the same for all elements.
 ///
 /// # Safety
 /// As [`Weights::at_hand`].
-unsafe fn by_rows<R: Real>(
+unsafe fn by_samples<R: Real>(
     isa: AnyIsa,
     samples: &Source<f64>,
     weights: &[[Source<f64>; 2]; 3],
@@ -129,9 +129,14 @@ unsafe fn by_rows<R: Real>(
             let sample = samples.number(isa, offset);
             return Some(OfTile::All(numbers.map(|pair| pair.map(|weight| product(sample, weight)))));
         }
-        let (heads, room) = at.heads.zip(room)?;
-        let elements = (at.plan.start(at.tile), at.tile.len);
-        Some(OfTile::Each(heads.lay_out(isa, (samples, numbers), elements, at.computed, room)))
+        let room = room?;
+        Some(OfTile::Each(match at.heads {
+            Some(heads) => {
+                let elements = (at.plan.start(at.tile), at.tile.len);
+                heads.lay_out(isa, (samples, numbers), elements, at.computed, room)
+            }
+            None => room.lay_out(isa, (samples, numbers), at.place(operand::SAMPLES), at.computed),
+        }))
     }
 }
 
@@ -244,36 +249,17 @@ unsafe fn products<R: Real>(
         let (own_samples, raw_weights) = (own.as_mut_ptr(), raw.as_mut_ptr());
         let room =
             Room { samples: own_samples, products: rows.as_mut_ptr(), raw: raw_weights, elements: tiles };
-        if let Some(found) = by_rows(isa, samples, weights, at, Some(&room)) {
+        if let Some(found) = by_samples(isa, samples, weights, at, Some(&room)) {
             return found;
         }
-        let numbers = numbers(isa, weights, at.place(operand::CLASSES));
         let samples = Samples::new(isa, slice(samples.tile(isa, place, &mut own, raw), len));
+        let place = at.place(operand::CLASSES);
         let mut pointers = [[std::ptr::null(); 2]; 3];
-        if let (Some([value, grad, hess]), Some(labels), [with_value, true, with_hess]) =
-            (numbers, at.labels, at.computed)
-            && with_value != with_hess
-        {
-            // Two at once read samples and labels once.
-            let (numbers, outputs) =
-                if with_value { ([value, grad], [0, 1]) } else { ([grad, hess], [1, 2]) };
-            let products = outputs.map(|output| tiles[output][0]);
-            samples.times_of_labels(isa, numbers, labels, products);
-            for (output, products) in outputs.into_iter().zip(products) {
-                pointers[output] = [products.cast_const(); 2];
-            }
-            return OfTile::Each(pointers);
-        }
         for (output, tiles) in tiles.into_iter().enumerate().filter(|&(output, _)| at.computed[output]) {
-            pointers[output] = if let Some(numbers) = numbers {
-                times(isa, samples, numbers[output], at.labels, tiles)
-            } else {
-                let [negative, positive] = &weights[output];
-                let place = at.place(operand::CLASSES);
-                let negatives = slice(negative.tile(isa, place, &mut negatives, raw), len);
-                let positives = slice(positive.tile(isa, place, &mut positives, raw), len);
-                times(isa, samples, [negatives, positives], at.labels, tiles)
-            };
+            let [negative, positive] = &weights[output];
+            let negatives = slice(negative.tile(isa, place, &mut negatives, raw), len);
+            let positives = slice(positive.tile(isa, place, &mut positives, raw), len);
+            pointers[output] = times(isa, samples, [negatives, positives], at.labels, tiles);
         }
         OfTile::Each(pointers)
     }
@@ -284,10 +270,10 @@ unsafe fn products<R: Real>(
 ///
 /// # Safety
 /// There must be as many weights, and labels, as samples; both tiles must be valid for writing as many.
-unsafe fn times<W: Numbers, R: Real>(
+unsafe fn times<R: Real>(
     isa: AnyIsa,
     samples: Samples<'_>,
-    weights: [W; 2],
+    weights: [&[f64]; 2],
     labels: Option<&[R]>,
     tiles: [*mut R; 2],
 ) -> [*const R; 2] {
@@ -299,7 +285,7 @@ unsafe fn times<W: Numbers, R: Real>(
             }
             return tiles.map(<*mut R>::cast_const);
         };
-        samples.times_of_labels(isa, [weights], labels, [tiles[0]]);
+        samples.times_of_labels(isa, weights, labels, tiles[0]);
     }
     [tiles[0].cast_const(); 2]
 }

@@ -48,15 +48,13 @@ impl Numbers for &[f64] {
 
     #[inline(always)]
     fn are_ordinary(self) -> bool {
-        const SMALLEST: u64 = (1023 - 60) << 52;
-        const LARGEST: u64 = (1023 + 60) << 52;
-        // Bits are in the order of the numbers; a sign, and NaN, come after all. One less makes 0 the last of all.
-        let (mut largest, mut smallest) = (0, u64::MAX);
+        const SMALLEST: f64 = f64::from_bits((1023 - 60) << 52);
+        const LARGEST: f64 = f64::from_bits((1023 + 60) << 52);
+        let mut all = true;
         for x in self {
-            largest = x.to_bits().max(largest);
-            smallest = x.to_bits().wrapping_sub(1).min(smallest);
+            all &= (x.to_bits() == 0) | (*x >= SMALLEST) & (*x <= LARGEST);
         }
-        largest <= LARGEST && smallest >= SMALLEST - 1
+        all
     }
 }
 
@@ -90,17 +88,17 @@ impl<'a> Samples<'a> {
         isa.vectorize(Products { samples: self, weights, products });
     }
 
-    /// Writes what multiplies some results of each element as what its label, 0 or 1, says: a negative or a positive.
+    /// Writes what multiplies each element as what its label, 0 or 1, says: a negative or a positive.
     ///
     /// # Safety
-    /// All of `products` must be valid for writing as many elements as there are samples.
+    /// `products` must be valid for writing as many elements as there are samples.
     #[inline]
-    pub unsafe fn times_of_labels<W: Numbers, R: Real, const N: usize>(
+    pub unsafe fn times_of_labels<R: Real>(
         self,
         isa: AnyIsa,
-        weights: [[W; 2]; N],
+        weights: [&[f64]; 2],
         labels: &[R],
-        products: [*mut R; N],
+        products: *mut R,
     ) {
         isa.vectorize(Selected { samples: self, weights, labels, products });
     }
@@ -117,61 +115,75 @@ impl<W: Numbers, R: Real> Kernel for Products<'_, W, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, _: I) {
-        let Self { samples: Samples { each, ordinary }, weights, products } = self;
-        let weights = weights.first(each.len());
-        let right = ordinary && weights.are_ordinary();
+    fn run<I: Isa>(mut self, _: I) {
+        self.weights = self.weights.first(self.samples.each.len());
         // SAFETY: the caller of `Samples::times` vouches for as many products.
         unsafe {
-            fill(
-                [products],
-                each.len(),
-                right,
-                #[inline(always)]
-                |i| [each[i] * weights.at(i)],
-            );
+            if self.samples.ordinary && self.weights.are_ordinary() {
+                self.write::<true>();
+            } else {
+                self.write::<false>();
+            }
+        }
+    }
+}
+
+impl<W: Numbers, R: Real> Products<'_, W, R> {
+    /// # Safety
+    /// The products must be valid for writing as many elements as there are samples.
+    #[inline(always)]
+    unsafe fn write<const NEAREST: bool>(&self) {
+        for (i, sample) in self.samples.each.iter().enumerate() {
+            let number = sample * self.weights.at(i);
+            // SAFETY: handed through from the caller.
+            unsafe { self.products.add(i).write(rounded::<R, NEAREST>(number)) };
         }
     }
 }
 
 /// Sample weights times the weights of labels.
-struct Selected<'a, W, R, const N: usize> {
+struct Selected<'a, R> {
     samples: Samples<'a>,
-    weights: [[W; 2]; N],
+    weights: [&'a [f64]; 2],
     labels: &'a [R],
-    products: [*mut R; N],
+    products: *mut R,
 }
 
-impl<W: Numbers, R: Real, const N: usize> Kernel for Selected<'_, W, R, N> {
+impl<R: Real> Kernel for Selected<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, _: I) {
-        let Self { samples: Samples { each, ordinary }, mut weights, labels, products } = self;
-        let labels = &labels[..each.len()];
-        let mut right = ordinary;
-        for weights in weights.iter_mut().flatten() {
-            *weights = weights.first(each.len());
-            right &= weights.are_ordinary();
+    fn run<I: Isa>(mut self, _: I) {
+        let len = self.samples.each.len();
+        self.labels = &self.labels[..len];
+        let mut nearest = self.samples.ordinary;
+        for weights in &mut self.weights {
+            *weights = &weights[..len];
+            nearest &= weights.are_ordinary();
         }
         // SAFETY: the caller of `Samples::times_of_labels` vouches for as many products.
         unsafe {
-            fill(
-                products,
-                each.len(),
-                right,
-                #[inline(always)]
-                |i| {
-                    let positive = labels[i] == R::ONE;
-                    let mut products = [0.0; N];
-                    for (product, [of_negative, of_positive]) in products.iter_mut().zip(&weights) {
-                        // Both are read, so that the compiler may lay out lanes.
-                        let (of_negative, of_positive) = (of_negative.at(i), of_positive.at(i));
-                        *product = each[i] * if positive { of_positive } else { of_negative };
-                    }
-                    products
-                },
-            );
+            if nearest {
+                self.write::<true>();
+            } else {
+                self.write::<false>();
+            }
+        }
+    }
+}
+
+impl<R: Real> Selected<'_, R> {
+    /// # Safety
+    /// The products must be valid for writing as many elements as there are samples.
+    #[inline(always)]
+    unsafe fn write<const NEAREST: bool>(&self) {
+        let [negatives, positives] = self.weights;
+        for (i, (sample, label)) in self.samples.each.iter().zip(self.labels).enumerate() {
+            // Both are read, so that the compiler may lay out lanes.
+            let (of_negative, of_positive) = (negatives[i], positives[i]);
+            let number = sample * if *label == R::ONE { of_positive } else { of_negative };
+            // SAFETY: handed through from the caller.
+            unsafe { self.products.add(i).write(rounded::<R, NEAREST>(number)) };
         }
     }
 }
@@ -188,30 +200,10 @@ fn right<R: Real>(product: f64) -> R {
     R::from_weight(product + 0.0)
 }
 
-/// Rounds `N` numbers for each of so many elements. Unless the nearest are known to be right, they may not be.
-///
-/// # Safety
-/// All of `products` must be valid for writing as many elements.
+/// As [`right`], or the nearest number, where that is known to be the right one.
 #[inline(always)]
-unsafe fn fill<R: Real, const N: usize>(
-    products: [*mut R; N],
-    len: usize,
-    nearest_is_right: bool,
-    numbers: impl Fn(usize) -> [f64; N],
-) {
-    let (nearest, other) = if nearest_is_right { (len, 0) } else { (0, len) };
-    for i in 0..nearest {
-        for (products, number) in products.into_iter().zip(numbers(i)) {
-            // SAFETY: handed through from the caller.
-            unsafe { products.add(i).write(R::from_f64(number)) }
-        }
-    }
-    for i in 0..other {
-        for (products, number) in products.into_iter().zip(numbers(i)) {
-            // SAFETY: as above.
-            unsafe { products.add(i).write(right(number)) }
-        }
-    }
+fn rounded<R: Real, const NEAREST: bool>(product: f64) -> R {
+    if NEAREST { R::from_f64(product) } else { right(product) }
 }
 
 #[cfg(test)]
@@ -223,20 +215,18 @@ mod tests {
         let odd = [1.0, 0.0, 1e-200, f64::INFINITY, 3.0, 1e300, -0.0, 2.0];
         let even = [1.0, 0.0, 0.3, 7e-17, 3.0, 1e17, 0.0, 2.0];
         let labels = [1.0_f32, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0];
-        let (numbers, lists) = ([0.1, 0.7], [[0.1; 8], [0.7; 8]]);
+        let lists = [[0.1; 8], [0.7; 8]];
         for isa in AnyIsa::available() {
             for (list, len) in [(odd, 5), (odd, 8), (even, 5), (even, 8)] {
                 let samples = Samples::new(isa, &list[..len]);
                 let lists = lists.each_ref().map(|list| &list[..]);
-                let mut found = [[9.0_f32; 8]; 6];
-                let [a, b, c, d, e, f] = found.each_mut().map(|row| row.as_mut_ptr());
+                let mut found = [[9.0_f32; 8]; 3];
+                let [a, b, c] = found.each_mut().map(|row| row.as_mut_ptr());
                 // SAFETY: there are eight of everything.
                 unsafe {
-                    samples.times(isa, numbers[1], a);
+                    samples.times(isa, 0.7, a);
                     samples.times(isa, lists[1], b);
-                    samples.times_of_labels(isa, [numbers], &labels, [c]);
-                    samples.times_of_labels(isa, [lists], &labels, [d]);
-                    samples.times_of_labels(isa, [numbers, numbers], &labels, [e, f]);
+                    samples.times_of_labels(isa, lists, &labels, c);
                 }
                 for (i, &label) in labels.iter().enumerate() {
                     let want =
