@@ -118,11 +118,33 @@ def target_row(operation: str, dtype: str, size: int, threads: int) -> Row:
     return Row(f"{operation}: {dtype} targets", SETTINGS, build, checks)
 
 
+def weights_row(operation: str, size: int, threads: int) -> Row:
+    """A weight for every element, against a kernel that moves the same bytes and the same in cache."""
+
+    def weights(size: int) -> Array:
+        return Arena().copy(np.linspace(0.5, 2, size, dtype=np.float32))
+
+    def build(programs: native.Native | None) -> list[Contender]:
+        x, y, out = plain(size)
+        small = plain(IN_CACHE_BYTES // x.itemsize)
+        in_cache = ours(operation, 1, *small, weights(small[0].size))
+        found = [ours(operation, threads, x, y, out, weights(size)), per_thread(in_cache, threads)]
+        if programs is not None:
+            read = Arena().copy(np.concatenate([y, weights(size)]))
+            moved = programs.move(threads, x, read, out if operation == GRADIENT else out[:0])
+            found.append(Contender(FLOOR, moved, size))
+        return found
+
+    checks = ((Bar((FLOOR,), OVER_CACHE), Bar((IN_CACHE,), OVER_CACHE)),)
+    return Row(f"{operation}: weights of elements", SETTINGS, build, checks)
+
+
 def all_rows(side: int, threads: int) -> list[Row]:
     """Every row."""
     rows = []
     for operation in (MEAN, GRADIENT):
         rows += [layout_row(operation, name, side, threads) for name in LAYOUTS]
+        rows.append(weights_row(operation, side * side, threads))
         dtypes = (*TARGETS, HALF, "float32", "float64")
         rows += [target_row(operation, dtype, side * side, threads) for dtype in dtypes]
     return rows
