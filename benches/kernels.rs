@@ -45,6 +45,7 @@ fn kernels_of<R: Compiled + Summable>(criterion: &mut Criterion, name: &str) {
                     hess,
                     ahead: std::ptr::null(),
                     stops: false,
+                    streams: false,
                 };
                 group.bench_function(format!("gamma {gamma}/{label}"), |bencher| {
                     // SAFETY: every operand holds a tile.

@@ -53,6 +53,7 @@ fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
                 hess,
                 ahead: std::ptr::null(),
                 stops: false,
+                streams: false,
             };
             let kernel = R::kernel(gamma, outputs, true);
             group.bench_function(format!("hard/{label}"), |bencher| {

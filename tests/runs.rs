@@ -1,8 +1,10 @@
 //! Runs of any length through the kernels for labels of 0 and 1: they have the bits of their elements alone, and stop
 //! where they are asked to.
 
+use std::ops::Range;
 use std::ptr::null;
 
+use focalgrad::cache::LINE;
 use focalgrad::kernel::compiled::Compiled;
 use focalgrad::kernel::elementwise::{Constants, Operands, output};
 use focalgrad::kernel::tile::TILE;
@@ -22,25 +24,32 @@ fn labels() -> Vec<f32> {
 
 /// Losses and gradient, and how many elements were done.
 fn run(isa: AnyIsa, gamma: f64, logits: &[f32], targets: &[f32], stops: bool) -> ([Vec<f32>; 2], usize) {
-    let len = logits.len();
-    let [mut value, mut grad] = [vec![-1.0; len], vec![-1.0; len]];
-    let constants = Constants { gamma: Gamma::new(gamma), weights: [[0.75, 0.25]; 3] };
-    let operands = Operands {
-        len,
+    let [mut value, mut grad] = [vec![-1.0; logits.len()], vec![-1.0; logits.len()]];
+    let operands = Operands { stops, ..operands(logits, targets, [&mut value, &mut grad, &mut []]) };
+    let kernel = f32::kernel(gamma, output::VALUE | output::GRAD, false);
+    // SAFETY: every operand that the kernel uses is as long as the logits.
+    let done = unsafe { kernel(isa, &constants(gamma), &operands) };
+    ([value, grad], done)
+}
+
+fn constants(gamma: f64) -> Constants<f32> {
+    Constants { gamma: Gamma::new(gamma), weights: [[0.75, 0.25]; 3] }
+}
+
+fn operands(logits: &[f32], targets: &[f32], [value, grad, hess]: [&mut [f32]; 3]) -> Operands<f32> {
+    Operands {
+        len: logits.len(),
         logits: logits.as_ptr(),
         targets: targets.as_ptr(),
         weights: [[null(); 2]; 3],
         gammas: [null(); 2],
         value: value.as_mut_ptr(),
         grad: grad.as_mut_ptr(),
-        hess: std::ptr::null_mut(),
+        hess: hess.as_mut_ptr(),
         ahead: null(),
-        stops,
-    };
-    let kernel = f32::kernel(gamma, output::VALUE | output::GRAD, false);
-    // SAFETY: every operand that the kernel uses is `len` long.
-    let done = unsafe { kernel(isa, &constants, &operands) };
-    ([value, grad], done)
+        stops: false,
+        streams: false,
+    }
 }
 
 #[test]
@@ -79,6 +88,82 @@ fn a_kernel_stops_before_the_tile_of_another_label() {
                 for result in results {
                     assert!(result.iter().enumerate().all(|(i, x)| x.is_nan() == (i == at)));
                 }
+            }
+        }
+    }
+}
+
+/// Where so many elements are, the first so many behind the start of a cache line.
+fn beyond_a_line(memory: &[f32], start: usize, len: usize) -> Range<usize> {
+    let first = memory.as_ptr().align_offset(LINE) + start;
+    first..first + len
+}
+
+/// What is written past the caches begins anywhere in a cache line.
+#[test]
+fn what_streams_has_the_same_bits_and_touches_nothing_else() {
+    let (logits, targets) = (logits(), labels());
+    let sets = [output::VALUE, output::GRAD, output::VALUE | output::GRAD, output::GRAD | output::CURVATURE];
+    for isa in AnyIsa::available() {
+        for set in sets {
+            let kernel = f32::kernel(2.0, set, false);
+            for len in [1, 15, 40, TILE, TILE + 9, LEN] {
+                let run = |start: usize, streams: bool| {
+                    let mut results = [(); 3].map(|()| vec![-1.0_f32; len + 48]);
+                    let places = results.each_ref().map(|result| beyond_a_line(result, start, len));
+                    let [value, grad, hess] = results.each_mut();
+                    let operands = operands(
+                        &logits[..len],
+                        &targets[..len],
+                        [
+                            &mut value[places[0].clone()],
+                            &mut grad[places[1].clone()],
+                            &mut hess[places[2].clone()],
+                        ],
+                    );
+                    // SAFETY: every operand is `len` long; all results begin as far from a line.
+                    let done = unsafe {
+                        kernel(isa, &constants(2.0), &Operands { streams, stops: true, ..operands })
+                    };
+                    assert_eq!(done, len);
+                    for (result, place) in results.iter().zip(&places) {
+                        let others = result[..place.start].iter().chain(&result[place.end..]);
+                        assert!(others.into_iter().all(|&x| x == -1.0));
+                    }
+                    [0, 1, 2].map(|i| results[i][places[i].clone()].iter().map(|x| x.to_bits()).collect())
+                };
+                let plain: [Vec<u32>; 3] = run(0, false);
+                for start in 0..17 {
+                    assert_eq!(run(start, true), plain, "{} {set} {len} {start}", isa.name());
+                }
+            }
+        }
+    }
+}
+
+/// Cut at cache lines, a kernel stops at the start of a part, before the label.
+#[test]
+fn what_streams_stops_as_well() {
+    let logits = logits();
+    for isa in AnyIsa::available() {
+        for start in [0, 3] {
+            for at in [0, 1, TILE - 1, TILE + 20, 3 * TILE, LEN - 1] {
+                let mut targets = labels();
+                targets[at] = 0.5;
+                let mut grad = vec![-1.0_f32; LEN + 32];
+                let place = beyond_a_line(&grad, start, LEN);
+                let first = place.start;
+                let operands = operands(&logits, &targets, [&mut [], &mut grad[place], &mut []]);
+                let kernel = f32::kernel(2.0, output::GRAD, false);
+                // SAFETY: every operand that the kernel uses is as long as the logits.
+                let done = unsafe {
+                    kernel(isa, &constants(2.0), &Operands { streams: true, stops: true, ..operands })
+                };
+                let head = if start == 0 { 0 } else { 16 - start };
+                let parts = if at < head { 0 } else { head + (at - head) / TILE * TILE };
+                assert_eq!(done, parts, "{} {start} {at}", isa.name());
+                assert!(grad[first..first + done].iter().all(|&x| x != -1.0));
+                assert!(grad[first + done..].iter().all(|&x| x == -1.0), "written behind the end");
             }
         }
     }

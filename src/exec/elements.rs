@@ -4,7 +4,7 @@ use super::heads::Heads;
 use super::strips::Strips;
 use super::weights::{self, OfTile, Weights, Where};
 use super::{BLOCKS, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
-use crate::cache::Ahead;
+use crate::cache::{Ahead, LINE};
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
 use crate::kernel::prepare::are_hard;
 use crate::kernel::rows::RowReal;
@@ -267,6 +267,29 @@ impl<R: RowReal> Job<R> {
         written
     }
 
+    /// Lets the kernel write tiles past the caches, if all results that are wanted for themselves can go that way, and
+    /// says whether it does: they must be no input, since what is written may be computed once more.
+    #[inline]
+    pub(super) fn stream(&self, tile: Tile, written: &mut Written<R>, inputs: [*const R; 2]) -> bool {
+        let (first, last) = if self.grad.is_some() || self.hess.is_some() { (1, 2) } else { (0, 0) };
+        let mut start = written.start;
+        let mut line = None;
+        for (i, (target, operand)) in self.outputs().into_iter().enumerate().take(last + 1).skip(first) {
+            let Some(target) = target else { continue };
+            let Some(run) = target.streaming(Place { plan: &self.plan, operand, tile }) else { return false };
+            let beyond = run.addr() % LINE;
+            if inputs.contains(&run.cast_const()) || *line.get_or_insert(beyond) != beyond {
+                return false;
+            }
+            start[i] = run;
+        }
+        if line.is_some() {
+            written.start = start;
+            written.direct[first..=last].fill(true);
+        }
+        line.is_some()
+    }
+
     /// Brings what was written to buffers to where it belongs.
     ///
     /// # Safety
@@ -385,6 +408,7 @@ pub(super) unsafe fn run_tile<R: RowReal>(
                     hess,
                     ahead: if ahead.is_empty() { std::ptr::null() } else { &raw const ahead },
                     stops: false,
+                    streams: false,
                 };
                 kernel(isa, &constants, &operands);
                 return;

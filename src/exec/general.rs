@@ -186,6 +186,7 @@ impl<R: RowReal> Work<'_, R> {
                 hess,
                 ahead: std::ptr::null(),
                 stops: false,
+                streams: false,
             }
         }
     }

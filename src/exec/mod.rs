@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::kernel::exact::ExactSum;
 use crate::kernel::exact_tile::{ExactTileSum, Summable};
 use crate::kernel::reduce::{SIDE_BY_SIDE, TileSum, TileSums, Total};
-use crate::kernel::tile::TILE;
+use crate::kernel::tile::{Stores, TILE};
 use crate::layout::{Plan, Tile};
 use crate::pool;
 use crate::real::Real;
@@ -40,13 +40,19 @@ const BLOCKS: Cut = Cut { tiles: 32, each: 4 };
 /// Blocks between two looks at whether to go on: some milliseconds of work.
 const BLOCKS_BETWEEN_LOOKS: usize = 512;
 
-/// From so many threads on, kernels are faster than memory. Fewer gain nothing from stores that go past the caches:
-/// the tile that these read from costs more than the traffic that they save.
+/// From so many threads on, kernels are faster than memory. Fewer gain nothing from stores that go past the caches if a
+/// buffer must be written and read first: that costs more than the traffic that they save.
 const CROWD: usize = 4;
 
-/// Whether outputs are written past the caches, in a job that reads and writes so many bytes in all.
-pub fn streams(bytes: usize) -> bool {
-    bytes > cache::last_level() && pool::threads() >= CROWD
+/// How outputs are written in a job that reads and writes so many bytes in all.
+pub fn stores(bytes: usize) -> Stores {
+    if bytes <= cache::last_level() {
+        Stores::Ordinary
+    } else if pool::threads() < CROWD {
+        Stores::Streaming
+    } else {
+        Stores::AlwaysStreaming
+    }
 }
 
 /// Why a job ended before its end.

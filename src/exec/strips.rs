@@ -114,16 +114,19 @@ impl<R: RowReal> Strips<R> {
     ) -> usize {
         let Labels::Dense(targets) = &job.inputs.labels else { return 0 };
         let place = |operand| Place { plan: &job.plan, operand, tile };
-        let (written, raw) = (job.written(tile, self.outputs), self.raw);
+        let (mut written, raw) = (job.written(tile, self.outputs), self.raw);
         let ahead = job.ahead(tile.number + tiles, tiles, &job.inputs);
         // SAFETY: the caller vouches for the arrays wherever the plan has elements; buffers are private and hold a
         // strip. An output that is an input is so element by element.
         unsafe {
+            let logits = job.inputs.logits.strip(isa, place(operand::LOGITS), self.logits, raw);
+            let targets = targets.strip(isa, place(operand::TARGETS), self.targets, raw);
+            let streams = job.stream(tile, &mut written, [logits, targets]);
             let [value, grad, hess] = written.start;
             let operands = Operands {
                 len: tile.len,
-                logits: job.inputs.logits.strip(isa, place(operand::LOGITS), self.logits, raw),
-                targets: targets.strip(isa, place(operand::TARGETS), self.targets, raw),
+                logits,
+                targets,
                 weights: hard.weights,
                 gammas: [std::ptr::null(); 2],
                 value,
@@ -131,8 +134,11 @@ impl<R: RowReal> Strips<R> {
                 hess,
                 ahead: if ahead.is_empty() { std::ptr::null() } else { &raw const ahead },
                 stops: job.soft.is_some(),
+                streams,
             };
             let done = (hard.kernel)(isa, &hard.constants, &operands);
+            // What streams is cut at cache lines: some of the tile with another label may be done.
+            let done = if done < tile.len { done - done % TILE } else { done };
             if job.sum {
                 sums.value.add_tiles(isa, std::slice::from_raw_parts(value, done));
             }

@@ -39,7 +39,8 @@ pub struct Constants<R> {
 ///
 /// # Safety
 /// The operands that it uses must be valid for `len` elements, aligned to their type; an output must either be exactly
-/// the memory of logits or targets, or share none with any input, and share none with another output.
+/// the memory of logits or targets, or share none with any input, and share none with another output. What streams
+/// must be as [`Operands::streams`] says.
 pub type TileKernel<R> = unsafe fn(AnyIsa, &Constants<R>, &Operands<R>) -> usize;
 
 /// The kernel for a gamma, a set of outputs ([`output`]) and the presence of sample weights.
@@ -111,16 +112,21 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         let mut logits = MaybeUninit::uninit();
         let mut memory = Padded::new();
         let inside = Operands::padded(&mut memory);
-        let mut at = 0;
+        // Where it streams, the first part ends where a cache line begins.
+        let head = self.operands.before_a_line::<OUTPUTS>();
+        let first = if head > 0 { head } else { TILE };
+        let (mut at, mut end) = (0, first.min(self.operands.len));
         while at < self.operands.len {
             let mut rest = self.operands.from(at);
-            rest.len = (self.operands.len - at).min(TILE);
+            rest.len = end - at;
+            rest.streams &= at >= head;
             let mut part = Operands { len: rest.len - rest.len % lanes, ..rest };
             // What does not fill a group goes the same way on a padded copy: it gets the bits that it would get
             // anywhere.
             let is_tail = part.len == 0;
             // SAFETY: the part is inside of what the caller of the kernel vouches for. Fewer than `lanes <= MAX_LANES`
-            // elements are copied in and out; the padded operands are as long as the largest group.
+            // elements are copied in and out; the padded operands are as long as the largest group. What streams begins
+            // at a line, and so does every vector in it: padded operands do not stream, nor do those before the line.
             unsafe {
                 if is_tail {
                     rest.copy_inputs::<POWER, OUTPUTS, WEIGHTED>(&inside, lanes);
@@ -140,6 +146,9 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
                 }
             }
             at += part.len.min(rest.len);
+            if at == end {
+                end = (end + TILE).min(self.operands.len);
+            }
         }
         at
     }
@@ -237,22 +246,32 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
             if OUTPUTS & output::VALUE != 0 {
                 let weight = constants.weight::<WEIGHTED, 0>(isa, positive, operands);
                 let loss = if WEIGHTED { margin.value_or_zero(weight) } else { margin.value(weight) };
-                loss.store(operands.value);
+                write(loss, operands.value, operands.streams && OUTPUTS == output::VALUE);
             }
             if OUTPUTS & output::GRAD != 0 {
                 let weight = constants.weight::<WEIGHTED, 1>(isa, positive, operands);
-                margin.descent(weight).store(operands.grad);
+                write(margin.descent(weight), operands.grad, operands.streams);
             }
             if OUTPUTS & output::CURVATURE != 0 {
                 let weight = constants.weight::<WEIGHTED, 2>(isa, positive, operands);
-                margin.curvature(weight).store(operands.hess);
+                write(margin.curvature(weight), operands.hess, operands.streams);
             }
             if OUTPUTS & output::GAUSS_NEWTON != 0 {
                 let weight = constants.weight::<WEIGHTED, 2>(isa, positive, operands);
-                margin.gauss_newton(weight).store(operands.hess);
+                write(margin.gauss_newton(weight), operands.hess, operands.streams);
             }
         }
     }
+}
+
+/// Writes a result, past the caches if it `streams`.
+///
+/// # Safety
+/// As [`Vector::store`], or [`Vector::stream`].
+#[inline(always)]
+unsafe fn write<V: Vector>(lanes: V, result: *mut V::Real, streams: bool) {
+    // SAFETY: handed through from the caller.
+    unsafe { if streams { lanes.stream(result) } else { lanes.store(result) } }
 }
 
 /// The constants in vectors.

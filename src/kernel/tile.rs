@@ -262,26 +262,48 @@ pub fn repeating<R: Copy>(mut list: Vec<R>, most: usize) -> Vec<R> {
     list
 }
 
+/// How results of a call are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stores {
+    /// Through the caches.
+    Ordinary,
+    /// Past the caches, where kernels can do it themselves.
+    Streaming,
+    /// Past the caches, if need be from a buffer.
+    AlwaysStreaming,
+}
+
 /// Where results go.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<R> {
     data: *mut u8,
     size: usize,
     narrow: Option<Narrow<R>>,
-    streamed: bool,
+    stores: Stores,
 }
 
 impl<R: Real> Target<R> {
-    /// An array of the type that the kernel computes in, or of a half type. `streamed`: it is too large for the
-    /// caches and in one piece, so that it is written past them.
-    pub fn new(data: *mut u8, dtype: DType, streamed: bool) -> Self {
-        Self { data, size: dtype.size(), narrow: dtype.narrow(), streamed }
+    /// An array of the type that the kernel computes in, or of a half type. What is not in one piece is not streamed.
+    pub fn new(data: *mut u8, dtype: DType, stores: Stores) -> Self {
+        Self { data, size: dtype.size(), narrow: dtype.narrow(), stores }
     }
 
     /// Where the kernel writes a tile: the array's own memory, or nowhere if it must write to a buffer.
     #[inline]
     pub fn direct<const N: usize>(&self, place: Place<'_, N>) -> Option<*mut R> {
-        if self.streamed || self.narrow.is_some() {
+        if self.stores == Stores::AlwaysStreaming { None } else { self.run(place) }
+    }
+
+    /// Where the kernel writes a tile past the caches, if it can.
+    #[inline]
+    pub fn streaming<const N: usize>(&self, place: Place<'_, N>) -> Option<*mut R> {
+        if self.stores == Stores::Ordinary { None } else { self.run(place) }
+    }
+
+    /// The array's own memory, if the kernel can write a tile there.
+    #[inline]
+    fn run<const N: usize>(&self, place: Place<'_, N>) -> Option<*mut R> {
+        if self.narrow.is_some() {
             return None;
         }
         let piece = place.piece().filter(|piece| piece.is_run(self.size))?;
@@ -292,7 +314,8 @@ impl<R: Real> Target<R> {
     #[inline]
     pub fn ask<const N: usize>(&self, place: Place<'_, N>, ahead: &mut Ahead) {
         let direct = self.narrow.is_none() && place.plan.is_run(place.operand, self.size);
-        if let Some(piece) = place.piece().filter(|_| !self.streamed && !direct) {
+        let streamed = self.stores == Stores::AlwaysStreaming;
+        if let Some(piece) = place.piece().filter(|_| !streamed && !direct) {
             piece.ask(self.data, ahead);
         }
     }
@@ -324,7 +347,8 @@ impl<R: Real> Target<R> {
         tile: *const R,
         raw: *mut u64,
     ) {
-        let &Self { data, size, narrow, streamed } = self;
+        let &Self { data, size, narrow, stores } = self;
+        let streamed = stores == Stores::AlwaysStreaming;
         let len = place.tile.len;
         let mut source = tile.cast::<u8>();
         if let Some(narrow) = narrow {

@@ -57,7 +57,7 @@ impl Isa for Avx512 {
 x86_vector! {
     /// 16 lanes of float32.
     F32x16 of Avx512: f32 x 16 in __m512, mask __mmask16,
-    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
+    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_stream_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
     _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_fmsub_ps _mm512_max_ps _mm512_min_ps _mm512_abs_ps _mm512_xor_ps _mm512_and_ps
     _mm512_castps_si512 _mm512_castsi512_ps _mm512_add_epi32 _mm512_slli_epi32 _mm512_srli_epi32 by 23 _mm512_or_si512
     _mm512_cmp_ps_mask is_negative_f32 _kor_mask16 select_f32
@@ -66,7 +66,7 @@ x86_vector! {
 x86_vector! {
     /// 8 lanes of float64.
     F64x8 of Avx512: f64 x 8 in __m512d, mask __mmask8,
-    _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd
+    _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_stream_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd
     _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_fmsub_pd _mm512_max_pd _mm512_min_pd _mm512_abs_pd _mm512_xor_pd _mm512_and_pd
     _mm512_castpd_si512 _mm512_castsi512_pd _mm512_add_epi64 _mm512_slli_epi64 _mm512_srli_epi64 by 52 _mm512_or_si512
     _mm512_cmp_pd_mask is_negative_f64 _kor_mask8 select_f64

@@ -130,6 +130,16 @@ pub trait Vector:
     /// `target` must be valid for writing `LANES` elements. It need not be aligned beyond the element.
     unsafe fn store(self, target: *mut Self::Real);
 
+    /// Writes `LANES` elements past the caches, where there is an instruction for it: see [`stream`] and [`fence`].
+    ///
+    /// # Safety
+    /// As [`Vector::store`], and `target` must be aligned to the vector, or to each of its parts.
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut Self::Real) {
+        // SAFETY: handed through from the caller.
+        unsafe { self.store(target) }
+    }
+
     /// `self * b + c`, rounded once (by `portable` in float64: twice).
     fn mul_add(self, b: Self, c: Self) -> Self;
 

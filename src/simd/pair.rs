@@ -67,6 +67,15 @@ impl<V: Vector> Vector for Pair<V> {
     }
 
     #[inline(always)]
+    unsafe fn stream(self, target: *mut V::Real) {
+        // SAFETY: the caller promises 2 * V::LANES elements, and that both parts are aligned.
+        unsafe {
+            self.0.stream(target);
+            self.1.stream(target.add(V::LANES));
+        }
+    }
+
+    #[inline(always)]
     fn mul_add(self, b: Self, c: Self) -> Self {
         Self(self.0.mul_add(b.0, c.0), self.1.mul_add(b.1, c.1))
     }

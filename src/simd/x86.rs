@@ -4,7 +4,7 @@
 macro_rules! x86_vector {
     (
         $(#[$doc:meta])* $name:ident of $isa:ident: $real:ident x $lanes:literal in $register:ident, mask $mask:ident,
-        $splat:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident
+        $splat:ident $load:ident $store:ident $stream:ident $add:ident $sub:ident $mul:ident $div:ident
         $fmadd:ident $fnmadd:ident $fmsub:ident $max:ident $min:ident $abs:ident $xor:ident $and:ident
         $to_bits:ident $from_bits:ident $add_bits:ident $shift:ident $shift_right:ident by $mantissa:literal $or_bits:ident
         $cmp:ident $is_negative:ident $either:ident $select:ident
@@ -54,6 +54,11 @@ macro_rules! x86_vector {
             unsafe fn store(self, target: *mut $real) {
                 // SAFETY: the vector proves the instruction set, the caller the memory.
                 unsafe { $store(target, self.0) }
+            }
+            #[inline(always)]
+            unsafe fn stream(self, target: *mut $real) {
+                // SAFETY: the vector proves the instruction set, the caller the memory.
+                unsafe { $stream(target, self.0) }
             }
             #[inline(always)]
             fn mul_add(self, b: Self, c: Self) -> Self {

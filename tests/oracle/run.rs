@@ -47,6 +47,7 @@ impl<R: Compiled> Call<'_, R> {
             hess,
             ahead: std::ptr::null(),
             stops: false,
+            streams: false,
         };
         // SAFETY: every operand holds `len` elements, products and results a tile.
         unsafe { R::kernel(self.gamma, outputs, self.samples.is_some())(self.isa, &constants, &operands) };

@@ -81,6 +81,7 @@ fn mixed(isa: AnyIsa, call: &Call, x: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
             hess: soft.hess,
             ahead: std::ptr::null(),
             stops: false,
+            streams: false,
         };
         // SAFETY: every operand is as long as `x`, less than a tile, or null.
         unsafe { kernels.run(isa, &hard, &soft) };
@@ -137,6 +138,7 @@ fn gammas_of_their_own_equal_one_gamma_for_all() {
                 hess,
                 ahead: std::ptr::null(),
                 stops: false,
+                streams: false,
             };
             let kernel =
                 gamma.map_or(f32::kernel_of_gammas(outputs), |gamma| f32::kernel(gamma, outputs, true));

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ptr::copy_nonoverlapping;
 
 use super::{PER_ELEMENT, output};
-use crate::cache::{Ahead, prefetch_ahead};
+use crate::cache::{Ahead, LINE, prefetch_ahead};
 use crate::kernel::tile::TILE;
 use crate::real::Real;
 
@@ -35,6 +35,9 @@ pub struct Operands<R> {
     /// Whether to stop before the first part of [`TILE`](crate::kernel::tile::TILE) elements that has a target other
     /// than 0 and 1. Else such a target makes its element NaN.
     pub stops: bool,
+    /// Whether results, but losses beside a gradient, are written past the caches. None of them may be an input then, and
+    /// all must begin as far from a cache line. Where the first line begins, the first part of [`TILE`] elements does.
+    pub streams: bool,
 }
 
 /// No group of lanes is larger.
@@ -116,11 +119,25 @@ impl<R: Real> Operands<R> {
     pub(super) fn prefetch<const OUTPUTS: u8>(&self, at: usize, lanes: usize) {
         let ([value, grad, hess], bytes) = (writes(OUTPUTS), lanes * size_of::<R>());
         let operands = [self.logits, self.targets, self.value, self.grad, self.hess];
-        for (operand, used) in operands.into_iter().zip([true, true, value, grad, hess]) {
+        let through = !self.streams;
+        for (operand, used) in
+            operands.into_iter().zip([true, true, value && through, grad && through, hess && through])
+        {
             if used {
                 prefetch_ahead(operand.wrapping_add(at).cast(), bytes);
             }
         }
+    }
+
+    /// Elements before the first cache line of results, if they are written past the caches.
+    #[inline(always)]
+    pub(super) fn before_a_line<const OUTPUTS: u8>(&self) -> usize {
+        let result = match writes(OUTPUTS) {
+            [_, true, _] => self.grad,
+            [_, _, true] => self.hess,
+            _ => self.value,
+        };
+        if self.streams { result.addr().wrapping_neg() % LINE / size_of::<R>() } else { 0 }
     }
 
     /// The operands of one group, in memory of their own.
@@ -143,6 +160,7 @@ impl<R: Real> Operands<R> {
             hess,
             ahead: std::ptr::null(),
             stops: false,
+            streams: false,
         }
     }
 

@@ -14,12 +14,12 @@ use crate::exec::elements::{self, Inputs, Job, Labels, Soft};
 use crate::exec::heads::Heads;
 use crate::exec::measure::{self, Measure};
 use crate::exec::weights::Weights;
-use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, streams};
+use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, stores};
 use crate::kernel::elementwise::{kernel, kernel_of_gammas};
 use crate::kernel::exact::ExactSum;
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft::{self, SoftConstants};
-use crate::kernel::tile::{Source, TILE, Target};
+use crate::kernel::tile::{Source, Stores, TILE, Target};
 use crate::layout::Plan;
 use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Label, Normalizer, Reduction, SigmoidFocalLoss};
@@ -244,7 +244,7 @@ impl<'b, 'py> Call<'b, 'py> {
         let plan = Plan::new(&shape, strides, TILE, leading(self.rules.reduction));
         let len = plan.len().saturating_mul(classes);
         let mut job = self.job::<R>(plan, &[const { None }; 3], &lists, Scaling::NONE, wanted);
-        job.value = Some(Target::new(value.data, value.dtype, false));
+        job.value = Some(Target::new(value.data, value.dtype, Stores::Ordinary));
         let steps = Steps { logits: logits_step, targets: targets_step, samples: samples_step };
         // SAFETY: as in `run`; the plan and the steps are made of the same shape and strides.
         detached(py, len, |go_on| unsafe { columns::run(isa(), &job, classes, steps, go_on) })
@@ -322,11 +322,11 @@ impl<'b, 'py> Call<'b, 'py> {
             .into_iter()
             .chain(outputs.each_ref().map(Option::as_ref));
         let bytes: usize = arrays.flatten().map(|array| array.dtype.size()).sum();
-        let streams = streams(bytes.saturating_mul(plan.len()));
+        let stores = stores(bytes.saturating_mul(plan.len()));
         let target = |output: usize| {
             let array = outputs[output].as_ref()?;
-            let streamed = streams && plan.is_run(operand::VALUE + output, array.dtype.size());
-            Some(Target::new(array.data, array.dtype, streamed))
+            let is_run = plan.is_run(operand::VALUE + output, array.dtype.size());
+            Some(Target::new(array.data, array.dtype, if is_run { stores } else { Stores::Ordinary }))
         };
         let inputs = self.inputs(lists, scaling);
         let (gamma, computed) = (loss.common.gamma.of(0), kernel_outputs(wanted));

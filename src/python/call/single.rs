@@ -121,8 +121,19 @@ fn run<'py, R: Real + Scales>(
     let value = if sums { losses.as_mut_ptr() } else { value };
     let (weights, gammas) = ([[std::ptr::null(); 2]; 3], [std::ptr::null(); 2]);
     let ahead = std::ptr::null();
-    let operands =
-        Operands { len, logits: x, targets: labels, weights, gammas, value, grad, hess, ahead, stops: false };
+    let operands = Operands {
+        len,
+        logits: x,
+        targets: labels,
+        weights,
+        gammas,
+        value,
+        grad,
+        hess,
+        ahead,
+        stops: false,
+        streams: false,
+    };
     let gamma = loss.common.gamma.of(0);
     let constants = Constants {
         gamma: Gamma::new(gamma),

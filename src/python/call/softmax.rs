@@ -14,11 +14,11 @@ use crate::exec::rows::{
     self, ByClass, DenseClasses, Formula, Job, PerThread, RowArray, RowTargets, tile_rows,
 };
 use crate::exec::weights::Weights;
-use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, streams};
+use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, stores};
 use crate::kernel::elementwise::output;
 use crate::kernel::exact::ExactSum;
 use crate::kernel::rows::Constants;
-use crate::kernel::tile::{Source, TILE, Target};
+use crate::kernel::tile::{Source, Stores, TILE, Target};
 use crate::layout::Plan;
 use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Label, Modulator, Normalizer, Reduction, SoftmaxFocalLoss};
@@ -347,10 +347,11 @@ impl<'b, 'py> Call<'b, 'py> {
             samples: admitted.samples(),
             weights: self.weights_of(0, alpha, scaling),
             by_class: self.by_class(scaling),
-            value: outputs[0].as_ref().map(|value| Target::new(value.data, value.dtype, false)),
+            value: outputs[0].as_ref().map(|value| Target::new(value.data, value.dtype, Stores::Ordinary)),
             grad: outputs[1].as_ref().map(row_array),
             hess: outputs[2].as_ref().map(row_array),
-            streamed: streams(bytes.saturating_mul(plan.len().saturating_mul(classes))),
+            streamed: stores(bytes.saturating_mul(plan.len().saturating_mul(classes)))
+                == Stores::AlwaysStreaming,
             sum: wanted.sums(loss.common.reduction),
             keeping: ROUNDED,
             sum_factors: false,
