@@ -69,12 +69,42 @@ fn a_long_run_has_the_bits_of_its_elements() {
     }
 }
 
+/// Labels that are neither 0 nor 1.
+const OTHERS: [f32; 10] = [
+    0.5,
+    -1.0,
+    2.0,
+    1e-45,
+    -1e-45,
+    1.0 + f32::EPSILON,
+    1.0 - f32::EPSILON / 2.0,
+    f32::MAX,
+    f32::NEG_INFINITY,
+    f32::NAN,
+];
+
+#[test]
+fn minus_zero_is_a_label_and_others_do_not_make_up_for_each_other() {
+    let logits = logits();
+    for isa in AnyIsa::available() {
+        let mut targets = labels();
+        targets.iter_mut().filter(|y| **y == 0.0).for_each(|y| *y = -0.0);
+        let (results, done) = run(isa, 2.0, &logits, &targets, true);
+        assert_eq!((results, done), run(isa, 2.0, &logits, &labels(), true));
+        // In the same lane of any group: y^2 - y is 0.75 once and -0.25 three times.
+        for (at, label) in [(5, 1.5), (69, 0.5), (133, 0.5), (197, 0.5)] {
+            targets[at] = label;
+        }
+        assert_eq!(run(isa, 2.0, &logits, &targets, true).1, 0, "{}", isa.name());
+    }
+}
+
 #[test]
 fn a_kernel_stops_before_the_tile_of_another_label() {
     let logits = logits();
     for isa in AnyIsa::available() {
         for at in [0, 1, TILE - 1, TILE, 2 * TILE + 40, 3 * TILE, LEN - 1] {
-            for label in [0.5, f32::NAN, -1.0, 2.0] {
+            for label in OTHERS {
                 let mut targets = labels();
                 targets[at] = label;
                 let (results, done) = run(isa, 2.0, &logits, &targets, true);
