@@ -34,8 +34,8 @@ pub(super) struct Room<R> {
 }
 
 impl<R> Room<R> {
-    /// Writes, by `times`, what multiplies the elements as negatives and as positives, where it is needed, and says where.
-    /// What is the same is written once.
+    /// Writes, by `times`, what multiplies the elements as negatives and as positives, where it is needed, and says
+    /// where. What is the same is written once.
     fn fill(
         &self,
         weights: [[f64; 2]; 3],

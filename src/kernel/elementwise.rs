@@ -197,8 +197,8 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         found.iter().all(|&lane| lane == R::ZERO)
     }
 
-    /// The second half of a part's work, which reads logits and targets again, and the other inputs: those of a group of
-    /// lanes before anything of it is written. Targets are 0 or 1, or their logits NaN.
+    /// The second half of a part's work, which reads logits and targets again, and the other inputs: those of a group
+    /// of lanes before anything of it is written. Targets are 0 or 1, or their logits NaN.
     ///
     /// # Safety
     /// As [`Self::fold`], which must have filled the folds.
@@ -246,19 +246,19 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
             if OUTPUTS & output::VALUE != 0 {
                 let weight = constants.weight::<WEIGHTED, 0>(isa, positive, operands);
                 let loss = if WEIGHTED { margin.value_or_zero(weight) } else { margin.value(weight) };
-                write(loss, operands.value, operands.streams && OUTPUTS == output::VALUE);
+                put(loss, operands.value, operands.streams && OUTPUTS == output::VALUE);
             }
             if OUTPUTS & output::GRAD != 0 {
                 let weight = constants.weight::<WEIGHTED, 1>(isa, positive, operands);
-                write(margin.descent(weight), operands.grad, operands.streams);
+                put(margin.descent(weight), operands.grad, operands.streams);
             }
             if OUTPUTS & output::CURVATURE != 0 {
                 let weight = constants.weight::<WEIGHTED, 2>(isa, positive, operands);
-                write(margin.curvature(weight), operands.hess, operands.streams);
+                put(margin.curvature(weight), operands.hess, operands.streams);
             }
             if OUTPUTS & output::GAUSS_NEWTON != 0 {
                 let weight = constants.weight::<WEIGHTED, 2>(isa, positive, operands);
-                write(margin.gauss_newton(weight), operands.hess, operands.streams);
+                put(margin.gauss_newton(weight), operands.hess, operands.streams);
             }
         }
     }
@@ -269,7 +269,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
 /// # Safety
 /// As [`Vector::store`], or [`Vector::stream`].
 #[inline(always)]
-unsafe fn write<V: Vector>(lanes: V, result: *mut V::Real, streams: bool) {
+unsafe fn put<V: Vector>(lanes: V, result: *mut V::Real, streams: bool) {
     // SAFETY: handed through from the caller.
     unsafe { if streams { lanes.stream(result) } else { lanes.store(result) } }
 }

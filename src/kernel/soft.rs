@@ -185,7 +185,8 @@ impl<R: RowReal, const KIND: u8> Loop<R, KIND> {
     /// Two loops, as [`crate::loss::focal::Fold`] has it.
     ///
     /// # Safety
-    /// The operands that are not null must be valid for `len` elements, at most [`TILE`] and a multiple of the group of lanes.
+    /// The operands that are not null must be valid for `len` elements, at most [`TILE`] and a multiple of the group of
+    /// lanes.
     #[inline(always)]
     unsafe fn part<I: Isa>(&self, isa: I, operands: &SoftOperands<R>, len: usize, folds: &mut Folds<R>) {
         let lanes = <Short<R, I>>::LANES;

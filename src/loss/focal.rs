@@ -294,11 +294,11 @@ where
         let scale = z.constant(V::Real::P_SCALE);
         let tiny = z.lt(z.constant(V::Real::P_SMALL));
         let (e_scaled, e_scaled_lo) = exponential.parts();
-        let vanishes_later = (-limit).lt(z);
-        let vanishing = V::select(vanishes_later, e_scaled, zero);
+        let is_within = (-limit).lt(z);
+        let vanishing = V::select(is_within, e_scaled, zero);
         let p_scaled = V::select(tiny, vanishing, p * scale);
         let small_lo = remainder.mul_add(inverse, quotient - small);
-        let vanishing_lo = V::select(vanishes_later, e_scaled_lo, zero);
+        let vanishing_lo = V::select(is_within, e_scaled_lo, zero);
         let p_scaled_lo = V::select(tiny, vanishing_lo, small_lo * scale);
         Self {
             z,

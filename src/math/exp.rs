@@ -68,8 +68,8 @@ pub struct Exponential<V> {
 ///
 /// Method (Cody and Waite 1980; Muller, Elementary Functions, 2016, ch. 11): n = round(-hi log2(e)),
 /// r = -(hi + lo) - n ln(2) with ln(2) in two parts, exp(r) = 1 + r + r^2 P(r), and the sum with 1
-/// is left to those who use it, to keep what its rounding loses. The bias lets the caller hold results that would be subnormal
-/// without loss, as long as n + bias stays a normal exponent.
+/// is left to those who use it, to keep what its rounding loses. The bias lets the caller hold results that
+/// would be subnormal without loss, as long as n + bias stays a normal exponent.
 ///
 /// `bias_and_shift` is the bias, a whole number, plus [`ExpConstants::TO_INTEGER`].
 #[inline(always)]

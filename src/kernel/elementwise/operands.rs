@@ -35,8 +35,9 @@ pub struct Operands<R> {
     /// Whether to stop before the first part of [`TILE`](crate::kernel::tile::TILE) elements that has a target other
     /// than 0 and 1. Else such a target makes its element NaN.
     pub stops: bool,
-    /// Whether results, but losses beside a gradient, are written past the caches. None of them may be an input then, and
-    /// all must begin as far from a cache line. Where the first line begins, the first part of [`TILE`] elements does.
+    /// Whether results, but losses beside a gradient, are written past the caches. None of them may be an input then,
+    /// and all must begin as far from a cache line. Where the first line begins, the first part of [`TILE`] elements
+    /// does.
     pub streams: bool,
 }
 
