@@ -72,7 +72,45 @@ macro_rules! numbers {
         }
     )+};
 }
-numbers!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+numbers!(i8, i16, i32, u8, u16, u32, f32, f64);
+
+/// 2^52 and 2^84: their last places are 1 and 2^32, so that a 32-bit number put into their fraction is added to them,
+/// or 2^32 times that.
+const ONES: u64 = (1023 + 52) << 52;
+const UPPER: u64 = (1023 + 84) << 52;
+
+/// The nearest float64 to `sign` + the 64-bit number of these bits, where `sign` is 0 or -2^63. Both halves are exact,
+/// so their sum rounds once. Vectors have these operations, but few have the conversion.
+#[inline(always)]
+fn from_halves(bits: u64, sign: f64) -> f64 {
+    let upper = f64::from_bits(UPPER | (bits >> 32)) - (f64::from_bits(UPPER) + f64::from_bits(ONES) - sign);
+    upper + f64::from_bits(ONES | (bits & 0xFFFF_FFFF))
+}
+
+/// 64-bit integers become float32 by way of float64: beyond 2^53 they are rounded twice.
+impl Element for u64 {
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self.to_f64() as f32
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        from_halves(self, 0.0)
+    }
+}
+
+/// As unsigned ones.
+impl Element for i64 {
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self.to_f64() as f32
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        // Turned round, the sign counts 2^63 upwards instead of downwards.
+        from_halves(self.cast_unsigned() ^ (1 << 63), -f64::from_bits((1023 + 63) << 52))
+    }
+}
 
 /// One byte, true unless 0.
 #[derive(Clone, Copy)]
@@ -324,6 +362,30 @@ impl DType {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wide_integers_become_the_nearest_float64() {
+        let mut numbers = vec![0, 1, u64::MAX, 1 << 63, (1 << 63) - 1, 0xFFFF_FFFF, 1 << 32];
+        for bit in 0..64 {
+            for around in [0, 1, 2, 3, 511, 512, 513, 1023, 1024, 1025, 1536, 0x8000_0000] {
+                numbers.extend([(1_u64 << bit).wrapping_add(around), (1_u64 << bit).wrapping_sub(around)]);
+            }
+        }
+        numbers.extend((0..10_000_u64).map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (i % 64)));
+        let mut found = vec![0.0_f64; numbers.len()];
+        for isa in AnyIsa::available() {
+            // SAFETY: both arrays hold as many elements.
+            let mut widen = |dtype: DType| unsafe {
+                dtype.widen::<f64>()(isa, numbers.as_ptr().cast(), found.as_mut_ptr(), numbers.len());
+                found.clone()
+            };
+            let (unsigned, signed) = (widen(DType::UInt64), widen(DType::Int64));
+            for (i, &number) in numbers.iter().enumerate() {
+                assert_eq!(unsigned[i].to_bits(), (number as f64).to_bits(), "{number}");
+                assert_eq!(signed[i].to_bits(), (number.cast_signed() as f64).to_bits(), "{number:#x}");
+            }
+        }
+    }
 
     type Number = fn(u16) -> f32;
     type Nearest = fn(f32) -> u16;

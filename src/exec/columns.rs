@@ -1,6 +1,7 @@
 //! Losses added up over the class axis: one number for each position.
 
-use super::elements::{Inputs, Job, Labels, run_tile};
+use super::elements::{Inputs, Job, run_tile};
+use super::labels::{Indices, Labels};
 use super::weights::Weights;
 use super::{BLOCKS, Cut, Keeping, Stop, Sums, operand, over_blocks};
 use crate::kernel::rows::RowReal;
@@ -92,10 +93,10 @@ impl<R: RowReal> Inputs<R> {
         let Self { logits, labels, ignored, weights, gammas } = *self;
         let labels = match labels {
             Labels::Dense(targets) => Labels::Dense(targets.moved(class * steps.targets)),
-            Labels::Indices { targets, classes } => Labels::Indices {
+            Labels::Indices(Indices { targets, classes }) => Labels::Indices(Indices {
                 targets: targets.moved(class * steps.targets),
                 classes: entry(classes, class),
-            },
+            }),
         };
         Self {
             logits: logits.moved(class * steps.logits),

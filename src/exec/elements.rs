@@ -1,32 +1,19 @@
 //! A loss whose elements stand for themselves: one logit, one target, one set of results an element.
 
 use super::heads::Heads;
+use super::labels::Labels;
 use super::strips::Strips;
 use super::weights::{self, OfTile, Weights, Where};
 use super::{BLOCKS, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
 use crate::cache::{Ahead, LINE};
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
-use crate::kernel::prepare::are_hard;
+use crate::kernel::prepare::{Kinds, kinds};
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft::{SoftConstants, SoftKernel};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
 use crate::layout::Tile;
 use crate::loss::focal::Gamma;
 use crate::simd::{AnyIsa, fence};
-
-/// Where the labels of elements come from.
-#[derive(Clone, Copy, Debug)]
-pub enum Labels<R> {
-    /// Each element has its own.
-    Dense(Source<R>),
-    /// They are 1 where the target is the element's class, else 0.
-    Indices {
-        /// The class of each target.
-        targets: Source<f64>,
-        /// The class of each element; NaN if no target can be it.
-        classes: Source<f64>,
-    },
-}
 
 /// Kernels for labels that may be other than 0 and 1, and for probabilities.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +49,9 @@ pub struct Job<R> {
     /// What goes in.
     pub inputs: Inputs<R>,
     /// Where sample weights lie that rows of elements have in common.
-    pub heads: Option<Heads>,
+    pub heads_of_samples: Option<Heads>,
+    /// Where class indices lie that they have in common.
+    pub heads_of_targets: Option<Heads>,
     /// What to do with a tile of labels that are 0 or 1, whose elements differ in nothing else. None if each has a
     /// gamma of its own.
     pub kernel: Option<TileKernel<R>>,
@@ -193,7 +182,7 @@ impl<R: RowReal> Job<R> {
         inputs.logits.ask(place(operand::LOGITS), &mut ahead);
         match &inputs.labels {
             Labels::Dense(targets) => targets.ask(place(operand::TARGETS), &mut ahead),
-            Labels::Indices { targets, .. } => targets.ask(place(operand::TARGETS), &mut ahead),
+            Labels::Indices(indices) => indices.targets.ask(place(operand::TARGETS), &mut ahead),
         }
         if let Weights::Sampled(samples, _) = &inputs.weights {
             samples.ask(place(operand::SAMPLES), &mut ahead);
@@ -212,17 +201,27 @@ impl<R: RowReal> Job<R> {
         self.inputs.logits.prefetch(place(operand::LOGITS));
         match &self.inputs.labels {
             Labels::Dense(targets) => targets.prefetch(place(operand::TARGETS)),
-            Labels::Indices { targets, .. } => targets.prefetch(place(operand::TARGETS)),
+            Labels::Indices(indices) => indices.targets.prefetch(place(operand::TARGETS)),
         }
         if let Weights::Sampled(samples, _) = &self.inputs.weights {
             samples.prefetch(place(operand::SAMPLES));
         }
     }
 
+    /// Which kernels the labels of a tile need: those for other labels than 0 and 1 if it takes them for all.
+    #[inline]
+    pub(super) fn kinds(&self, isa: AnyIsa, labels: &[R]) -> Kinds {
+        match self.soft {
+            None => Kinds::Hard,
+            Some(soft) if soft.always => Kinds::Soft,
+            Some(_) => kinds(isa, labels),
+        }
+    }
+
     /// Where weights of a tile are needed, with its labels if they are 0 and 1 alone.
     #[inline]
     pub(super) fn weigh<'a>(&'a self, tile: Tile, labels: Option<&'a [R]>) -> Where<'a, R> {
-        let heads = self.heads.as_ref();
+        let heads = self.heads_of_samples.as_ref();
         Where { plan: &self.plan, tile, computed: self.computed(), heads, labels }
     }
 
@@ -230,26 +229,31 @@ impl<R: RowReal> Job<R> {
     /// weight needs the kernel that knows what 0 times an infinite loss is, and weights of each element's own.
     #[inline]
     pub(super) fn as_is(&self, weights: OfTile<R>) -> Option<Hard<R>> {
-        let (kernel, numbers, weights) = match weights {
-            OfTile::All(numbers) => {
-                let kernel = self.kernel.filter(|_| !numbers[0].contains(&R::ZERO))?;
-                (kernel, numbers, [[std::ptr::null(); 2]; 3])
+        match weights {
+            OfTile::All(weights) => {
+                let kernel = self.kernel.filter(|_| !weights[0].contains(&R::ZERO))?;
+                let constants = Constants { gamma: self.gamma, weights };
+                Some(Hard { kernel, constants, weights: [[std::ptr::null(); 2]; 3] })
             }
-            OfTile::Each(pointers) => (self.weighted, [[R::ZERO; 2]; 3], pointers),
-        };
-        Some(Hard { kernel, constants: Constants { gamma: self.gamma, weights: numbers }, weights })
+            OfTile::Each(pointers) => Some(self.weighted(pointers)),
+        }
+    }
+
+    /// How it is called with weights of each element's own.
+    #[inline]
+    pub(super) fn weighted(&self, weights: [[*const R; 2]; 3]) -> Hard<R> {
+        let constants = Constants { gamma: self.gamma, weights: [[R::ZERO; 2]; 3] };
+        Hard { kernel: self.weighted, constants, weights }
     }
 
     /// How it is called with any weights.
     #[inline]
     pub(super) fn hard(&self, weights: OfTile<R>, tile: Tile, memory: &mut weights::Memory<R>) -> Hard<R> {
         self.as_is(weights).unwrap_or_else(|| {
-            let weights = match weights {
+            self.weighted(match weights {
                 OfTile::All(numbers) => memory.filled(tile.len, &numbers),
                 OfTile::Each(pointers) => pointers,
-            };
-            let constants = Constants { gamma: self.gamma, weights: [[R::ZERO; 2]; 3] };
-            Hard { kernel: self.weighted, constants, weights }
+            })
         })
     }
 
@@ -385,6 +389,7 @@ pub(super) unsafe fn run_tile<R: RowReal>(
     sums: &mut Sums,
 ) {
     let mut scratch = Scratch::<R>::new();
+    let mut known = None;
     let place = |operand| Place { plan: &job.plan, operand, tile };
     // SAFETY: handed through from the caller. An output that is an input is so element by element.
     unsafe {
@@ -392,7 +397,8 @@ pub(super) unsafe fn run_tile<R: RowReal>(
             let Scratch { logits, targets, weights: memory, raw } = &mut scratch;
             let labels = source.tile(isa, place(operand::TARGETS), targets, raw);
             let labels = std::slice::from_raw_parts(labels, tile.len);
-            if job.soft.is_none_or(|soft| !soft.always && are_hard(isa, labels)) {
+            let kinds = job.kinds(isa, labels);
+            if kinds == Kinds::Hard {
                 let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), memory, raw);
                 let Hard { kernel, constants, weights } = job.hard(weights, tile, memory);
                 let ahead = job.ahead(tile.number + 1, 1, inputs);
@@ -413,7 +419,8 @@ pub(super) unsafe fn run_tile<R: RowReal>(
                 kernel(isa, &constants, &operands);
                 return;
             }
+            known = Some((labels, kinds));
         }
-        general::run(isa, job, inputs, tile, written, sums);
+        general::run(isa, job, inputs, tile, known, written, sums);
     }
 }

@@ -1,12 +1,13 @@
 //! A tile with options: class indices, ignored targets, weights or gammas by class, labels other than 0 and 1,
 //! probabilities.
 
-use super::elements::{Hard, Inputs, Job, Labels, Soft};
+use super::elements::{Hard, Inputs, Job, Soft};
+use super::labels::Labels;
 use super::weights::{self, OfTile};
 use super::{Sums, operand};
 use crate::kernel::elementwise::Operands;
 use crate::kernel::mixed::Mixed;
-use crate::kernel::prepare::{are_hard, clear, mark, one_hot};
+use crate::kernel::prepare::{Kinds, clear, mark};
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft::SoftOperands;
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
@@ -21,7 +22,6 @@ struct Scratch<R> {
     weights: weights::Memory<R>,
     gammas: [Buffer<R>; 2],
     factor: Buffer<R>,
-    pair: [Buffer<f64>; 2],
     raw: Raw,
 }
 
@@ -33,13 +33,13 @@ impl<R> Scratch<R> {
             weights: weights::Memory::new(),
             gammas: [const { Buffer::new() }; 2],
             factor: Buffer::new(),
-            pair: [const { Buffer::new() }; 2],
             raw: Raw::new(),
         }
     }
 }
 
-/// Runs a tile; `written` is where losses, gradient and Hessian go, each a tile long.
+/// Runs a tile; `written` is where losses, gradient and Hessian go, each a tile long. Labels and their kinds are made
+/// unless they are known.
 ///
 /// # Safety
 /// As [`super::elements::run`], for the elements of the tile.
@@ -49,6 +49,7 @@ pub unsafe fn run<R: RowReal>(
     job: &Job<R>,
     inputs: &Inputs<R>,
     tile: Tile,
+    known: Option<(&[R], Kinds)>,
     written: [*mut R; 3],
     sums: &mut Sums,
 ) {
@@ -57,14 +58,21 @@ pub unsafe fn run<R: RowReal>(
     let work = Work { isa, job, inputs, tile };
     // SAFETY: handed through from the caller; all inputs are read before an output is written.
     unsafe {
-        let labels = work.labels(&inputs.labels, &mut scratch);
+        let (labels, kinds) = match known {
+            Some(known) => known,
+            None => {
+                let labels = work.labels(&inputs.labels, &mut scratch);
+                (labels, job.kinds(isa, labels))
+            }
+        };
         if let Some((targets, index)) = &inputs.ignored {
-            let targets = work.fetch(targets, operand::TARGETS, &mut scratch.pair[0], &mut scratch.raw);
+            let mut buffer = Buffer::new();
+            let targets = work.fetch(targets, operand::TARGETS, &mut buffer, &mut scratch.raw);
             mark(isa, targets, *index, &mut ignored);
         }
         let factor = scratch.factor.as_mut_ptr();
-        match job.soft.as_ref().filter(|soft| soft.always || !are_hard(isa, labels)) {
-            Some(soft) => work.soft(soft, labels, written, &mut scratch),
+        match job.soft.as_ref().filter(|_| kinds != Kinds::Hard) {
+            Some(soft) => work.soft(soft, labels, kinds, written, &mut scratch),
             None => work.hard(labels, written, &mut scratch),
         }
         if inputs.ignored.is_some() {
@@ -111,8 +119,7 @@ impl<R: RowReal> Work<'_, R> {
     /// # Safety
     /// As [`run`]. The slice must not outlive the scratch memory's labels.
     unsafe fn labels<'l>(&self, labels: &Labels<R>, scratch: &mut Scratch<R>) -> &'l [R] {
-        let Scratch { labels: buffer, pair: [first, second], raw, .. } = scratch;
-        let buffer_start = buffer.as_mut_ptr();
+        let Scratch { labels: buffer, raw, .. } = scratch;
         // SAFETY: handed through from the caller.
         unsafe {
             match labels {
@@ -120,11 +127,11 @@ impl<R: RowReal> Work<'_, R> {
                     let labels = self.fetch(source, operand::TARGETS, buffer, raw);
                     std::slice::from_raw_parts(labels.as_ptr(), self.tile.len)
                 }
-                Labels::Indices { targets, classes } => {
-                    let targets = self.fetch(targets, operand::TARGETS, first, raw);
-                    let classes = self.fetch(classes, operand::CLASSES, second, raw);
-                    one_hot(self.isa, targets, classes, buffer_start);
-                    std::slice::from_raw_parts(buffer_start, self.tile.len)
+                Labels::Indices(indices) => {
+                    let Job { plan, heads_of_targets, .. } = self.job;
+                    let start = buffer.as_mut_ptr();
+                    indices.write(self.isa, plan, self.tile, heads_of_targets.as_ref(), start);
+                    std::slice::from_raw_parts(start, self.tile.len)
                 }
             }
         }
@@ -191,11 +198,18 @@ impl<R: RowReal> Work<'_, R> {
         }
     }
 
-    /// Runs the kernel for any labels.
+    /// Runs the kernel for any labels, or both.
     ///
     /// # Safety
     /// As [`run`].
-    unsafe fn soft(&self, soft: &Soft<R>, labels: &[R], written: [*mut R; 3], scratch: &mut Scratch<R>) {
+    unsafe fn soft(
+        &self,
+        soft: &Soft<R>,
+        labels: &[R],
+        kinds: Kinds,
+        written: [*mut R; 3],
+        scratch: &mut Scratch<R>,
+    ) {
         let Self { isa, job, inputs, tile } = *self;
         // SAFETY: handed through from the caller; every buffer holds a tile.
         unsafe {
@@ -223,7 +237,7 @@ impl<R: RowReal> Work<'_, R> {
                 hess: output(2),
                 factor: if job.sum_factors { scratch.factor.as_mut_ptr() } else { std::ptr::null_mut() },
             };
-            if soft.always {
+            if kinds == Kinds::Soft {
                 return (soft.kernel)(isa, &constants, &operands);
             }
             let mixed = Mixed {

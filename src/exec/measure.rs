@@ -1,9 +1,11 @@
 //! Denominators that do not depend on the logits: counts, and sums of weights.
 
-use super::elements::{Inputs, Labels};
+use super::elements::Inputs;
+use super::heads::Heads;
+use super::labels::Labels;
 use super::weights::Weights;
 use super::{BLOCKS, JobPlan, Keeping, Stop, Sum, Sums, operand, over_blocks};
-use crate::kernel::prepare::{clear, mark, one_hot};
+use crate::kernel::prepare::{clear, mark};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
 use crate::layout::Tile;
 use crate::simd::{AnyIsa, Isa, Kernel};
@@ -47,13 +49,16 @@ pub unsafe fn run(
         }
     }
     let shared = Shared(inputs);
+    let heads = Heads::of_targets(plan);
     let sums = over_blocks(plan, BLOCKS, keeping, go_on, |block| {
         let mut sums = Sums::new(keeping);
         let mut terms = [0.0; TILE];
         for tile in block.tiles(plan) {
             let terms = &mut terms[..tile.len];
             // SAFETY: handed through from the caller.
-            unsafe { Terms { isa, plan, inputs: shared.inputs(), tile }.fill(measure, terms) };
+            unsafe {
+                Terms { isa, plan, inputs: shared.inputs(), heads: heads.as_ref(), tile }.fill(measure, terms)
+            };
             sums.value.add(isa, terms);
         }
         sums
@@ -66,6 +71,7 @@ struct Terms<'a> {
     isa: AnyIsa,
     plan: &'a JobPlan,
     inputs: &'a Inputs<f64>,
+    heads: Option<&'a Heads>,
     tile: Tile,
 }
 
@@ -79,9 +85,9 @@ impl Terms<'_> {
         unsafe {
             match measure {
                 Measure::Count => terms.fill(1.0),
-                Measure::Positives => self.labels(terms, first, second),
+                Measure::Positives => self.labels(terms, first),
                 Measure::Weights => {
-                    self.labels(terms, first, second);
+                    self.labels(terms, first);
                     let (samples, [negative, positive], list) = match self.inputs.weights {
                         Weights::All([pair, ..]) => {
                             (Source::Constant(1.0), pair.map(Source::Constant), operand::LISTS)
@@ -95,7 +101,7 @@ impl Terms<'_> {
                     self.isa.vectorize(Weigh { terms, negative, positive, samples });
                 }
                 Measure::ByTarget(list) => {
-                    self.labels(terms, first, second);
+                    self.labels(terms, first);
                     let samples = match &self.inputs.weights {
                         Weights::All(_) | Weights::Lists(_) => &Source::Constant(1.0),
                         Weights::Sampled(samples, _) => samples,
@@ -131,17 +137,15 @@ impl Terms<'_> {
 
     /// # Safety
     /// As [`Self::fill`].
-    unsafe fn labels(&self, terms: &mut [f64], first: &mut Buffer<f64>, second: &mut Buffer<f64>) {
+    unsafe fn labels(&self, terms: &mut [f64], buffer: &mut Buffer<f64>) {
         // SAFETY: handed through from the caller.
         unsafe {
             match &self.inputs.labels {
                 Labels::Dense(source) => {
-                    terms.copy_from_slice(self.fetch(source, operand::TARGETS, first));
+                    terms.copy_from_slice(self.fetch(source, operand::TARGETS, buffer));
                 }
-                Labels::Indices { targets, classes } => {
-                    let targets = self.fetch(targets, operand::TARGETS, first);
-                    let classes = self.fetch(classes, operand::CLASSES, second);
-                    one_hot(self.isa, targets, classes, terms.as_mut_ptr());
+                Labels::Indices(indices) => {
+                    indices.write(self.isa, self.plan, self.tile, self.heads, terms.as_mut_ptr());
                 }
             }
         }

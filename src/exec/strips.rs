@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
-use super::elements::{Hard, Inputs, Job, Labels};
-use super::heads::Room;
-use super::weights::Weights;
+use super::elements::{Inputs, Job};
+use super::labels::Labels;
+use super::room::Room;
+use super::weights::{AtHand, Weights};
 use super::{Block, Sums, operand};
 use crate::kernel::elementwise::Operands;
 use crate::kernel::rows::RowReal;
@@ -27,9 +28,8 @@ thread_local! {
 /// Strips that any job needs: logits, targets, outputs, and elements before they are converted.
 const ALWAYS: usize = 6;
 
-/// Strips that sample weights need beside: they, before and after they are converted, their products, and those laid
-/// out.
-const OF_SAMPLES: usize = 9;
+/// Strips that sample weights need beside: what multiplies losses, gradient and Hessian.
+const OF_SAMPLES: usize = 6;
 
 /// The way of a job through strips of tiles.
 pub(super) struct Strips<R> {
@@ -40,17 +40,16 @@ pub(super) struct Strips<R> {
     /// Where outputs go that have no other memory, and elements before they are converted.
     pub(super) outputs: [*mut R; 3],
     pub(super) raw: *mut u64,
-    /// Where what multiplies the elements is laid out, if there are sample weights.
-    room: Option<Room<R>>,
+    /// Where what multiplies the elements is laid out.
+    room: Room<R>,
 }
 
 impl<R: RowReal> Strips<R> {
-    /// Does work with strips for a job. They are for elements that have labels of their own, none of them ignored, but
-    /// no gammas of their own.
+    /// Does work with strips for a job. They are for elements none of which is ignored, and none has a gamma of its own.
     pub(super) fn with<T>(job: &Job<R>, work: impl FnOnce(&mut Self) -> T) -> T {
-        let Inputs { labels, weights, ignored, gammas, .. } = &job.inputs;
+        let Inputs { weights, ignored, gammas, .. } = &job.inputs;
         let sampled = matches!(weights, Weights::Sampled(..));
-        let plain = matches!(labels, Labels::Dense(_)) && ignored.is_none() && gammas.is_none();
+        let plain = ignored.is_none() && gammas.is_none();
         let possible = plain && !job.plan.has_rectangles() && job.soft.is_none_or(|soft| !soft.always);
         MEMORY.with_borrow_mut(|memory| {
             let count = ALWAYS + if sampled { OF_SAMPLES } else { 0 };
@@ -59,19 +58,13 @@ impl<R: RowReal> Strips<R> {
             unsafe { memory.set_len(count.max(memory.len())) };
             let start = memory.as_mut_ptr();
             let strip = |i: usize| start.wrapping_add(i).cast::<R>();
-            let room = sampled.then(|| Room {
-                samples: strip(6).cast(),
-                products: strip(7),
-                raw: strip(8).cast(),
-                elements: [[strip(9), strip(10)], [strip(11), strip(12)], [strip(13), strip(14)]],
-            });
             work(&mut Self {
                 possible,
                 logits: strip(0),
                 targets: strip(1),
                 outputs: [strip(2), strip(3), strip(4)],
                 raw: strip(5).cast(),
-                room,
+                room: Room([6, 8, 10].map(|i| [strip(i), strip(i + 1)])),
             })
         })
     }
@@ -87,9 +80,7 @@ impl<R: RowReal> Strips<R> {
         while tiles > 0 {
             let Some(tile) = job.plan.tiles_as_one(block.first, block.first + tiles) else { return 0 };
             // SAFETY: handed through from the caller.
-            if let Some(hard) = unsafe { shared(isa, job, tile, self.room.as_ref()) } {
-                // SAFETY: as above.
-                let done = unsafe { self.strip(isa, job, &hard, tile, tiles, sums) };
+            if let Some(done) = unsafe { self.strip(isa, job, tile, tiles, sums) } {
                 self.possible = done == tile.len;
                 // A kernel stops at tiles.
                 return done.div_ceil(TILE);
@@ -99,7 +90,8 @@ impl<R: RowReal> Strips<R> {
         0
     }
 
-    /// Runs a strip of so many tiles up to the first that has labels other than 0 and 1. How many elements it has done.
+    /// Runs a strip of so many tiles up to the first that has labels other than 0 and 1, if they can be taken together.
+    /// How many elements it has done.
     ///
     /// # Safety
     /// As [`Strips::run`].
@@ -107,12 +99,16 @@ impl<R: RowReal> Strips<R> {
         &mut self,
         isa: AnyIsa,
         job: &Job<R>,
-        hard: &Hard<R>,
         tile: Tile,
         tiles: usize,
         sums: &mut Sums,
-    ) -> usize {
-        let Labels::Dense(targets) = &job.inputs.labels else { return 0 };
+    ) -> Option<usize> {
+        // SAFETY: handed through from the caller.
+        let weights = unsafe { job.inputs.weights.at_hand(isa, job.weigh(tile, None))? };
+        let ready = match weights {
+            AtHand::Ready(weights) => Ok(job.as_is(weights)?),
+            AtHand::Products(factors) => Err(factors),
+        };
         let place = |operand| Place { plan: &job.plan, operand, tile };
         let (mut written, raw) = (job.written(tile, self.outputs), self.raw);
         let ahead = job.ahead(tile.number + tiles, tiles, &job.inputs);
@@ -120,7 +116,15 @@ impl<R: RowReal> Strips<R> {
         // strip. An output that is an input is so element by element.
         unsafe {
             let logits = job.inputs.logits.strip(isa, place(operand::LOGITS), self.logits, raw);
-            let targets = targets.strip(isa, place(operand::TARGETS), self.targets, raw);
+            let targets = self.labels(isa, job, tile);
+            let hard = match ready {
+                Ok(hard) => hard,
+                Err(factors) => {
+                    let labels = std::slice::from_raw_parts(targets, tile.len);
+                    let lists = self.room.lay_out(isa, &factors, (&job.plan, tile), Some(labels));
+                    job.weighted(lists)
+                }
+            };
             let streams = job.stream(tile, &mut written, [logits, targets]);
             let [value, grad, hess] = written.start;
             let operands = Operands {
@@ -143,23 +147,28 @@ impl<R: RowReal> Strips<R> {
                 sums.value.add_tiles(isa, std::slice::from_raw_parts(value, done));
             }
             job.put(isa, Tile { len: done, ..tile }, &written, raw);
-            done
+            Some(done)
         }
     }
-}
-
-/// How the kernel is called for tiles that follow each other, if nothing need be put down for each but in `room`.
-///
-/// # Safety
-/// As [`Strips::run`].
-#[inline]
-unsafe fn shared<R: RowReal>(
-    isa: AnyIsa,
-    job: &Job<R>,
-    tile: Tile,
-    room: Option<&Room<R>>,
-) -> Option<Hard<R>> {
-    // SAFETY: handed through from the caller.
-    let weights = unsafe { job.inputs.weights.at_hand(isa, job.weigh(tile, None), room)? };
-    job.as_is(weights)
+    /// The labels of a strip: where they lie, or written to memory of their own.
+    ///
+    /// # Safety
+    /// As [`Strips::run`].
+    #[inline]
+    unsafe fn labels(&self, isa: AnyIsa, job: &Job<R>, tile: Tile) -> *const R {
+        let Job { plan, heads_of_targets, .. } = job;
+        // SAFETY: handed through from the caller; the memory holds a strip.
+        unsafe {
+            match &job.inputs.labels {
+                Labels::Dense(targets) => {
+                    let place = Place { plan, operand: operand::TARGETS, tile };
+                    targets.strip(isa, place, self.targets, self.raw)
+                }
+                Labels::Indices(indices) => {
+                    indices.write(isa, plan, tile, heads_of_targets.as_ref(), self.targets);
+                    self.targets
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What multiplies the results of a tile's elements: sample weights times the weights of labels.
 
-use super::heads::{Heads, Room};
+use super::heads::Heads;
+use super::room::{Factors, Room};
 use super::{JobPlan, operand};
 use crate::kernel::factors::{Samples, product};
 use crate::kernel::tile::{Buffer, Place, Raw, Source};
@@ -27,6 +28,14 @@ pub(super) enum OfTile<R> {
     All([[R; 2]; 3]),
     /// For each its own. Null for what is not computed.
     Each([[*const R; 2]; 3]),
+}
+
+/// What multiplies the elements of tiles that follow each other.
+pub(super) enum AtHand<'a, R> {
+    /// It stands there.
+    Ready(OfTile<R>),
+    /// It is to be laid out.
+    Products(Factors<'a>),
 }
 
 /// Memory for the weights of a tile.
@@ -89,23 +98,18 @@ impl<R: Real> Weights<R> {
 
 impl<R: Real> Weights<R> {
     /// What multiplies the elements of tiles that follow each other, if nothing need be put down for each of them but
-    /// in `room`.
+    /// products of sample weights.
     ///
     /// # Safety
-    /// As [`Weights::of_tile`]; the room must be large enough.
+    /// As [`Weights::of_tile`].
     #[inline]
-    pub(super) unsafe fn at_hand(
-        &self,
-        isa: AnyIsa,
-        at: Where<'_, R>,
-        room: Option<&Room<R>>,
-    ) -> Option<OfTile<R>> {
+    pub(super) unsafe fn at_hand<'a>(&'a self, isa: AnyIsa, at: Where<'a, R>) -> Option<AtHand<'a, R>> {
         // SAFETY: handed through from the caller.
         unsafe {
             match self {
-                Self::All(numbers) => Some(OfTile::All(*numbers)),
-                Self::Lists(lists) => standing(isa, lists, at),
-                Self::Sampled(samples, weights) => by_samples(isa, samples, weights, at, room),
+                Self::All(numbers) => Some(AtHand::Ready(OfTile::All(*numbers))),
+                Self::Lists(lists) => standing(isa, lists, at).map(AtHand::Ready),
+                Self::Sampled(samples, weights) => by_samples(isa, samples, weights, at),
             }
         }
     }
@@ -115,28 +119,21 @@ impl<R: Real> Weights<R> {
 ///
 /// # Safety
 /// As [`Weights::at_hand`].
-unsafe fn by_samples<R: Real>(
+unsafe fn by_samples<'a, R: Real>(
     isa: AnyIsa,
-    samples: &Source<f64>,
+    samples: &'a Source<f64>,
     weights: &[[Source<f64>; 2]; 3],
-    at: Where<'_, R>,
-    room: Option<&Room<R>>,
-) -> Option<OfTile<R>> {
+    at: Where<'a, R>,
+) -> Option<AtHand<'a, R>> {
     // SAFETY: handed through from the caller.
     unsafe {
-        let numbers = numbers(isa, weights, at.place(operand::CLASSES))?;
+        let weights = numbers(isa, weights, at.place(operand::CLASSES))?;
         if let Some(offset) = at.place(operand::SAMPLES).constant() {
             let sample = samples.number(isa, offset);
-            return Some(OfTile::All(numbers.map(|pair| pair.map(|weight| product(sample, weight)))));
+            let numbers = weights.map(|pair| pair.map(|weight| product(sample, weight)));
+            return Some(AtHand::Ready(OfTile::All(numbers)));
         }
-        let room = room?;
-        Some(OfTile::Each(match at.heads {
-            Some(heads) => {
-                let elements = (at.plan.start(at.tile), at.tile.len);
-                heads.lay_out(isa, (samples, numbers), elements, at.computed, room)
-            }
-            None => room.lay_out(isa, (samples, numbers), at.place(operand::SAMPLES), at.computed),
-        }))
+        Some(AtHand::Products(Factors { samples, heads: at.heads, weights, computed: at.computed }))
     }
 }
 
@@ -245,12 +242,12 @@ unsafe fn products<R: Real>(
     // SAFETY: handed through from the caller; every buffer holds a tile.
     unsafe {
         let tiles = memory.tiles.each_mut().map(|pair| pair.each_mut().map(Buffer::as_mut_ptr));
-        let mut rows = Buffer::new();
-        let (own_samples, raw_weights) = (own.as_mut_ptr(), raw.as_mut_ptr());
-        let room =
-            Room { samples: own_samples, products: rows.as_mut_ptr(), raw: raw_weights, elements: tiles };
-        if let Some(found) = by_samples(isa, samples, weights, at, Some(&room)) {
-            return found;
+        match by_samples(isa, samples, weights, at) {
+            Some(AtHand::Ready(found)) => return found,
+            Some(AtHand::Products(factors)) => {
+                return OfTile::Each(Room(tiles).lay_out(isa, &factors, (at.plan, at.tile), at.labels));
+            }
+            None => {}
         }
         let samples = Samples::new(isa, slice(samples.tile(isa, place, &mut own, raw), len));
         let place = at.place(operand::CLASSES);

@@ -93,10 +93,10 @@ impl<'a> Samples<'a> {
     /// # Safety
     /// `products` must be valid for writing as many elements as there are samples.
     #[inline]
-    pub unsafe fn times_of_labels<R: Real>(
+    pub unsafe fn times_of_labels<W: Numbers, R: Real>(
         self,
         isa: AnyIsa,
-        weights: [&[f64]; 2],
+        weights: [W; 2],
         labels: &[R],
         products: *mut R,
     ) {
@@ -142,14 +142,14 @@ impl<W: Numbers, R: Real> Products<'_, W, R> {
 }
 
 /// Sample weights times the weights of labels.
-struct Selected<'a, R> {
+struct Selected<'a, W, R> {
     samples: Samples<'a>,
-    weights: [&'a [f64]; 2],
+    weights: [W; 2],
     labels: &'a [R],
     products: *mut R,
 }
 
-impl<R: Real> Kernel for Selected<'_, R> {
+impl<W: Numbers, R: Real> Kernel for Selected<'_, W, R> {
     type Output = ();
 
     #[inline(always)]
@@ -158,7 +158,7 @@ impl<R: Real> Kernel for Selected<'_, R> {
         self.labels = &self.labels[..len];
         let mut nearest = self.samples.ordinary;
         for weights in &mut self.weights {
-            *weights = &weights[..len];
+            *weights = weights.first(len);
             nearest &= weights.are_ordinary();
         }
         // SAFETY: the caller of `Samples::times_of_labels` vouches for as many products.
@@ -172,7 +172,7 @@ impl<R: Real> Kernel for Selected<'_, R> {
     }
 }
 
-impl<R: Real> Selected<'_, R> {
+impl<W: Numbers, R: Real> Selected<'_, W, R> {
     /// # Safety
     /// The products must be valid for writing as many elements as there are samples.
     #[inline(always)]
@@ -180,8 +180,8 @@ impl<R: Real> Selected<'_, R> {
         let [negatives, positives] = self.weights;
         for (i, (sample, label)) in self.samples.each.iter().zip(self.labels).enumerate() {
             // Both are read, so that the compiler may lay out lanes.
-            let (of_negative, of_positive) = (negatives[i], positives[i]);
-            let number = sample * if *label == R::ONE { of_positive } else { of_negative };
+            let (of_negative, of_positive) = (negatives.at(i), positives.at(i));
+            let number = sample * if *label > R::ZERO { of_positive } else { of_negative };
             // SAFETY: handed through from the caller.
             unsafe { self.products.add(i).write(rounded::<R, NEAREST>(number)) };
         }
@@ -220,13 +220,14 @@ mod tests {
             for (list, len) in [(odd, 5), (odd, 8), (even, 5), (even, 8)] {
                 let samples = Samples::new(isa, &list[..len]);
                 let lists = lists.each_ref().map(|list| &list[..]);
-                let mut found = [[9.0_f32; 8]; 3];
-                let [a, b, c] = found.each_mut().map(|row| row.as_mut_ptr());
+                let mut found = [[9.0_f32; 8]; 4];
+                let [a, b, c, d] = found.each_mut().map(|row| row.as_mut_ptr());
                 // SAFETY: there are eight of everything.
                 unsafe {
                     samples.times(isa, 0.7, a);
                     samples.times(isa, lists[1], b);
                     samples.times_of_labels(isa, lists, &labels, c);
+                    samples.times_of_labels(isa, [0.1, 0.7], &labels, d);
                 }
                 for (i, &label) in labels.iter().enumerate() {
                     let want =

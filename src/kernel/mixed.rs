@@ -1,12 +1,9 @@
-//! Tiles whose labels may be hard or soft: hard ones get the bits that they get anywhere.
-//!
-//! Most tiles of labels in \[0, 1\] hold 0 and 1 alone, and run through the kernel for hard labels. One
-//! with both kinds goes through both kernels, and each element takes its own: what an element comes to
-//! never depends on its neighbours.
+//! Tiles whose labels are some hard, some soft: they go through both kernels, and each element takes its own. So hard
+//! labels get the bits that they get anywhere: what an element comes to never depends on its neighbours.
 
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
 use crate::kernel::soft::{SoftConstants, SoftKernel, SoftOperands};
-use crate::kernel::tile::{Buffer, TILE};
+use crate::kernel::tile::Buffer;
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel};
 
@@ -35,15 +32,6 @@ impl<R: Real> Mixed<R> {
         // SAFETY: handed through from the caller; the rows are a tile long. The outputs are written last:
         // they may be the memory of inputs.
         unsafe {
-            let labels = std::slice::from_raw_parts(targets, len);
-            let count = isa.vectorize(HardLabels(labels));
-            if count == len {
-                (self.hard)(isa, &self.hard_constants, &hard);
-                return;
-            }
-            if count == 0 {
-                return (self.soft)(isa, &self.soft_constants, soft);
-            }
             let outputs = [value, grad, hess];
             let mut scratch = [const { Buffer::<R>::new() }; 6];
             let rows = scratch.each_mut().map(Buffer::as_mut_ptr);
@@ -69,24 +57,6 @@ impl<R: Real> Mixed<R> {
 #[inline(always)]
 fn is_hard<R: Real>(y: R) -> bool {
     y == R::ZERO || y == R::ONE
-}
-
-/// How many labels are 0 or 1.
-struct HardLabels<'a, R>(&'a [R]);
-
-impl<R: Real> Kernel for HardLabels<'_, R> {
-    type Output = usize;
-
-    #[inline(always)]
-    fn run<I: Isa>(self, _: I) -> usize {
-        // A tile has fewer elements than the narrow sum holds.
-        const { assert!(TILE < 1 << 16) };
-        let mut count = 0_u16;
-        for y in self.0 {
-            count += u16::from(is_hard(*y));
-        }
-        usize::from(count)
-    }
 }
 
 /// Takes hard labels' results from one place, the others' from another.

@@ -74,7 +74,7 @@ impl<R: Real> SoftConstants<R> {
     }
 }
 
-/// The operands of a tile; those that may be null say so. An output may be the very memory of an input.
+/// The operands of a tile; those that may be null say so. An output may be the very memory of logits or labels.
 #[derive(Clone, Copy, Debug)]
 pub struct SoftOperands<R> {
     /// Number of elements.
@@ -102,8 +102,8 @@ pub struct SoftOperands<R> {
 ///
 /// # Safety
 /// The operands that are not null must be valid for `len` elements, aligned to their type; `len` must not
-/// exceed [`TILE`]; an output must either be exactly the memory of an input or share none with it, and share
-/// none with another output.
+/// exceed [`TILE`]; an output must either be exactly the memory of logits or labels, or share none with any input, and
+/// share none with another output.
 pub type SoftKernel<R> = unsafe fn(AnyIsa, &SoftConstants<R>, &SoftOperands<R>);
 
 /// The kernel for a meaning, of logits or of probabilities.

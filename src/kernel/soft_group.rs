@@ -12,7 +12,8 @@ use crate::simd::Vector;
 /// What the work on a group of lanes needs to know.
 pub struct Group<'a, V: Vector> {
     constants: &'a SoftConstants<V::Real>,
-    smoothing: [V; 2],
+    /// 1 - s and s/2, if there is smoothing.
+    smoothing: Option<[V; 2]>,
     /// V and 1/S, if the loss is divided by the sum of the modulating factors.
     quotient: Option<[V; 2]>,
     gamma: Gamma<V>,
@@ -20,13 +21,13 @@ pub struct Group<'a, V: Vector> {
     one: V,
 }
 
-/// The inputs of a group of lanes.
-struct Lanes<V> {
+/// The inputs of a group of lanes, but for its weights: those are no output, and read when they are needed.
+struct Lanes<'a, V: Vector> {
     x: V,
     y: V,
-    /// Those of negatives and of positives, for loss, gradient and Hessian.
-    weights: [[V; 2]; 3],
     gamma: Gamma<V>,
+    operands: &'a SoftOperands<V::Real>,
+    at: usize,
 }
 
 /// Where the results of a group of lanes go, or null.
@@ -66,14 +67,6 @@ struct Side<V: Vector> {
     clipped: Option<V::Mask>,
 }
 
-impl<V: Vector> Side<V> {
-    /// The weight of an output under the labels.
-    #[inline(always)]
-    fn weight(&self, lanes: &Lanes<V>, of: usize) -> V {
-        self.labels.weight(self.likely, lanes.weights[of])
-    }
-}
-
 /// A margin with any gamma.
 type AnyMargin<V> = Margin<V, { power::GENERAL }>;
 
@@ -93,9 +86,14 @@ where
             Some(both) => Some(splat(isa, both)),
             None => None,
         };
+        let smoothing = if constants.smoothing == [V::Real::ONE, V::Real::ZERO] {
+            None
+        } else {
+            Some(splat(isa, constants.smoothing))
+        };
         Self {
             constants,
-            smoothing: splat(isa, constants.smoothing),
+            smoothing,
             quotient,
             gamma: constants.gamma.splat(isa),
             zero: V::splat(isa, V::Real::ZERO),
@@ -103,7 +101,7 @@ where
         }
     }
 
-    /// The group of lanes that starts at element `at`. Everything is read before anything is written.
+    /// The group of lanes that starts at element `at`. What outputs may be is read before anything is written.
     ///
     /// # Safety
     /// The operands must be null or valid for the group of lanes; logits must have been put into `folds`.
@@ -129,29 +127,17 @@ where
     /// # Safety
     /// As [`Self::work`].
     #[inline(always)]
-    unsafe fn load(&self, operands: &SoftOperands<V::Real>, at: usize) -> Lanes<V> {
+    unsafe fn load<'o>(&self, operands: &'o SoftOperands<V::Real>, at: usize) -> Lanes<'o, V> {
         let isa = self.zero.isa();
         // SAFETY: handed through from the caller.
         unsafe {
             let mut lanes = Lanes {
                 x: V::load(isa, operands.logits.add(at)),
                 y: V::load(isa, operands.targets.add(at)),
-                weights: [[self.zero; 2]; 3],
                 gamma: self.gamma,
+                operands,
+                at,
             };
-            let outputs = [operands.value, operands.grad, operands.hess];
-            let mut i = 0;
-            while i < outputs.len() {
-                if !outputs[i].is_null() {
-                    let [negative, positive] = operands.weights[i];
-                    lanes.weights[i] = if negative.is_null() {
-                        splat(isa, self.constants.weights[i])
-                    } else {
-                        [V::load(isa, negative.add(at)), V::load(isa, positive.add(at))]
-                    };
-                }
-                i += 1;
-            }
             let [hi, lo] = operands.gammas;
             if !hi.is_null() {
                 lanes.gamma = Gamma::of_lanes(V::load(isa, hi.add(at)), V::load(isa, lo.add(at)));
@@ -160,17 +146,42 @@ where
         }
     }
 
+    /// What an output of negatives and of positives is multiplied with.
+    ///
     /// # Safety
     /// As [`Self::work`].
     #[inline(always)]
-    unsafe fn factor(&self, lanes: &Lanes<V>, fold: Fold<V>, outputs: &Outputs<V::Real>) {
+    unsafe fn weights(&self, lanes: &Lanes<'_, V>, of: usize) -> [V; 2] {
+        let (isa, [negative, positive]) = (self.zero.isa(), lanes.operands.weights[of]);
+        if negative.is_null() {
+            return splat(isa, self.constants.weights[of]);
+        }
+        // SAFETY: handed through from the caller.
+        unsafe { [V::load(isa, negative.add(lanes.at)), V::load(isa, positive.add(lanes.at))] }
+    }
+
+    /// Their mean under the labels.
+    ///
+    /// # Safety
+    /// As [`Self::work`].
+    #[inline(always)]
+    unsafe fn weight(&self, lanes: &Lanes<'_, V>, side: &Side<V>, of: usize) -> V {
+        // SAFETY: handed through from the caller.
+        side.labels.weight(side.likely, unsafe { self.weights(lanes, of) })
+    }
+
+    /// # Safety
+    /// As [`Self::work`].
+    #[inline(always)]
+    unsafe fn factor(&self, lanes: &Lanes<'_, V>, fold: Fold<V>, outputs: &Outputs<V::Real>) {
         let likely = self.zero.lt(lanes.x);
         let labels = Labels::new(lanes.y, likely, self.smoothing);
         let quality = self.constants.meaning == Meaning::Quality;
         let soft = Soft::new(lanes.x, fold, labels, quality, &lanes.gamma);
         let side = Side { labels, likely, clipped: None };
         let surrogate = if self.constants.gauss_newton && !outputs.hess.is_null() {
-            let weight = labels.weight(likely, lanes.weights[HESS]);
+            // SAFETY: handed through from the caller.
+            let weight = unsafe { self.weight(lanes, &side, HESS) };
             let [negative, positive] = self.labelled(lanes, [weight; 2]);
             let up = AnyMargin::of(lanes.x, fold, &lanes.gamma);
             let down = AnyMargin::of(-lanes.x, fold, &lanes.gamma);
@@ -192,13 +203,13 @@ where
     /// # Safety
     /// As [`Self::work`].
     #[inline(always)]
-    unsafe fn probabilities(&self, lanes: &Lanes<V>, outputs: &Outputs<V::Real>) {
+    unsafe fn probabilities(&self, lanes: &Lanes<'_, V>, outputs: &Outputs<V::Real>) {
         let [low, high] = splat::<V>(self.zero.isa(), self.constants.clip);
         let clipped = V::either(lanes.x.lt(low), high.lt(lanes.x));
-        // A NaN stays, -0.0 becomes 0.0.
+        // A NaN stays, -0.0 becomes 0.0, here and in labels below.
         let p = low.max_or(high.min_or(lanes.x)) + self.zero;
         let (point, likely) = Point::new(p);
-        let labels = Labels::new(lanes.y, likely, self.smoothing);
+        let labels = Labels::new(lanes.y + self.zero, likely, self.smoothing);
         let side = Side { labels, likely, clipped: Some(clipped) };
         // SAFETY: handed through from the caller.
         unsafe {
@@ -219,7 +230,7 @@ where
     #[inline(always)]
     unsafe fn write(
         &self,
-        lanes: &Lanes<V>,
+        lanes: &Lanes<'_, V>,
         loss: &impl Modulated<V>,
         side: &Side<V>,
         outputs: &Outputs<V::Real>,
@@ -227,14 +238,14 @@ where
         // SAFETY: handed through from the caller.
         unsafe {
             if !outputs.value.is_null() {
-                loss.value(side.weight(lanes, VALUE)).store(outputs.value);
+                loss.value(self.weight(lanes, side, VALUE)).store(outputs.value);
             }
             if !outputs.grad.is_null() {
-                let slope = self.divided_gradient(loss, side.weight(lanes, GRAD));
+                let slope = self.divided_gradient(loss, self.weight(lanes, side, GRAD));
                 self.slope(side, slope).store(outputs.grad);
             }
             if !outputs.hess.is_null() {
-                let weight = side.weight(lanes, HESS);
+                let weight = self.weight(lanes, side, HESS);
                 let mut hessian = loss.curvature(weight);
                 if let Some([value, inverse]) = self.quotient {
                     let slope = self.divided_gradient(loss, weight);
@@ -277,30 +288,30 @@ where
 
     /// The weights of both classes, each times its label.
     #[inline(always)]
-    fn labelled(&self, lanes: &Lanes<V>, [negative, positive]: [V; 2]) -> [V; 2] {
-        let [keep, half] = self.smoothing;
-        let not_y = (self.one - lanes.y).mul_add(keep, half);
-        [negative * not_y, positive * lanes.y.mul_add(keep, half)]
+    fn labelled(&self, lanes: &Lanes<'_, V>, [negative, positive]: [V; 2]) -> [V; 2] {
+        let [keep, half] = splat::<V>(self.zero.isa(), self.constants.smoothing);
+        let (y, not_y) = (lanes.y.mul_add(keep, half), (self.one - lanes.y).mul_add(keep, half));
+        [negative * not_y, positive * y]
     }
 
     /// # Safety
     /// As [`Self::work`].
     #[inline(always)]
-    unsafe fn expected(&self, lanes: &Lanes<V>, fold: Fold<V>, outputs: &Outputs<V::Real>) {
+    unsafe fn expected(&self, lanes: &Lanes<'_, V>, fold: Fold<V>, outputs: &Outputs<V::Real>) {
         let up = AnyMargin::of(lanes.x, fold, &lanes.gamma);
         let down = AnyMargin::of(-lanes.x, fold, &lanes.gamma);
         // SAFETY: handed through from the caller.
         unsafe {
             if !outputs.value.is_null() {
-                let [negative, positive] = self.labelled(lanes, lanes.weights[VALUE]);
+                let [negative, positive] = self.labelled(lanes, self.weights(lanes, VALUE));
                 (up.value_or_zero(positive) + down.value_or_zero(negative)).store(outputs.value);
             }
             if !outputs.grad.is_null() {
-                let [negative, positive] = self.labelled(lanes, lanes.weights[GRAD]);
+                let [negative, positive] = self.labelled(lanes, self.weights(lanes, GRAD));
                 (down.descent(negative) - up.descent(positive)).store(outputs.grad);
             }
             if !outputs.hess.is_null() {
-                let [negative, positive] = self.labelled(lanes, lanes.weights[HESS]);
+                let [negative, positive] = self.labelled(lanes, self.weights(lanes, HESS));
                 let hessian = if self.constants.gauss_newton {
                     up.gauss_newton(positive) + down.gauss_newton(negative)
                 } else {
@@ -316,7 +327,7 @@ where
     #[inline(always)]
     unsafe fn expected_probabilities(
         &self,
-        lanes: &Lanes<V>,
+        lanes: &Lanes<'_, V>,
         point: Point<V>,
         side: &Side<V>,
         outputs: &Outputs<V::Real>,
@@ -325,7 +336,8 @@ where
         let large = Given::new(point, Labels::hard(lanes.x, false), false, &lanes.gamma);
         // The weights of the less and of the more likely class, each times its label.
         let weights = |of: usize| {
-            let [negative, positive] = self.labelled(lanes, lanes.weights[of]);
+            // SAFETY: handed through from the caller.
+            let [negative, positive] = self.labelled(lanes, unsafe { self.weights(lanes, of) });
             [V::select(side.likely, negative, positive), V::select(side.likely, positive, negative)]
         };
         // SAFETY: handed through from the caller.

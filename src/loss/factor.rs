@@ -21,17 +21,20 @@ pub struct Labels<V> {
 
 impl<V: Vector> Labels<V> {
     /// The targets for a label y, `likely` being whether the positive class is the more likely one.
-    /// Smoothing makes them y `keep` + `half` and (1 - y) `keep` + `half`.
+    /// Smoothing, by 1 - s and s/2, makes them y (1 - s) + s/2 and (1 - y) (1 - s) + s/2.
     #[inline(always)]
-    pub fn new(y: V, likely: V::Mask, [keep, half]: [V; 2]) -> Self {
+    pub fn new(y: V, likely: V::Mask, smoothing: Option<[V; 2]>) -> Self {
         let one = y.constant(V::Real::ONE);
         let zero = y.constant(V::Real::ZERO);
         let rest = one - y;
         let lost = (one - rest) - y;
-        let rest_lo = lost * keep;
-        let difference = ((rest - y) + lost) * keep;
-        let positive = y.mul_add(keep, half);
-        let negative = rest.mul_add(keep, half);
+        let (mut positive, mut negative, mut rest_lo, mut difference) = (y, rest, lost, (rest - y) + lost);
+        if let Some([keep, half]) = smoothing {
+            rest_lo = lost * keep;
+            difference = difference * keep;
+            positive = y.mul_add(keep, half);
+            negative = rest.mul_add(keep, half);
+        }
         Self {
             small: V::select(likely, negative, positive),
             small_lo: V::select(likely, rest_lo, zero),

@@ -6,6 +6,7 @@ use std::ptr::{null, null_mut};
 use focalgrad::kernel::compiled::Compiled;
 use focalgrad::kernel::elementwise::{Constants, Operands, output};
 use focalgrad::kernel::mixed::Mixed;
+use focalgrad::kernel::prepare::{Kinds, kinds};
 use focalgrad::kernel::soft::SoftOperands;
 use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;
@@ -84,7 +85,15 @@ fn mixed(isa: AnyIsa, call: &Call, x: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
             streams: false,
         };
         // SAFETY: every operand is as long as `x`, less than a tile, or null.
-        unsafe { kernels.run(isa, &hard, &soft) };
+        unsafe {
+            match kinds(isa, y) {
+                Kinds::Hard => {
+                    (kernels.hard)(isa, &kernels.hard_constants, &hard);
+                }
+                Kinds::Soft => (kernels.soft)(isa, &kernels.soft_constants, &soft),
+                Kinds::Both => kernels.run(isa, &hard, &soft),
+            }
+        }
     }
     results
 }

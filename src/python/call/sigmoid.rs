@@ -10,8 +10,9 @@ use super::{Arguments, Results, Wanted, single};
 use crate::element::DType;
 use crate::error::Error;
 use crate::exec::columns::{self, Steps};
-use crate::exec::elements::{self, Inputs, Job, Labels, Soft};
+use crate::exec::elements::{self, Inputs, Job, Soft};
 use crate::exec::heads::Heads;
+use crate::exec::labels::{Indices, Labels};
 use crate::exec::measure::{self, Measure};
 use crate::exec::weights::Weights;
 use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, stores};
@@ -297,7 +298,7 @@ impl<'b, 'py> Call<'b, 'py> {
         Inputs {
             logits: Source::numbers(logits.data, logits.dtype),
             labels: if *indices {
-                Labels::Indices { targets: numbers, classes: Source::list(&lists.classes) }
+                Labels::Indices(Indices { targets: numbers, classes: Source::list(&lists.classes) })
             } else {
                 Labels::Dense(Source::numbers(targets.data, targets.dtype))
             },
@@ -333,7 +334,10 @@ impl<'b, 'py> Call<'b, 'py> {
         let [plain, weighted] = [false, true].map(|weighted| kernel(gamma, computed, weighted));
         let own_gammas = inputs.gammas.is_some();
         Job {
-            heads: matches!(inputs.weights, Weights::Sampled(..)).then(|| Heads::new(&plan)).flatten(),
+            heads_of_samples: Some(&plan)
+                .filter(|_| matches!(inputs.weights, Weights::Sampled(..)))
+                .and_then(Heads::of_samples),
+            heads_of_targets: Some(&plan).filter(|_| admitted.indices).and_then(Heads::of_targets),
             inputs,
             kernel: Some(plain).filter(|_| !own_gammas),
             weighted: if own_gammas { kernel_of_gammas(computed) } else { weighted },

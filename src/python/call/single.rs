@@ -13,7 +13,7 @@ use super::{Arguments, Results, Wanted};
 use crate::element::DType;
 use crate::kernel::elementwise::{Constants, Operands, kernel};
 use crate::kernel::factors::product;
-use crate::kernel::prepare::are_hard;
+use crate::kernel::prepare::{Kinds, kinds};
 use crate::kernel::reduce::{TileSum, Total};
 use crate::kernel::tile::{Buffer, TILE};
 use crate::loss::focal::{Gamma, Scales};
@@ -95,7 +95,7 @@ fn run<'py, R: Real + Scales>(
         return Ok(None);
     }
     // SAFETY: `len` elements, valid and aligned; nothing writes to them before the slice is gone.
-    if !are_hard(isa(), unsafe { std::slice::from_raw_parts(labels, len) }) {
+    if kinds(isa(), unsafe { std::slice::from_raw_parts(labels, len) }) != Kinds::Hard {
         return Ok(None);
     }
 

@@ -8,7 +8,8 @@ use super::weights::Scaling;
 use super::{Arguments, Results, Wanted};
 use crate::element::DType;
 use crate::error::Error;
-use crate::exec::elements::{Inputs, Labels};
+use crate::exec::elements::Inputs;
+use crate::exec::labels::Labels;
 use crate::exec::measure::{self, Measure};
 use crate::exec::rows::{
     self, ByClass, DenseClasses, Formula, Job, PerThread, RowArray, RowTargets, tile_rows,

@@ -28,8 +28,11 @@ pub struct Lists<R> {
 /// Sample weights along one axis are multiplied beforehand if they are at most so many,
 const MOST_LISTED: usize = 1 << 14;
 
-/// and each stands for at least so many elements.
+/// and each stands for at least so many elements,
 const LEAST_REPEATED: usize = 16;
+
+/// that follow each other one by one, or so many together: shorter rows are sooner laid out with their products.
+const LEAST_IN_ROW: isize = 4096;
 
 /// What results are divided by.
 #[derive(Clone, Copy)]
@@ -54,7 +57,12 @@ impl Call<'_, '_> {
         let of_samples = self.axis_of_samples().filter(|_| self.rules.reduction != Reduction::SumClasses);
         let of_samples = of_samples.filter(|&axis| {
             let len = logits.shape[axis] as usize;
-            len <= MOST_LISTED && logits.len() / LEAST_REPEATED >= len
+            let own = logits.strides[axis].unsigned_abs();
+            let inside =
+                logits.shape.iter().zip(logits.strides).filter(|(_, stride)| stride.unsigned_abs() < own);
+            let row: isize = inside.map(|(&len, _)| len).product();
+            let at_hand = row == 1 || row >= LEAST_IN_ROW;
+            at_hand && len <= MOST_LISTED && logits.len() / LEAST_REPEATED >= len
         });
         of_classes.or(of_samples)
     }

@@ -1,0 +1,107 @@
+//! Labels of elements, and how those of class indices are made.
+
+use std::mem::MaybeUninit;
+
+use super::heads::{Heads, parts};
+use super::{JobPlan, operand};
+use crate::kernel::prepare::one_hot;
+use crate::kernel::repeat::{IsClass, Repeat};
+use crate::kernel::tile::{Buffer, Place, Raw, Source};
+use crate::layout::Tile;
+use crate::real::Real;
+use crate::simd::AnyIsa;
+
+/// Where the labels of elements come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Labels<R> {
+    /// Each element has its own.
+    Dense(Source<R>),
+    /// They are made of class indices.
+    Indices(Indices),
+}
+
+/// Labels that are 1 where the target is the element's class, else 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Indices {
+    /// The class of each target.
+    pub targets: Source<f64>,
+    /// The class of each element; NaN if no target can be it.
+    pub classes: Source<f64>,
+}
+
+impl Indices {
+    /// Writes the labels of tiles that follow each other. `heads` are those of the targets.
+    ///
+    /// # Safety
+    /// Targets and classes must be readable wherever the plan says that they are, and `labels` be valid for writing as
+    /// many as there are elements.
+    #[inline(never)]
+    pub(super) unsafe fn write<R: Real>(
+        &self,
+        isa: AnyIsa,
+        plan: &JobPlan,
+        tiles: Tile,
+        heads: Option<&Heads>,
+        labels: *mut R,
+    ) {
+        let place = Place { plan, operand: operand::CLASSES, tile: tiles };
+        let classes = place.repeated(size_of::<f64>()).and_then(|offset| self.classes.run(offset));
+        let heads = heads.filter(|_| classes.is_some());
+        for (start, tile) in parts(heads, tiles) {
+            // SAFETY: handed through from the caller; a run of classes goes on for all elements.
+            unsafe {
+                let labels = labels.add(start);
+                match (heads, classes) {
+                    (Some(heads), Some(classes)) => {
+                        let classes = std::slice::from_raw_parts(classes.add(start), tile.len);
+                        self.of_rows(isa, heads.of(plan, tile), heads.cols(), classes, labels);
+                    }
+                    _ => self.of_elements(isa, plan, tile, labels),
+                }
+            }
+        }
+    }
+
+    /// Writes the labels of elements whose rows have targets in common, and whose classes stand in a run.
+    ///
+    /// # Safety
+    /// As [`Indices::write`]; there must be at most a tile of rows.
+    unsafe fn of_rows<R: Real>(
+        &self,
+        isa: AnyIsa,
+        (place, skip): (Place<'_, 1>, usize),
+        cols: usize,
+        classes: &[f64],
+        labels: *mut R,
+    ) {
+        let (mut buffer, mut raw) = (Buffer::new(), Raw::new());
+        // SAFETY: handed through from the caller; a buffer holds a tile.
+        let (targets, elements) = unsafe {
+            let targets = self.targets.tile(isa, place, &mut buffer, &mut raw);
+            (
+                std::slice::from_raw_parts(targets, place.tile.len),
+                std::slice::from_raw_parts_mut(labels.cast::<MaybeUninit<R>>(), classes.len()),
+            )
+        };
+        isa.vectorize(Repeat { each: IsClass { targets, classes }, cols, skip, elements });
+    }
+
+    /// Writes the labels of one tile.
+    ///
+    /// # Safety
+    /// As [`Indices::write`].
+    unsafe fn of_elements<R: Real>(&self, isa: AnyIsa, plan: &JobPlan, tile: Tile, labels: *mut R) {
+        let (mut targets, mut classes, mut raw) = (Buffer::new(), Buffer::new(), Raw::new());
+        let place = |operand| Place { plan, operand, tile };
+        // SAFETY: handed through from the caller; a buffer holds a tile.
+        unsafe {
+            let targets = self.targets.tile(isa, place(operand::TARGETS), &mut targets, &mut raw);
+            let targets = std::slice::from_raw_parts(targets, tile.len);
+            if let Some(offset) = place(operand::CLASSES).constant() {
+                return one_hot(isa, targets, self.classes.number(isa, offset), labels);
+            }
+            let classes = self.classes.tile(isa, place(operand::CLASSES), &mut classes, &mut raw);
+            one_hot(isa, targets, std::slice::from_raw_parts(classes, tile.len), labels);
+        }
+    }
+}
