@@ -170,6 +170,53 @@ def test_layouts_have_the_same_bits(loss: Any, dtype: Any, order: str) -> None:
     assert np.shares_memory(packed, moved.grad(packed.copy(), targets, out=packed))
 
 
+BY_CLASS = {
+    "plain": lambda _: {},
+    "background": lambda classes: {"background_index": classes // 2},
+    "alpha": lambda classes: {"alpha": np.linspace(0.1, 0.9, classes)},
+    "gamma": lambda classes: {"gamma": np.linspace(0, 3, classes)},
+    "no weight": lambda classes: {"class_weight": np.arange(classes) % 3.0},
+}
+
+
+@pytest.mark.parametrize("options", BY_CLASS.values(), ids=BY_CLASS)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("classes", [1, 2, 4, 7, 12, 33, 600])
+def test_sigmoid_labels_of_indices(classes: int, axis: int, options: Any) -> None:
+    """They have the bits of one-hot labels: over several blocks, with weights, from targets of any kind."""
+    rng = np.random.default_rng(classes)
+    rows = 20_000 // classes // 9 + 3
+    logits = rng.normal(0, 3, (rows, 9, classes)).astype(np.float32)
+    logits = np.ascontiguousarray(np.moveaxis(logits, 2, axis))
+    loss = fg.SigmoidFocalLoss(class_axis=axis, reduction="none", **options(classes))
+    dense, mean = loss.replace(background_index=None), loss.replace(reduction="mean")
+    indices = rng.integers(0, classes, (rows, 9))
+    for targets, weight in (
+        (indices, None),
+        (indices.astype(np.uint64)[:, ::-1], rng.uniform(0.1, 3, (rows, 9))),
+        (np.broadcast_to(indices[:, :1], (rows, 9)), rng.uniform(0.1, 3, (rows, 1)).astype(np.float32)),
+    ):
+        labels = np.arange(classes) == targets[..., None]
+        if loss.background_index is not None:
+            labels[..., loss.background_index] = False
+        labels = np.moveaxis(labels, 2, axis)
+        spread = None if weight is None else np.expand_dims(weight, axis)
+        for some, all_ in zip(
+            (
+                *loss.value_and_grad(logits, targets, sample_weight=weight),
+                *loss.grad_and_hess(logits, targets, sample_weight=weight),
+                mean(logits, targets, sample_weight=weight),
+            ),
+            (
+                *dense.value_and_grad(logits, labels, sample_weight=spread),
+                *dense.grad_and_hess(logits, labels, sample_weight=spread),
+                dense.replace(reduction="mean")(logits, labels, sample_weight=spread),
+            ),
+            strict=True,
+        ):
+            np.testing.assert_allclose(some, all_, rtol=1e-14 if np.ndim(some) == 0 else 0, atol=0)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 def test_threads_change_nothing(threads: int) -> None:
     """Values, gradients and sums."""

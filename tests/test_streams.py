@@ -88,3 +88,34 @@ def test_large_results(arrays: tuple[Array, Array], gamma: float, threads: int) 
     total, _ = mean.value_and_grad(x, y, grad_out=one)
     assert total == pytest.approx(np.mean(by_pieces(loss, x, y)[0], dtype=np.float64), rel=1e-12)
     assert same_bits(one, mean.grad(x, y, out=np.empty(2 * x.size, x.dtype)[::2]))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_results_in_place(arrays: tuple[Array, Array], threads: int) -> None:
+    """Over logits, labels or weights, whichever result it is, with a soft label soon behind a line."""
+    x, soft = (array.copy() for array in arrays)
+    soft[3604] = 0.5
+    weights = np.random.default_rng(12).uniform(0.5, 2, x.size).astype(np.float32)
+    loss = fg.SigmoidFocalLoss(reduction="none")
+    fg.set_num_threads(threads)
+    pieces = zip(*(np.array_split(array, 16) for array in (x, soft, weights)), strict=True)
+    value, grad, hess = (
+        np.concatenate(part)
+        for part in zip(
+            *(
+                (loss(a, b, sample_weight=c), *loss.grad_and_hess(a, b, sample_weight=c))
+                for a, b, c in pieces
+            ),
+            strict=True,
+        )
+    )
+    for place in range(3):
+        for call, outputs, want in (
+            (loss.value_and_grad, ("out", "grad_out"), (value, grad)),
+            (loss.grad_and_hess, ("grad_out", "hess_out"), (grad, hess)),
+        ):
+            for output in outputs:
+                operands = [x.copy(), soft.copy(), weights.copy()]
+                got = call(*operands[:2], sample_weight=operands[2], **{output: operands[place]})
+                for some, all_ in zip(got, want, strict=True):
+                    assert same_bits(some, all_)

@@ -2,6 +2,7 @@
 
 use super::heads::Heads;
 use super::labels::Labels;
+use super::room::Room;
 use super::strips::Strips;
 use super::weights::{self, OfTile, Weights, Where};
 use super::{BLOCKS, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
@@ -246,12 +247,16 @@ impl<R: RowReal> Job<R> {
         Hard { kernel: self.weighted, constants, weights }
     }
 
-    /// How it is called with any weights.
+    /// How it is called with any weights, of so many elements.
+    ///
+    /// # Safety
+    /// There must be room for as many.
     #[inline]
-    pub(super) fn hard(&self, weights: OfTile<R>, tile: Tile, memory: &mut weights::Memory<R>) -> Hard<R> {
+    pub(super) unsafe fn hard(&self, weights: OfTile<R>, len: usize, room: Room<R>) -> Hard<R> {
         self.as_is(weights).unwrap_or_else(|| {
             self.weighted(match weights {
-                OfTile::All(numbers) => memory.filled(tile.len, &numbers),
+                // SAFETY: handed through from the caller.
+                OfTile::All(numbers) => unsafe { room.filled(len, &numbers) },
                 OfTile::Each(pointers) => pointers,
             })
         })
@@ -272,9 +277,9 @@ impl<R: RowReal> Job<R> {
     }
 
     /// Lets the kernel write tiles past the caches, if all results that are wanted for themselves can go that way, and
-    /// says whether it does: they must be no input, since what is written may be computed once more.
+    /// says whether it does. No result must be an input: where the kernel stops, some may be computed once more.
     #[inline]
-    pub(super) fn stream(&self, tile: Tile, written: &mut Written<R>, inputs: [*const R; 2]) -> bool {
+    pub(super) fn stream(&self, tile: Tile, written: &mut Written<R>) -> bool {
         let (first, last) = if self.grad.is_some() || self.hess.is_some() { (1, 2) } else { (0, 0) };
         let mut start = written.start;
         let mut line = None;
@@ -282,16 +287,27 @@ impl<R: RowReal> Job<R> {
             let Some(target) = target else { continue };
             let Some(run) = target.streaming(Place { plan: &self.plan, operand, tile }) else { return false };
             let beyond = run.addr() % LINE;
-            if inputs.contains(&run.cast_const()) || *line.get_or_insert(beyond) != beyond {
+            if *line.get_or_insert(beyond) != beyond {
                 return false;
             }
             start[i] = run;
         }
-        if line.is_some() {
+        let streams = line.is_some() && !self.outputs().iter().any(|(target, _)| self.reads(target));
+        if streams {
             written.start = start;
             written.direct[first..=last].fill(true);
         }
-        line.is_some()
+        streams
+    }
+
+    /// Whether an output is an input.
+    fn reads(&self, target: &Option<Target<R>>) -> bool {
+        let Inputs { logits, labels, weights, .. } = &self.inputs;
+        target.is_some_and(|target| {
+            target.is(logits)
+                || matches!(labels, Labels::Dense(labels) if target.is(labels))
+                || matches!(weights, Weights::Sampled(samples, _) if target.is(samples))
+        })
     }
 
     /// Brings what was written to buffers to where it belongs.
@@ -399,8 +415,9 @@ pub(super) unsafe fn run_tile<R: RowReal>(
             let labels = std::slice::from_raw_parts(labels, tile.len);
             let kinds = job.kinds(isa, labels);
             if kinds == Kinds::Hard {
-                let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), memory, raw);
-                let Hard { kernel, constants, weights } = job.hard(weights, tile, memory);
+                let room = memory.room();
+                let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), room, raw);
+                let Hard { kernel, constants, weights } = job.hard(weights, tile.len, room);
                 let ahead = job.ahead(tile.number + 1, 1, inputs);
                 let [value, grad, hess] = written;
                 let operands = Operands {

@@ -18,7 +18,6 @@ use crate::simd::AnyIsa;
 /// Memory that the inputs of a tile may need.
 struct Scratch<R> {
     logits: Buffer<R>,
-    labels: Buffer<R>,
     weights: weights::Memory<R>,
     gammas: [Buffer<R>; 2],
     factor: Buffer<R>,
@@ -29,7 +28,6 @@ impl<R> Scratch<R> {
     fn new() -> Self {
         Self {
             logits: Buffer::new(),
-            labels: Buffer::new(),
             weights: weights::Memory::new(),
             gammas: [const { Buffer::new() }; 2],
             factor: Buffer::new(),
@@ -53,7 +51,7 @@ pub unsafe fn run<R: RowReal>(
     written: [*mut R; 3],
     sums: &mut Sums,
 ) {
-    let mut scratch = Scratch::new();
+    let (mut scratch, mut own_labels) = (Scratch::new(), Buffer::new());
     let mut ignored = [false; TILE];
     let work = Work { isa, job, inputs, tile };
     // SAFETY: handed through from the caller; all inputs are read before an output is written.
@@ -61,7 +59,7 @@ pub unsafe fn run<R: RowReal>(
         let (labels, kinds) = match known {
             Some(known) => known,
             None => {
-                let labels = work.labels(&inputs.labels, &mut scratch);
+                let labels = work.labels(&inputs.labels, &mut own_labels, &mut scratch.raw);
                 (labels, job.kinds(isa, labels))
             }
         };
@@ -114,19 +112,15 @@ impl<R: RowReal> Work<'_, R> {
         unsafe { std::slice::from_raw_parts(source.tile(self.isa, place, buffer, raw), self.tile.len) }
     }
 
-    /// The labels of the tile, in the scratch memory or where they lie.
+    /// The labels of the tile, in the buffer or where they lie.
     ///
     /// # Safety
-    /// As [`run`]. The slice must not outlive the scratch memory's labels.
-    unsafe fn labels<'l>(&self, labels: &Labels<R>, scratch: &mut Scratch<R>) -> &'l [R] {
-        let Scratch { labels: buffer, raw, .. } = scratch;
+    /// As [`run`]. The slice must not outlive the array.
+    unsafe fn labels<'l>(&self, labels: &Labels<R>, buffer: &'l mut Buffer<R>, raw: &mut Raw) -> &'l [R] {
         // SAFETY: handed through from the caller.
         unsafe {
             match labels {
-                Labels::Dense(source) => {
-                    let labels = self.fetch(source, operand::TARGETS, buffer, raw);
-                    std::slice::from_raw_parts(labels.as_ptr(), self.tile.len)
-                }
+                Labels::Dense(source) => self.fetch(source, operand::TARGETS, buffer, raw),
                 Labels::Indices(indices) => {
                     let Job { plan, heads_of_targets, .. } = self.job;
                     let start = buffer.as_mut_ptr();
@@ -160,10 +154,11 @@ impl<R: RowReal> Work<'_, R> {
         let Self { isa, job, inputs, tile } = *self;
         // SAFETY: handed through from the caller; every buffer holds a tile.
         unsafe {
-            let Scratch { weights: memory, raw, .. } = scratch;
-            let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), memory, raw);
-            let hard = job.hard(weights, tile, memory);
-            let operands = self.hard_operands(&hard, labels, written, scratch);
+            let Scratch { logits, gammas, weights: memory, raw, .. } = scratch;
+            let room = memory.room();
+            let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), room, raw);
+            let hard = job.hard(weights, tile.len, room);
+            let operands = self.hard_operands(&hard, labels, written, (logits, gammas, raw));
             (hard.kernel)(isa, &hard.constants, &operands);
         }
     }
@@ -177,9 +172,8 @@ impl<R: RowReal> Work<'_, R> {
         hard: &Hard<R>,
         labels: &[R],
         [value, grad, hess]: [*mut R; 3],
-        scratch: &mut Scratch<R>,
+        (logits, gammas, raw): (&mut Buffer<R>, &mut [Buffer<R>; 2], &mut Raw),
     ) -> Operands<R> {
-        let Scratch { logits, gammas, raw, .. } = scratch;
         // SAFETY: handed through from the caller; every buffer holds a tile.
         unsafe {
             Operands {
@@ -213,8 +207,9 @@ impl<R: RowReal> Work<'_, R> {
         let Self { isa, job, inputs, tile } = *self;
         // SAFETY: handed through from the caller; every buffer holds a tile.
         unsafe {
-            let weights =
-                inputs.weights.of_tile(isa, job.weigh(tile, None), &mut scratch.weights, &mut scratch.raw);
+            let Scratch { logits, gammas, weights: memory, factor, raw } = scratch;
+            let room = memory.room();
+            let weights = inputs.weights.of_tile(isa, job.weigh(tile, None), room, raw);
             let mut constants = soft.constants;
             let weights_of_each = match weights {
                 OfTile::All(numbers) => {
@@ -223,8 +218,8 @@ impl<R: RowReal> Work<'_, R> {
                 }
                 OfTile::Each(pointers) => pointers,
             };
-            let hard = job.hard(weights, tile, &mut scratch.weights);
-            let hard_operands = self.hard_operands(&hard, labels, written, scratch);
+            let hard = job.hard(weights, tile.len, room);
+            let hard_operands = self.hard_operands(&hard, labels, written, (logits, gammas, raw));
             let output = |i: usize| if job.computed()[i] { written[i] } else { std::ptr::null_mut() };
             let operands = SoftOperands {
                 len: tile.len,
@@ -235,7 +230,7 @@ impl<R: RowReal> Work<'_, R> {
                 value: output(0),
                 grad: output(1),
                 hess: output(2),
-                factor: if job.sum_factors { scratch.factor.as_mut_ptr() } else { std::ptr::null_mut() },
+                factor: if job.sum_factors { factor.as_mut_ptr() } else { std::ptr::null_mut() },
             };
             if kinds == Kinds::Soft {
                 return (soft.kernel)(isa, &constants, &operands);

@@ -33,6 +33,12 @@ impl Heads {
         self.cols
     }
 
+    /// Whether a row is so long that it costs less to choose by the labels of its elements than to lay out what each
+    /// would have with either.
+    pub(super) fn are_long(&self) -> bool {
+        self.cols >= 16
+    }
+
     /// How many elements need no more than a tile of these: a number of whole tiles.
     #[inline]
     fn reach(&self) -> usize {

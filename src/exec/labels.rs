@@ -1,7 +1,5 @@
 //! Labels of elements, and how those of class indices are made.
 
-use std::mem::MaybeUninit;
-
 use super::heads::{Heads, parts};
 use super::{JobPlan, operand};
 use crate::kernel::prepare::one_hot;
@@ -76,14 +74,11 @@ impl Indices {
     ) {
         let (mut buffer, mut raw) = (Buffer::new(), Raw::new());
         // SAFETY: handed through from the caller; a buffer holds a tile.
-        let (targets, elements) = unsafe {
+        unsafe {
             let targets = self.targets.tile(isa, place, &mut buffer, &mut raw);
-            (
-                std::slice::from_raw_parts(targets, place.tile.len),
-                std::slice::from_raw_parts_mut(labels.cast::<MaybeUninit<R>>(), classes.len()),
-            )
-        };
-        isa.vectorize(Repeat { each: IsClass { targets, classes }, cols, skip, elements });
+            let targets = std::slice::from_raw_parts(targets, place.tile.len);
+            isa.vectorize(Repeat::new(IsClass { targets, classes, labels }, cols, skip, classes.len()));
+        }
     }
 
     /// Writes the labels of one tile.

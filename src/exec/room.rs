@@ -4,7 +4,7 @@
 use super::heads::{Heads, parts};
 use super::{JobPlan, operand};
 use crate::kernel::factors::Samples;
-use crate::kernel::repeat::{Repeat, Same};
+use crate::kernel::repeat::{OfLabel, Repeat, Same};
 use crate::kernel::tile::{Buffer, Place, Raw, Source};
 use crate::layout::Tile;
 use crate::real::Real;
@@ -30,6 +30,21 @@ pub(super) struct Room<R>(pub [[*mut R; 2]; 3]);
 type List<R> = ([*mut R; 2], [f64; 2]);
 
 impl<R: Real> Room<R> {
+    /// Writes the same numbers for all of so many elements, and says where.
+    ///
+    /// # Safety
+    /// There must be room for as many.
+    pub unsafe fn filled(self, len: usize, numbers: &[[R; 2]; 3]) -> [[*const R; 2]; 3] {
+        let lists = self.0;
+        for (list, number) in lists.iter().flatten().zip(numbers.iter().flatten()) {
+            for i in 0..len {
+                // SAFETY: the caller vouches for the room.
+                unsafe { list.add(i).write(*number) };
+            }
+        }
+        lists.map(|pair| pair.map(<*mut R>::cast_const))
+    }
+
     /// Writes what multiplies the elements of tiles that follow each other as negatives and as positives, where it is
     /// needed, and says where: once for both if it can choose by labels of 0 and 1. What is the same is written once.
     ///
@@ -43,8 +58,7 @@ impl<R: Real> Room<R> {
         at: (&JobPlan, Tile),
         labels: Option<&[R]>,
     ) -> [[*const R; 2]; 3] {
-        // For rows it costs less to lay out both than to choose.
-        let labels = labels.filter(|_| factors.heads.is_none());
+        let labels = labels.filter(|_| factors.heads.is_none_or(Heads::are_long));
         let mut pointers = [[std::ptr::null(); 2]; 3];
         let mut lists = [None; 3];
         let mut last = None;
@@ -68,17 +82,24 @@ impl<R: Real> Room<R> {
             });
             let labels = labels.map(|labels| &labels[start..start + tile.len]);
             // SAFETY: handed through from the caller.
-            unsafe { factors.lay_out(isa, plan, tile, labels, lists) };
+            unsafe {
+                match factors.heads {
+                    Some(heads) => factors.of_rows(isa, heads, heads.of(plan, tile), tile.len, labels, lists),
+                    None => factors.of_elements(isa, plan, tile, labels, lists),
+                }
+            }
         }
         pointers
     }
 }
 
 impl Factors<'_> {
+    /// Products of weights that elements have of their own.
+    ///
     /// # Safety
     /// As [`Room::lay_out`], for one tile and these lists.
     #[inline(never)]
-    unsafe fn lay_out<R: Real>(
+    unsafe fn of_elements<R: Real>(
         &self,
         isa: AnyIsa,
         plan: &JobPlan,
@@ -86,38 +107,73 @@ impl Factors<'_> {
         labels: Option<&[R]>,
         lists: [Option<List<R>>; 3],
     ) {
-        let (mut samples, mut products, mut raw) = (Buffer::new(), Buffer::<R>::new(), Raw::new());
-        // SAFETY: handed through from the caller; buffers hold a tile, and there are no more rows than elements.
+        let (mut samples, mut raw) = (Buffer::new(), Raw::new());
+        let place = Place { plan, operand: operand::SAMPLES, tile };
+        // SAFETY: handed through from the caller; a buffer holds a tile.
         unsafe {
-            let (samples, rows) = match self.heads {
-                None => {
-                    let place = Place { plan, operand: operand::SAMPLES, tile };
-                    (self.samples.tile(isa, place, &mut samples, &mut raw), tile.len)
-                }
-                Some(heads) => {
-                    let (place, _) = heads.of(plan, tile);
-                    (self.samples.tile(isa, place, &mut samples, &mut raw), place.tile.len)
-                }
-            };
-            let samples = Samples::new(isa, std::slice::from_raw_parts(samples, rows));
-            let mut write = |weight, list: *mut R| {
-                let Some(heads) = self.heads else { return samples.times(isa, weight, list) };
-                samples.times(isa, weight, products.as_mut_ptr());
-                isa.vectorize(Repeat {
-                    each: Same(std::slice::from_raw_parts(products.as_mut_ptr(), rows)),
-                    cols: heads.cols(),
-                    skip: heads.of(plan, tile).1,
-                    elements: std::slice::from_raw_parts_mut(list.cast(), tile.len),
-                });
-            };
+            let samples = self.samples.tile(isa, place, &mut samples, &mut raw);
+            let samples = Samples::new(isa, std::slice::from_raw_parts(samples, tile.len));
             for ([first, second], [negative, positive]) in lists.into_iter().flatten() {
-                if let Some(labels) = labels.filter(|_| negative != positive) {
-                    samples.times_of_labels(isa, [negative, positive], labels, first);
-                    continue;
+                match labels {
+                    _ if negative == positive => samples.times(isa, negative, first),
+                    Some(labels) => samples.times_of_labels(isa, [negative, positive], labels, first),
+                    None => {
+                        samples.times(isa, negative, first);
+                        samples.times(isa, positive, second);
+                    }
                 }
-                write(negative, first);
-                if negative != positive {
-                    write(positive, second);
+            }
+        }
+    }
+
+    /// Products of weights that rows have in common.
+    ///
+    /// # Safety
+    /// As [`Room::lay_out`], for these lists and at most a tile of rows.
+    #[inline(never)]
+    unsafe fn of_rows<R: Real>(
+        &self,
+        isa: AnyIsa,
+        heads: &Heads,
+        (place, skip): (Place<'_, 1>, usize),
+        len: usize,
+        labels: Option<&[R]>,
+        lists: [Option<List<R>>; 3],
+    ) {
+        let (mut samples, mut raw) = (Buffer::new(), Raw::new());
+        let mut products = [const { [const { Buffer::<R>::new() }; 2] }; 3];
+        let (rows, cols) = (place.tile.len, heads.cols());
+        // SAFETY: handed through from the caller; buffers hold a tile, and there are no more rows than that.
+        unsafe {
+            let samples = self.samples.tile(isa, place, &mut samples, &mut raw);
+            let samples = Samples::new(isa, std::slice::from_raw_parts(samples, rows));
+            let (mut made, mut count) = ([([&[][..]; 2], [std::ptr::null_mut(); 2]); 3], 0);
+            for ((elements, weights), products) in lists.into_iter().flatten().zip(&mut products) {
+                let mut numbers = [&[][..]; 2];
+                for ((numbers, weight), products) in numbers.iter_mut().zip(weights).zip(products) {
+                    samples.times(isa, weight, products.as_mut_ptr());
+                    *numbers = std::slice::from_raw_parts(products.as_mut_ptr().cast_const(), rows);
+                }
+                made[count] = (numbers, elements);
+                count += 1;
+            }
+            for lists in made[..count].chunks(2) {
+                match (labels, lists) {
+                    (Some(labels), &[(a, [to_a, _]), (b, [to_b, _])]) => {
+                        let each = OfLabel { numbers: [a, b], labels, elements: [to_a, to_b] };
+                        isa.vectorize(Repeat::new(each, cols, skip, len));
+                    }
+                    (Some(labels), lists) => {
+                        for &(numbers, [elements, _]) in lists {
+                            let each = OfLabel { numbers: [numbers], labels, elements: [elements] };
+                            isa.vectorize(Repeat::new(each, cols, skip, len));
+                        }
+                    }
+                    (None, lists) => {
+                        for &(numbers, elements) in lists {
+                            isa.vectorize(Repeat::new(Same { numbers, elements }, cols, skip, len));
+                        }
+                    }
                 }
             }
         }

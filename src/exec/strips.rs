@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
-use super::elements::{Inputs, Job};
+use super::elements::Job;
 use super::labels::Labels;
 use super::room::Room;
-use super::weights::{AtHand, Weights};
+use super::weights::{AtHand, OfTile};
 use super::{Block, Sums, operand};
 use crate::kernel::elementwise::Operands;
 use crate::kernel::rows::RowReal;
@@ -25,11 +25,9 @@ thread_local! {
     static MEMORY: RefCell<Vec<Memory>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Strips that any job needs: logits, targets, outputs, and elements before they are converted.
-const ALWAYS: usize = 6;
-
-/// Strips that sample weights need beside: what multiplies losses, gradient and Hessian.
-const OF_SAMPLES: usize = 6;
+/// Strips that a job may need: logits, targets, outputs, elements before they are converted, what multiplies losses,
+/// gradient and Hessian of negatives and of positives, and gammas in two parts.
+const STRIPS: usize = 14;
 
 /// The way of a job through strips of tiles.
 pub(super) struct Strips<R> {
@@ -42,20 +40,16 @@ pub(super) struct Strips<R> {
     pub(super) raw: *mut u64,
     /// Where what multiplies the elements is laid out.
     room: Room<R>,
+    gammas: [*mut R; 2],
 }
 
 impl<R: RowReal> Strips<R> {
-    /// Does work with strips for a job. They are for elements none of which is ignored, and none has a gamma of its own.
+    /// Does work with strips for a job. They are for elements none of which is ignored.
     pub(super) fn with<T>(job: &Job<R>, work: impl FnOnce(&mut Self) -> T) -> T {
-        let Inputs { weights, ignored, gammas, .. } = &job.inputs;
-        let sampled = matches!(weights, Weights::Sampled(..));
-        let plain = ignored.is_none() && gammas.is_none();
-        let possible = plain && !job.plan.has_rectangles() && job.soft.is_none_or(|soft| !soft.always);
+        let always_soft = job.soft.is_some_and(|soft| soft.always);
+        let possible = job.inputs.ignored.is_none() && !job.plan.has_rectangles() && !always_soft;
         MEMORY.with_borrow_mut(|memory| {
-            let count = ALWAYS + if sampled { OF_SAMPLES } else { 0 };
-            memory.reserve_exact(count.saturating_sub(memory.len()));
-            // SAFETY: there is room for as many, and they need not be initialised.
-            unsafe { memory.set_len(count.max(memory.len())) };
+            memory.reserve_exact(STRIPS);
             let start = memory.as_mut_ptr();
             let strip = |i: usize| start.wrapping_add(i).cast::<R>();
             work(&mut Self {
@@ -65,6 +59,7 @@ impl<R: RowReal> Strips<R> {
                 outputs: [strip(2), strip(3), strip(4)],
                 raw: strip(5).cast(),
                 room: Room([6, 8, 10].map(|i| [strip(i), strip(i + 1)])),
+                gammas: [strip(12), strip(13)],
             })
         })
     }
@@ -105,34 +100,34 @@ impl<R: RowReal> Strips<R> {
     ) -> Option<usize> {
         // SAFETY: handed through from the caller.
         let weights = unsafe { job.inputs.weights.at_hand(isa, job.weigh(tile, None))? };
-        let ready = match weights {
-            AtHand::Ready(weights) => Ok(job.as_is(weights)?),
-            AtHand::Products(factors) => Err(factors),
-        };
         let place = |operand| Place { plan: &job.plan, operand, tile };
         let (mut written, raw) = (job.written(tile, self.outputs), self.raw);
         let ahead = job.ahead(tile.number + tiles, tiles, &job.inputs);
         // SAFETY: the caller vouches for the arrays wherever the plan has elements; buffers are private and hold a
-        // strip. An output that is an input is so element by element.
+        // strip. An output that is an input is so element by element, and then nothing streams.
         unsafe {
             let logits = job.inputs.logits.strip(isa, place(operand::LOGITS), self.logits, raw);
             let targets = self.labels(isa, job, tile);
-            let hard = match ready {
-                Ok(hard) => hard,
-                Err(factors) => {
+            let weights = match weights {
+                AtHand::Ready(weights) => weights,
+                AtHand::Products(factors) => {
                     let labels = std::slice::from_raw_parts(targets, tile.len);
-                    let lists = self.room.lay_out(isa, &factors, (&job.plan, tile), Some(labels));
-                    job.weighted(lists)
+                    OfTile::Each(self.room.lay_out(isa, &factors, (&job.plan, tile), Some(labels)))
                 }
             };
-            let streams = job.stream(tile, &mut written, [logits, targets]);
+            let hard = job.hard(weights, tile.len, self.room);
+            let mut gammas = [std::ptr::null(); 2];
+            for (i, list) in job.inputs.gammas.iter().flatten().enumerate() {
+                gammas[i] = list.strip(isa, place(operand::LISTS), self.gammas[i], raw);
+            }
+            let streams = job.stream(tile, &mut written);
             let [value, grad, hess] = written.start;
             let operands = Operands {
                 len: tile.len,
                 logits,
                 targets,
                 weights: hard.weights,
-                gammas: [std::ptr::null(); 2],
+                gammas,
                 value,
                 grad,
                 hess,
@@ -150,6 +145,7 @@ impl<R: RowReal> Strips<R> {
             Some(done)
         }
     }
+
     /// The labels of a strip: where they lie, or written to memory of their own.
     ///
     /// # Safety

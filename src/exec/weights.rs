@@ -49,6 +49,12 @@ impl<R> Memory<R> {
     pub const fn new() -> Self {
         Self { tiles: [const { [const { Buffer::new() }; 2] }; 3] }
     }
+
+    /// Where it is: once, since what is laid out there is read through pointers.
+    #[inline]
+    pub fn room(&mut self) -> Room<R> {
+        Room(self.tiles.each_mut().map(|pair| pair.each_mut().map(Buffer::as_mut_ptr)))
+    }
 }
 
 /// Where weights are needed.
@@ -82,15 +88,15 @@ impl<R: Real> Weights<R> {
         &self,
         isa: AnyIsa,
         at: Where<'_, R>,
-        memory: &mut Memory<R>,
+        room: Room<R>,
         raw: &mut Raw,
     ) -> OfTile<R> {
         // SAFETY: handed through from the caller.
         unsafe {
             match self {
                 Self::All(numbers) => OfTile::All(*numbers),
-                Self::Lists(lists) => entries(isa, lists, at, memory, raw),
-                Self::Sampled(samples, labels) => products(isa, samples, labels, at, memory, raw),
+                Self::Lists(lists) => entries(isa, lists, at, room, raw),
+                Self::Sampled(samples, labels) => products(isa, samples, labels, at, room, raw),
             }
         }
     }
@@ -156,23 +162,6 @@ unsafe fn standing<R: Real>(isa: AnyIsa, lists: &[[Source<R>; 2]; 3], at: Where<
     Some(OfTile::Each(pointers))
 }
 
-impl<R: Real> Memory<R> {
-    /// Tiles that hold the same numbers for all elements.
-    pub fn filled(&mut self, len: usize, numbers: &[[R; 2]; 3]) -> [[*const R; 2]; 3] {
-        let mut pointers = [[std::ptr::null(); 2]; 3];
-        let buffers = self.tiles.iter_mut().flatten().zip(numbers.iter().flatten());
-        for (pointer, (buffer, number)) in pointers.iter_mut().flatten().zip(buffers) {
-            let start = buffer.as_mut_ptr();
-            for i in 0..len {
-                // SAFETY: a tile has at most as many elements as a buffer.
-                unsafe { start.add(i).write(*number) };
-            }
-            *pointer = start.cast_const();
-        }
-        pointers
-    }
-}
-
 /// The numbers that all elements of a tile have in common, if they have.
 ///
 /// # Safety
@@ -202,7 +191,7 @@ unsafe fn entries<R: Real>(
     isa: AnyIsa,
     lists: &[[Source<R>; 2]; 3],
     at: Where<'_, R>,
-    memory: &mut Memory<R>,
+    room: Room<R>,
     raw: &mut Raw,
 ) -> OfTile<R> {
     let place = at.place(operand::LISTS);
@@ -212,10 +201,9 @@ unsafe fn entries<R: Real>(
             return found;
         }
         let mut pointers = [[std::ptr::null(); 2]; 3];
-        for (output, tiles) in memory.tiles.iter_mut().enumerate().filter(|&(output, _)| at.computed[output])
-        {
-            for (label, tile) in tiles.iter_mut().enumerate() {
-                pointers[output][label] = lists[output][label].tile(isa, place, tile, raw);
+        for (output, tiles) in room.0.into_iter().enumerate().filter(|&(output, _)| at.computed[output]) {
+            for (label, tile) in tiles.into_iter().enumerate() {
+                pointers[output][label] = lists[output][label].strip(isa, place, tile, raw.as_mut_ptr());
             }
         }
         OfTile::Each(pointers)
@@ -232,7 +220,7 @@ unsafe fn products<R: Real>(
     samples: &Source<f64>,
     weights: &[[Source<f64>; 2]; 3],
     at: Where<'_, R>,
-    memory: &mut Memory<R>,
+    room: Room<R>,
     raw: &mut Raw,
 ) -> OfTile<R> {
     let (len, place) = (at.tile.len, at.place(operand::SAMPLES));
@@ -241,18 +229,17 @@ unsafe fn products<R: Real>(
     let slice = |start: *const f64, len| unsafe { std::slice::from_raw_parts(start, len) };
     // SAFETY: handed through from the caller; every buffer holds a tile.
     unsafe {
-        let tiles = memory.tiles.each_mut().map(|pair| pair.each_mut().map(Buffer::as_mut_ptr));
         match by_samples(isa, samples, weights, at) {
             Some(AtHand::Ready(found)) => return found,
             Some(AtHand::Products(factors)) => {
-                return OfTile::Each(Room(tiles).lay_out(isa, &factors, (at.plan, at.tile), at.labels));
+                return OfTile::Each(room.lay_out(isa, &factors, (at.plan, at.tile), at.labels));
             }
             None => {}
         }
         let samples = Samples::new(isa, slice(samples.tile(isa, place, &mut own, raw), len));
         let place = at.place(operand::CLASSES);
         let mut pointers = [[std::ptr::null(); 2]; 3];
-        for (output, tiles) in tiles.into_iter().enumerate().filter(|&(output, _)| at.computed[output]) {
+        for (output, tiles) in room.0.into_iter().enumerate().filter(|&(output, _)| at.computed[output]) {
             let [negative, positive] = &weights[output];
             let negatives = slice(negative.tile(isa, place, &mut negatives, raw), len);
             let positives = slice(positive.tile(isa, place, &mut positives, raw), len);

@@ -1,15 +1,10 @@
 //! What rows of elements have in common, laid out for every element.
 
-use std::mem::MaybeUninit;
-
 use crate::real::Real;
 use crate::simd::{Isa, Kernel};
 
-/// Elements that are written at once. They may reach into rows that are written later.
-const CHUNK: usize = 16;
-
-/// What an element becomes.
-pub trait Each<R>: Copy {
+/// What becomes of elements.
+pub trait Each: Copy {
     /// What the elements of a row have in common.
     type Row: Copy;
 
@@ -20,42 +15,101 @@ pub trait Each<R>: Copy {
     fn row(self, row: usize) -> Self::Row;
 
     /// Writes the elements from `at` on, as if they were all of this row.
-    fn write<const N: usize>(self, row: Self::Row, at: usize, elements: &mut [MaybeUninit<R>; N]);
+    ///
+    /// # Safety
+    /// There must be so many elements.
+    unsafe fn write<const N: usize>(self, row: Self::Row, at: usize);
 }
 
-/// The number of its row.
+/// Lists in which each element becomes the number of its row.
 #[derive(Clone, Copy)]
-pub struct Same<'a, R>(pub &'a [R]);
+pub struct Same<'a, R, const LISTS: usize> {
+    /// The numbers of the rows, as many for each list.
+    pub numbers: [&'a [R]; LISTS],
+    /// Where the elements go.
+    pub elements: [*mut R; LISTS],
+}
 
-impl<R: Real> Each<R> for Same<'_, R> {
-    type Row = R;
+impl<R: Real, const LISTS: usize> Each for Same<'_, R, LISTS> {
+    type Row = [R; LISTS];
 
     #[inline(always)]
     fn rows(self) -> usize {
-        self.0.len()
+        self.numbers[0].len()
     }
 
     #[inline(always)]
-    fn row(self, row: usize) -> R {
-        self.0[row]
+    fn row(self, row: usize) -> [R; LISTS] {
+        let mut numbers = [R::ZERO; LISTS];
+        for (number, list) in numbers.iter_mut().zip(self.numbers) {
+            *number = list[row];
+        }
+        numbers
     }
 
     #[inline(always)]
-    fn write<const N: usize>(self, row: R, _: usize, elements: &mut [MaybeUninit<R>; N]) {
-        *elements = [MaybeUninit::new(row); N];
+    unsafe fn write<const N: usize>(self, row: [R; LISTS], at: usize) {
+        for (elements, number) in self.elements.into_iter().zip(row) {
+            // SAFETY: the caller vouches for the elements.
+            unsafe { elements.add(at).cast::<[R; N]>().write_unaligned([number; N]) };
+        }
     }
 }
 
-/// A label: 1 where the target of its row is its class, else 0.
+/// Lists in which each element becomes one of two numbers of its row: that of its label, 0 or 1.
 #[derive(Clone, Copy)]
-pub struct IsClass<'a> {
+pub struct OfLabel<'a, R, const LISTS: usize> {
+    /// For each list the numbers of the rows for a label of 0 and of 1.
+    pub numbers: [[&'a [R]; 2]; LISTS],
+    /// The labels of the elements.
+    pub labels: &'a [R],
+    /// Where the elements go.
+    pub elements: [*mut R; LISTS],
+}
+
+impl<R: Real, const LISTS: usize> Each for OfLabel<'_, R, LISTS> {
+    type Row = [[R; 2]; LISTS];
+
+    #[inline(always)]
+    fn rows(self) -> usize {
+        self.numbers[0][0].len()
+    }
+
+    #[inline(always)]
+    fn row(self, row: usize) -> [[R; 2]; LISTS] {
+        let mut numbers = [[R::ZERO; 2]; LISTS];
+        for (pair, [of_0, of_1]) in numbers.iter_mut().zip(self.numbers) {
+            *pair = [of_0[row], of_1[row]];
+        }
+        numbers
+    }
+
+    #[inline(always)]
+    unsafe fn write<const N: usize>(self, row: [[R; 2]; LISTS], at: usize) {
+        let labels = &self.labels[at..at + N];
+        for (elements, [of_0, of_1]) in self.elements.into_iter().zip(row) {
+            let mut numbers = [of_0; N];
+            for i in 0..N {
+                numbers[i] = if labels[i] > R::ZERO { of_1 } else { of_0 };
+            }
+            // SAFETY: the caller vouches for the elements.
+            unsafe { elements.add(at).cast::<[R; N]>().write_unaligned(numbers) };
+        }
+    }
+}
+
+/// A label for each element: 1 where the target of its row is its class, else 0.
+#[derive(Clone, Copy)]
+pub struct IsClass<'a, R> {
     /// The target of each row.
     pub targets: &'a [f64],
     /// The class of each element.
     pub classes: &'a [f64],
+    /// Where the labels go.
+    pub labels: *mut R,
 }
 
-impl<R: Real> Each<R> for IsClass<'_> {
+impl<R: Real> Each for IsClass<'_, R> {
     type Row = f64;
 
     #[inline(always)]
@@ -69,54 +123,73 @@ impl<R: Real> Each<R> for IsClass<'_> {
     }
 
     #[inline(always)]
-    fn write<const N: usize>(self, target: f64, at: usize, labels: &mut [MaybeUninit<R>; N]) {
+    unsafe fn write<const N: usize>(self, target: f64, at: usize) {
         let classes = &self.classes[at..at + N];
+        let mut labels = [R::ZERO; N];
         for i in 0..N {
-            labels[i].write(if classes[i] == target { R::ONE } else { R::ZERO });
+            labels[i] = if classes[i] == target { R::ONE } else { R::ZERO };
         }
+        // SAFETY: the caller vouches for the elements.
+        unsafe { self.labels.add(at).cast::<[R; N]>().write_unaligned(labels) };
     }
 }
 
-/// Writes the elements of the first row but those left out, then those of every other.
-pub struct Repeat<'a, E, R> {
-    /// What they become.
-    pub each: E,
-    /// Elements of a row.
-    pub cols: usize,
-    /// Elements of the first row that are left out.
-    pub skip: usize,
-    /// Where they go.
-    pub elements: &'a mut [MaybeUninit<R>],
+/// Writes the elements of the first row but those left out, then those of every other, until there are `len`.
+pub struct Repeat<E> {
+    each: E,
+    cols: usize,
+    skip: usize,
+    len: usize,
 }
 
-impl<R: Real, E: Each<R>> Kernel for Repeat<'_, E, R> {
-    type Output = ();
+impl<E: Each> Repeat<E> {
+    /// For rows of `cols` elements, `skip` of which are left out of the first.
+    ///
+    /// # Safety
+    /// There must be memory for `len` elements, and no fewer rows than they need.
+    pub unsafe fn new(each: E, cols: usize, skip: usize, len: usize) -> Self {
+        Self { each, cols, skip, len }
+    }
 
+    /// `N` elements are written at once: they may reach into rows that are written later.
     #[inline(always)]
-    fn run<I: Isa>(self, _: I) {
-        let Self { each, cols, skip, elements } = self;
+    fn by_chunks<const N: usize>(self) {
+        let Self { each, cols, skip, len } = self;
         // Rows behind which there is room for a chunk, then those at the end.
-        let whole = (elements.len() + skip).saturating_sub(CHUNK) / cols;
-        let whole = whole.min(each.rows());
+        let whole = ((len + skip).saturating_sub(N) / cols).min(each.rows());
         let (mut start, mut end) = (0, cols - skip);
         for row in 0..whole {
             let row = each.row(row);
             while start < end {
-                // SAFETY: `start < end <= len - CHUNK`.
-                let chunk = unsafe { &mut *elements.as_mut_ptr().add(start).cast() };
-                each.write::<CHUNK>(row, start, chunk);
-                start += CHUNK;
+                // SAFETY: `start < end <= len - N`, and the maker vouches for `len` elements.
+                unsafe { each.write::<N>(row, start) };
+                start += N;
             }
             start = end;
             end += cols;
         }
         for row in whole..each.rows() {
             let row = each.row(row);
-            for at in start..end.min(elements.len()) {
-                each.write(row, at, std::array::from_mut(&mut elements[at]));
+            for at in start..end.min(len) {
+                // SAFETY: `at < len`.
+                unsafe { each.write::<1>(row, at) };
             }
             start = end;
             end += cols;
+        }
+    }
+}
+
+impl<E: Each> Kernel for Repeat<E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        match self.cols {
+            0..=4 => self.by_chunks::<4>(),
+            5..=8 => self.by_chunks::<8>(),
+            9..=12 => self.by_chunks::<12>(),
+            _ => self.by_chunks::<16>(),
         }
     }
 }
@@ -129,7 +202,7 @@ mod tests {
     /// Calls `check` with rows of many lengths: columns, elements left out, elements, rows.
     fn over_shapes(mut check: impl FnMut(AnyIsa, [usize; 4])) {
         for isa in AnyIsa::available() {
-            for cols in [1, 2, 3, 10, 15, 16, 17, 80, 500] {
+            for cols in [1, 2, 3, 5, 8, 10, 12, 15, 16, 17, 80, 500] {
                 for skip in [0, 1, cols / 2, cols - 1].map(|skip| skip.min(cols - 1)) {
                     for len in [0, 1, 9, 16, 31, 200, 512] {
                         check(isa, [cols, skip, len, (skip + len).div_ceil(cols)]);
@@ -139,20 +212,42 @@ mod tests {
         }
     }
 
-    fn written<E: Each<f32>>(isa: AnyIsa, each: E, [cols, skip, len, _]: [usize; 4]) -> Vec<f32> {
-        let mut elements = vec![MaybeUninit::new(-1.0); len];
-        isa.vectorize(Repeat { each, cols, skip, elements: &mut elements });
-        // SAFETY: all were written when they were made.
-        elements.into_iter().map(|element| unsafe { element.assume_init() }).collect()
+    #[test]
+    fn every_element_has_the_number_of_its_row() {
+        let numbers: Vec<f32> = (0..2200).map(|row| row as f32).collect();
+        over_shapes(|isa, shape| {
+            let [cols, skip, len, rows] = shape;
+            let mut found = [vec![-1.0_f32; len], vec![-1.0; len]];
+            let elements = found.each_mut().map(|list| list.as_mut_ptr());
+            let numbers = [&numbers[..rows], &numbers[1100..1100 + rows]];
+            // SAFETY: there are `len` elements in both lists.
+            isa.vectorize(unsafe { Repeat::new(Same { numbers, elements }, cols, skip, len) });
+            for (i, (first, second)) in found[0].iter().zip(&found[1]).enumerate() {
+                let row = ((i + skip) / cols) as f32;
+                assert_eq!([*first, *second], [row, row + 1100.0], "{shape:?} {i}");
+            }
+        });
     }
 
     #[test]
-    fn every_element_has_the_number_of_its_row() {
-        let numbers: Vec<f32> = (0..1100).map(|row| row as f32).collect();
+    fn every_element_has_the_number_of_its_label() {
+        let numbers: Vec<f64> = (0..4400).map(f64::from).collect();
+        let labels: Vec<f64> = (0..512).map(|i| f64::from(u8::from(i * i % 7 == 2))).collect();
         over_shapes(|isa, shape| {
-            let [cols, skip, _, rows] = shape;
-            for (i, element) in written(isa, Same(&numbers[..rows]), shape).into_iter().enumerate() {
-                assert_eq!(element, ((i + skip) / cols) as f32, "{shape:?} {i}");
+            let [cols, skip, len, rows] = shape;
+            let mut found = [vec![-1.0; len], vec![-1.0; len]];
+            let elements = found.each_mut().map(|list| list.as_mut_ptr());
+            let of = |start: usize| &numbers[start..start + rows];
+            let each = OfLabel {
+                numbers: [[of(0), of(1100)], [of(2200), of(3300)]],
+                labels: &labels[..len],
+                elements,
+            };
+            // SAFETY: there are `len` elements in both lists.
+            isa.vectorize(unsafe { Repeat::new(each, cols, skip, len) });
+            for (i, (first, second)) in found[0].iter().zip(&found[1]).enumerate() {
+                let want = ((i + skip) / cols) as f64 + 1100.0 * labels[i];
+                assert_eq!([*first, *second], [want, want + 2200.0], "{shape:?} {i}");
             }
         });
     }
@@ -165,8 +260,11 @@ mod tests {
             let class = |i: usize| ((i + skip) % cols) as f64;
             let classes: Vec<f64> =
                 (0..len).map(|i| if class(i) == 3.0 { f64::NAN } else { class(i) }).collect();
-            let each = IsClass { targets: &targets[..rows], classes: &classes };
-            for (i, label) in written(isa, each, shape).into_iter().enumerate() {
+            let mut labels = vec![-1.0_f32; len];
+            let each = IsClass { targets: &targets[..rows], classes: &classes, labels: labels.as_mut_ptr() };
+            // SAFETY: there are `len` labels.
+            isa.vectorize(unsafe { Repeat::new(each, cols, skip, len) });
+            for (i, label) in labels.into_iter().enumerate() {
                 let target = targets[(i + skip) / cols];
                 let want = class(i) == target && target != 3.0;
                 assert_eq!(label, f32::from(u8::from(want)), "{shape:?} {i}");

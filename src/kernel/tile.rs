@@ -288,6 +288,11 @@ impl<R: Real> Target<R> {
         Self { data, size: dtype.size(), narrow: dtype.narrow(), stores }
     }
 
+    /// Whether it is an input's memory: if it is not exactly that, it shares none with it.
+    pub fn is<T>(&self, source: &Source<T>) -> bool {
+        matches!(source, Source::Array { data, .. } if *data == self.data.cast_const())
+    }
+
     /// Where the kernel writes a tile: the array's own memory, or nowhere if it must write to a buffer.
     #[inline]
     pub fn direct<const N: usize>(&self, place: Place<'_, N>) -> Option<*mut R> {

@@ -9,7 +9,7 @@ use crate::kernel::tile::TILE;
 use crate::real::Real;
 
 /// The operands of a run of elements. Those that the kernel does not use may be null; an output may be the very
-/// memory of an input.
+/// memory of logits or targets.
 #[derive(Clone, Copy, Debug)]
 pub struct Operands<R> {
     /// Number of elements.
@@ -35,8 +35,8 @@ pub struct Operands<R> {
     /// Whether to stop before the first part of [`TILE`](crate::kernel::tile::TILE) elements that has a target other
     /// than 0 and 1. Else such a target makes its element NaN.
     pub stops: bool,
-    /// Whether results, but losses beside a gradient, are written past the caches. None of them may be an input then,
-    /// and all must begin as far from a cache line. Where the first line begins, the first part of [`TILE`] elements
+    /// Whether results, but losses beside a gradient, are written past the caches. They must all begin as far from a
+    /// cache line, and no result may be an input then. Where the first line begins, the first part of [`TILE`] elements
     /// does.
     pub streams: bool,
 }

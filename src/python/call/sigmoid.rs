@@ -27,6 +27,7 @@ use crate::params::{Hessian, Label, Normalizer, Reduction, SigmoidFocalLoss};
 use crate::python::array::Array;
 use crate::python::runtime::isa;
 use crate::real::Real;
+use crate::simd::in_default_mode;
 
 /// Evaluates a loss.
 ///
@@ -39,17 +40,19 @@ pub fn evaluate<'py>(
     wanted: Wanted,
     arguments: &Arguments<'_, 'py>,
 ) -> PyResult<Results<'py>> {
-    if let Some(results) = single::evaluate(py, loss, wanted, arguments)? {
+    if let Some(results) = in_default_mode(|| single::evaluate(py, loss, wanted, arguments))? {
         return Ok(results);
     }
     let found = Found::new(arguments)?;
-    let call = Call::new(loss, wanted, arguments, &found)?;
-    let outputs = call.admitted.outputs(wanted, arguments, &call.rules)?;
-    call.check_indices(py)?;
-    match call.admitted.logits.dtype.of_results() {
-        DType::Float64 => call.run::<f64>(py, &outputs),
-        _ => call.run::<f32>(py, &outputs),
-    }
+    in_default_mode(|| {
+        let call = Call::new(loss, wanted, arguments, &found)?;
+        let outputs = call.admitted.outputs(wanted, arguments, &call.rules)?;
+        call.check_indices(py)?;
+        match call.admitted.logits.dtype.of_results() {
+            DType::Float64 => call.run::<f64>(py, &outputs),
+            _ => call.run::<f32>(py, &outputs),
+        }
+    })
 }
 
 /// The exact sum of the losses, and that of what their mean divides by.
@@ -63,12 +66,14 @@ pub fn exact_sums(
 ) -> PyResult<[ExactSum; 2]> {
     let wanted = Wanted { value: true, grad: false, hess: None };
     let found = Found::new(arguments)?;
-    let call = Call::new(loss, wanted, arguments, &found)?;
-    call.check_indices(py)?;
-    match call.admitted.logits.dtype.of_results() {
-        DType::Float64 => call.exact_sums::<f64>(py),
-        _ => call.exact_sums::<f32>(py),
-    }
+    in_default_mode(|| {
+        let call = Call::new(loss, wanted, arguments, &found)?;
+        call.check_indices(py)?;
+        match call.admitted.logits.dtype.of_results() {
+            DType::Float64 => call.exact_sums::<f64>(py),
+            _ => call.exact_sums::<f32>(py),
+        }
+    })
 }
 
 /// How calls keep their sums.

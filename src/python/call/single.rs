@@ -21,7 +21,6 @@ use crate::params::{Normalizer, Reduction, SigmoidFocalLoss};
 use crate::python::array::Array;
 use crate::python::runtime::isa;
 use crate::real::Real;
-use crate::simd::in_default_mode;
 
 /// Evaluates a loss if the call is a simple one.
 ///
@@ -144,11 +143,11 @@ fn run<'py, R: Real + Scales>(
     // SAFETY: all arrays were read or made, have `len <= TILE` elements one after the other, aligned; outputs are the
     // very memory of an input or share none. Other threads must not write to them meanwhile: the documentation asks
     // that of callers.
-    in_default_mode(|| unsafe {
+    unsafe {
         kernel(isa(), &constants, &operands);
         if sums {
             total.add(isa().vectorize(TileSum(std::slice::from_raw_parts(value, len))));
         }
-    });
+    }
     filled.results(py, wanted, total.value() / (denominator / scaling.scale)).map(Some)
 }

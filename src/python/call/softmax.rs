@@ -25,6 +25,7 @@ use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Label, Modulator, Normalizer, Reduction, SoftmaxFocalLoss};
 use crate::python::array::{Array, shape_text};
 use crate::python::runtime::isa;
+use crate::simd::in_default_mode;
 
 /// Evaluates a loss.
 ///
@@ -38,13 +39,15 @@ pub fn evaluate<'py>(
     arguments: &Arguments<'_, 'py>,
 ) -> PyResult<Results<'py>> {
     let found = Found::new(arguments)?;
-    let call = Call::new(loss, wanted, arguments, &found)?;
-    let outputs = call.admitted.outputs(wanted, arguments, &call.rules)?;
-    call.check_indices(py)?;
-    match call.admitted.logits.dtype.of_results() {
-        DType::Float64 => call.run::<f64>(py, &outputs),
-        _ => call.run::<f32>(py, &outputs),
-    }
+    in_default_mode(|| {
+        let call = Call::new(loss, wanted, arguments, &found)?;
+        let outputs = call.admitted.outputs(wanted, arguments, &call.rules)?;
+        call.check_indices(py)?;
+        match call.admitted.logits.dtype.of_results() {
+            DType::Float64 => call.run::<f64>(py, &outputs),
+            _ => call.run::<f32>(py, &outputs),
+        }
+    })
 }
 
 /// The exact sum of the losses, and that of what their mean divides by.
@@ -58,12 +61,14 @@ pub fn exact_sums(
 ) -> PyResult<[ExactSum; 2]> {
     let wanted = Wanted { value: true, grad: false, hess: None };
     let found = Found::new(arguments)?;
-    let call = Call::new(loss, wanted, arguments, &found)?;
-    call.check_indices(py)?;
-    match call.admitted.logits.dtype.of_results() {
-        DType::Float64 => call.exact_sums::<f64>(py),
-        _ => call.exact_sums::<f32>(py),
-    }
+    in_default_mode(|| {
+        let call = Call::new(loss, wanted, arguments, &found)?;
+        call.check_indices(py)?;
+        match call.admitted.logits.dtype.of_results() {
+            DType::Float64 => call.exact_sums::<f64>(py),
+            _ => call.exact_sums::<f32>(py),
+        }
+    })
 }
 
 /// Refuses dense targets where they have no meaning, and rows without classes.
