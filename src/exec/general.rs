@@ -2,7 +2,6 @@
 //! probabilities.
 
 use super::elements::{Hard, Inputs, Job, Soft};
-use super::labels::Labels;
 use super::weights::{self, OfTile};
 use super::{Sums, operand};
 use crate::kernel::elementwise::Operands;
@@ -59,7 +58,10 @@ pub unsafe fn run<R: RowReal>(
         let (labels, kinds) = match known {
             Some(known) => known,
             None => {
-                let labels = work.labels(&inputs.labels, &mut own_labels, &mut scratch.raw);
+                let heads = job.heads_of_targets.as_ref();
+                let (memory, raw) = (own_labels.as_mut_ptr(), scratch.raw.as_mut_ptr());
+                let labels = inputs.labels.strip(isa, (&job.plan, tile), heads, memory, raw);
+                let labels = std::slice::from_raw_parts(labels, tile.len);
                 (labels, job.kinds(isa, labels))
             }
         };
@@ -110,25 +112,6 @@ impl<R: RowReal> Work<'_, R> {
         let place = Place { plan: &self.job.plan, operand, tile: self.tile };
         // SAFETY: handed through from the caller; a tile has `len` elements.
         unsafe { std::slice::from_raw_parts(source.tile(self.isa, place, buffer, raw), self.tile.len) }
-    }
-
-    /// The labels of the tile, in the buffer or where they lie.
-    ///
-    /// # Safety
-    /// As [`run`]. The slice must not outlive the array.
-    unsafe fn labels<'l>(&self, labels: &Labels<R>, buffer: &'l mut Buffer<R>, raw: &mut Raw) -> &'l [R] {
-        // SAFETY: handed through from the caller.
-        unsafe {
-            match labels {
-                Labels::Dense(source) => self.fetch(source, operand::TARGETS, buffer, raw),
-                Labels::Indices(indices) => {
-                    let Job { plan, heads_of_targets, .. } = self.job;
-                    let start = buffer.as_mut_ptr();
-                    indices.write(self.isa, plan, self.tile, heads_of_targets.as_ref(), start);
-                    std::slice::from_raw_parts(start, self.tile.len)
-                }
-            }
-        }
     }
 
     /// The gammas of the tile's elements, or nothing if they are all the same.

@@ -27,6 +27,38 @@ pub struct Indices {
     pub classes: Source<f64>,
 }
 
+impl<R: Real> Labels<R> {
+    /// The labels of tiles that follow each other: where they lie, or written to `memory`. `heads` are those of class
+    /// indices.
+    ///
+    /// # Safety
+    /// Targets and classes must be readable wherever the plan says that they are, `memory` be valid for writing as many
+    /// as there are elements, and `raw` as many of the largest type.
+    #[inline]
+    pub(super) unsafe fn strip(
+        &self,
+        isa: AnyIsa,
+        (plan, tiles): (&JobPlan, Tile),
+        heads: Option<&Heads>,
+        memory: *mut R,
+        raw: *mut u64,
+    ) -> *const R {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            match self {
+                Self::Dense(targets) => {
+                    let place = Place { plan, operand: operand::TARGETS, tile: tiles };
+                    targets.strip(isa, place, memory, raw)
+                }
+                Self::Indices(indices) => {
+                    indices.write(isa, plan, tiles, heads, memory);
+                    memory
+                }
+            }
+        }
+    }
+}
+
 impl Indices {
     /// Writes the labels of tiles that follow each other. `heads` are those of the targets.
     ///

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
 use super::elements::Job;
-use super::labels::Labels;
 use super::room::Room;
 use super::weights::{AtHand, OfTile};
 use super::{Block, Sums, operand};
@@ -107,7 +106,8 @@ impl<R: RowReal> Strips<R> {
         // strip. An output that is an input is so element by element, and then nothing streams.
         unsafe {
             let logits = job.inputs.logits.strip(isa, place(operand::LOGITS), self.logits, raw);
-            let targets = self.labels(isa, job, tile);
+            let heads = job.heads_of_targets.as_ref();
+            let targets = job.inputs.labels.strip(isa, (&job.plan, tile), heads, self.targets, raw);
             let weights = match weights {
                 AtHand::Ready(weights) => weights,
                 AtHand::Products(factors) => {
@@ -143,28 +143,6 @@ impl<R: RowReal> Strips<R> {
             }
             job.put(isa, Tile { len: done, ..tile }, &written, raw);
             Some(done)
-        }
-    }
-
-    /// The labels of a strip: where they lie, or written to memory of their own.
-    ///
-    /// # Safety
-    /// As [`Strips::run`].
-    #[inline]
-    unsafe fn labels(&self, isa: AnyIsa, job: &Job<R>, tile: Tile) -> *const R {
-        let Job { plan, heads_of_targets, .. } = job;
-        // SAFETY: handed through from the caller; the memory holds a strip.
-        unsafe {
-            match &job.inputs.labels {
-                Labels::Dense(targets) => {
-                    let place = Place { plan, operand: operand::TARGETS, tile };
-                    targets.strip(isa, place, self.targets, self.raw)
-                }
-                Labels::Indices(indices) => {
-                    indices.write(isa, plan, tile, heads_of_targets.as_ref(), self.targets);
-                    self.targets
-                }
-            }
         }
     }
 }
