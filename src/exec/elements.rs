@@ -173,27 +173,25 @@ impl<R: RowReal> Job<R> {
         [self.value.is_some() || self.sum, self.grad.is_some(), self.hess.is_some()]
     }
 
-    /// What to ask for of so many tiles from `next` on, while those before them are worked on.
+    /// Adds what to ask for of so many tiles from `next` on, while those before them are worked on.
     #[inline]
-    pub(super) fn ahead(&self, next: usize, tiles: usize, inputs: &Inputs<R>) -> Ahead {
-        let mut ahead = Ahead::default();
+    pub(super) fn ask(&self, next: usize, tiles: usize, inputs: &Inputs<R>, ahead: &mut Ahead) {
         let end = self.plan.tiles().min(next + tiles);
-        let Some(next) = self.plan.tiles_as_one(next, end).filter(|next| next.len > 0) else { return ahead };
+        let Some(next) = self.plan.tiles_as_one(next, end).filter(|next| next.len > 0) else { return };
         let place = |operand| Place { plan: &self.plan, operand, tile: next };
-        inputs.logits.ask(place(operand::LOGITS), &mut ahead);
+        inputs.logits.ask(place(operand::LOGITS), ahead);
         match &inputs.labels {
-            Labels::Dense(targets) => targets.ask(place(operand::TARGETS), &mut ahead),
-            Labels::Indices(indices) => indices.targets.ask(place(operand::TARGETS), &mut ahead),
+            Labels::Dense(targets) => targets.ask(place(operand::TARGETS), ahead),
+            Labels::Indices(indices) => indices.targets.ask(place(operand::TARGETS), ahead),
         }
         if let Weights::Sampled(samples, _) = &inputs.weights {
-            samples.ask(place(operand::SAMPLES), &mut ahead);
+            samples.ask(place(operand::SAMPLES), ahead);
         }
         for (target, operand) in self.outputs() {
             if let Some(target) = target {
-                target.ask(place(operand), &mut ahead);
+                target.ask(place(operand), ahead);
             }
         }
-        ahead
     }
 
     /// Asks for the memory of a tile that comes next.
@@ -418,7 +416,8 @@ pub(super) unsafe fn run_tile<R: RowReal>(
                 let room = memory.room();
                 let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), room, raw);
                 let Hard { kernel, constants, weights } = job.hard(weights, tile.len, room);
-                let ahead = job.ahead(tile.number + 1, 1, inputs);
+                let mut ahead = Ahead::default();
+                job.ask(tile.number + 1, 1, inputs, &mut ahead);
                 let [value, grad, hess] = written;
                 let operands = Operands {
                     len: tile.len,

@@ -7,6 +7,7 @@ use super::elements::Job;
 use super::room::Room;
 use super::weights::{AtHand, OfTile};
 use super::{Block, Sums, operand};
+use crate::cache::Ahead;
 use crate::kernel::elementwise::Operands;
 use crate::kernel::rows::RowReal;
 use crate::kernel::tile::{Place, STRIP, TILE};
@@ -101,7 +102,8 @@ impl<R: RowReal> Strips<R> {
         let weights = unsafe { job.inputs.weights.at_hand(isa, job.weigh(tile, None))? };
         let place = |operand| Place { plan: &job.plan, operand, tile };
         let (mut written, raw) = (job.written(tile, self.outputs), self.raw);
-        let ahead = job.ahead(tile.number + tiles, tiles, &job.inputs);
+        let mut ahead = Ahead::default();
+        job.ask(tile.number + tiles, tiles, &job.inputs, &mut ahead);
         // SAFETY: the caller vouches for the arrays wherever the plan has elements; buffers are private and hold a
         // strip. An output that is an input is so element by element, and then nothing streams.
         unsafe {

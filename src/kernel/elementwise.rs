@@ -2,14 +2,17 @@
 
 use std::mem::MaybeUninit;
 
+use crate::cache::LINE;
 use crate::kernel::folds::Folds;
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};
 
+mod cut;
 mod operands;
 
+use cut::{Cut, Edge, Part};
 pub use operands::Operands;
 use operands::{MAX_LANES, Padded};
 
@@ -88,108 +91,114 @@ unsafe fn run<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHT
     constants: &Constants<R>,
     operands: &Operands<R>,
 ) -> usize {
-    // Copies: nothing that the kernel writes can be suspected to change them.
-    isa.vectorize(Sigmoid::<R, POWER, OUTPUTS, WEIGHTED> { constants: *constants, operands: *operands })
+    isa.vectorize(Sigmoid::<R, POWER, OUTPUTS, WEIGHTED> { constants, operands })
 }
 
 /// The loops over a run of elements.
-struct Sigmoid<R, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> {
-    constants: Constants<R>,
-    operands: Operands<R>,
+struct Sigmoid<'a, R, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> {
+    constants: &'a Constants<R>,
+    operands: &'a Operands<R>,
 }
 
 impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> Kernel
-    for Sigmoid<R, POWER, OUTPUTS, WEIGHTED>
+    for Sigmoid<'_, R, POWER, OUTPUTS, WEIGHTED>
 {
     type Output = usize;
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> usize {
         let lanes = <R::Lanes<I>>::LANES;
-        debug_assert!(lanes <= MAX_LANES && TILE.is_multiple_of(lanes));
-        let constants = Splat::<R::Lanes<I>>::new(isa, &self.constants);
-        let mut folds = Folds::new();
-        let mut logits = MaybeUninit::uninit();
-        let mut memory = Padded::new();
+        debug_assert!(lanes <= MAX_LANES && TILE.is_multiple_of(lanes) && lanes * size_of::<R>() >= LINE);
+        let constants = Splat::<R::Lanes<I>>::new(isa, self.constants);
+        let (mut folds, mut logits, mut memory) = (Folds::new(), MaybeUninit::uninit(), Padded::new());
         let inside = Operands::padded(&mut memory);
-        // Where it streams, the first part ends where a cache line begins.
-        let head = self.operands.before_a_line::<OUTPUTS>();
-        let first = if head > 0 { head } else { TILE };
-        let (mut at, mut end) = (0, first.min(self.operands.len));
-        while at < self.operands.len {
-            let mut rest = self.operands.from(at);
-            rest.len = end - at;
-            rest.streams &= at >= head;
-            let mut part = Operands { len: rest.len - rest.len % lanes, ..rest };
+        // A copy: nothing that the kernel writes can be suspected to change it. Made here, where no memory need be
+        // copied: to read in one what was just written in pieces waits for all that is being written.
+        let mut run = *self.operands;
+        let len = run.len;
+        // What streams is no input: elements may be computed twice.
+        run.streams &= len >= lanes;
+        run.prefetch_ends::<OUTPUTS>();
+        let cut = Cut { len, lanes, overlap: run.streams, lead: run.before_a_line::<OUTPUTS>() };
+        let mut at = 0;
+        while at < len {
+            let mut operands = run;
+            let mut part = cut.part(at);
+            let (mut done, mut checked) = (part.len(), part.end..len.min(at + TILE));
+            let rest = operands.from(at);
             // What does not fill a group goes the same way on a padded copy: it gets the bits that it would get
             // anywhere.
-            let is_tail = part.len == 0;
+            let is_copy = done == 0;
             // SAFETY: the part is inside of what the caller of the kernel vouches for. Fewer than `lanes <= MAX_LANES`
             // elements are copied in and out; the padded operands are as long as the largest group. What streams begins
-            // at a line, and so does every vector in it: padded operands do not stream, nor do those before the line.
+            // at a line, and so does every vector in it that is not of an edge.
             unsafe {
-                if is_tail {
-                    rest.copy_inputs::<POWER, OUTPUTS, WEIGHTED>(&inside, lanes);
-                    part = Operands { len: lanes, ..inside };
+                if is_copy {
+                    done = len - at;
+                    rest.copy_inputs::<POWER, OUTPUTS, WEIGHTED>(&inside, done, lanes);
+                    (operands, part, checked) = (inside, Cut::group(lanes), 0..0);
                 }
-                let are_hard = self.fold(isa, &constants, &part, at, &mut folds);
-                if self.operands.stops && !(are_hard && rest.are_hard_from(part.len)) {
+                let are_hard = Self::fold(isa, &constants, &operands, &part, &mut folds);
+                if run.stops && !(are_hard && operands.are_hard(checked)) {
                     break;
                 }
                 if !are_hard {
-                    part.logits = part.without_others(&mut logits);
-                    self.fold(isa, &constants, &part, at, &mut folds);
+                    operands.logits = operands.without_others(part.reach(), &mut logits);
+                    Self::fold(isa, &constants, &operands, &part, &mut folds);
                 }
-                Self::unfold(isa, &constants, &part, &folds);
-                if is_tail {
-                    rest.take_outputs::<OUTPUTS>(&inside);
+                Self::unfold(isa, &constants, &operands, &inside, &part, &folds);
+                if is_copy {
+                    rest.take_outputs::<OUTPUTS>(&inside, done);
+                } else if let Some(Edge { at, len, skip }) = part.edge() {
+                    operands.from(at).take_outputs::<OUTPUTS>(&inside.from(skip), len);
                 }
             }
-            at += part.len.min(rest.len);
-            if at == end {
-                end = (end + TILE).min(self.operands.len);
-            }
+            at += done;
         }
         at
     }
 }
 
 impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
-    Sigmoid<R, POWER, OUTPUTS, WEIGHTED>
+    Sigmoid<'_, R, POWER, OUTPUTS, WEIGHTED>
 {
-    /// The first half of a part's work, which reads logits and targets: whether all targets are 0 or 1. The part starts
-    /// at element `start` of all.
+    /// The first half of a part's work, which reads logits and targets: whether all targets of its groups are 0 or 1.
     ///
     /// # Safety
-    /// The operands must be valid for `len` elements, at most [`TILE`] and a multiple of the group of lanes.
+    /// The operands must be valid for the elements of the groups, no more than [`Folds`] have room for.
     #[inline(always)]
     unsafe fn fold<I: Isa>(
-        &self,
         isa: I,
         constants: &Splat<R::Lanes<I>>,
-        part: &Operands<R>,
-        start: usize,
+        run: &Operands<R>,
+        part: &Part,
         folds: &mut Folds<R>,
     ) -> bool {
         let lanes = <R::Lanes<I>>::LANES;
         // |y^2 - y|, which is 0 for 0 and 1 alone, rounded once or twice.
         let mut others = constants.zero;
-        let mut at = 0;
-        while at < part.len {
-            part.prefetch::<OUTPUTS>(at, lanes);
-            // SAFETY: null or valid, for which the caller of the kernel vouches.
-            if let Some(ahead) = unsafe { part.ahead.as_ref() } {
-                ahead.ask(start + at, lanes);
+        let mut place = 0;
+        let mut next = Some(part.row());
+        while let Some(row) = next {
+            let (mut at, end) = (row.at, row.at + row.len);
+            while at < end {
+                run.prefetch::<OUTPUTS>(at, lanes);
+                // SAFETY: null or valid, for which the caller of the kernel vouches.
+                if let Some(ahead) = unsafe { run.ahead.as_ref() } {
+                    ahead.ask(at, lanes);
+                }
+                let operands = run.from(at);
+                // SAFETY: the caller vouches for the elements of groups, and for the room.
+                unsafe {
+                    let x = <R::Lanes<I>>::load(isa, operands.logits);
+                    let y = <R::Lanes<I>>::load(isa, operands.targets);
+                    others = others + y.mul_add(y, -y).abs();
+                    folds.put(place, Fold::new(x));
+                }
+                at += lanes;
+                place += lanes;
             }
-            let operands = part.from(at);
-            // SAFETY: `at + lanes <= len`, for which the caller vouches.
-            let (x, y) = unsafe {
-                (<R::Lanes<I>>::load(isa, operands.logits), <R::Lanes<I>>::load(isa, operands.targets))
-            };
-            others = others + y.mul_add(y, -y).abs();
-            // SAFETY: as above, and `len <= TILE`.
-            unsafe { folds.put(at, Fold::new(x)) };
-            at += lanes;
+            next = part.after(row);
         }
         let mut found = [R::ZERO; MAX_LANES];
         // SAFETY: no group has more lanes.
@@ -198,34 +207,53 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     }
 
     /// The second half of a part's work, which reads logits and targets again, and the other inputs: those of a group
-    /// of lanes before anything of it is written. Targets are 0 or 1, or their logits NaN.
+    /// of lanes before anything of it is written. Targets are 0 or 1, or their logits NaN. A group that has elements of
+    /// others is written `inside`.
     ///
     /// # Safety
-    /// As [`Self::fold`], which must have filled the folds.
+    /// As [`Self::fold`], which must have filled the folds. `inside` must be valid for a group.
     #[inline(always)]
-    unsafe fn unfold<I: Isa>(isa: I, constants: &Splat<R::Lanes<I>>, part: &Operands<R>, folds: &Folds<R>) {
+    unsafe fn unfold<I: Isa>(
+        isa: I,
+        constants: &Splat<R::Lanes<I>>,
+        run: &Operands<R>,
+        inside: &Operands<R>,
+        part: &Part,
+        folds: &Folds<R>,
+    ) {
         let lanes = <R::Lanes<I>>::LANES;
-        let mut at = 0;
-        while at < part.len {
-            let operands = part.from(at);
-            // SAFETY: `at + lanes <= len <= TILE`, for which the caller vouches.
-            unsafe {
-                // The sign bit of -y says which label it is.
-                let sign = constants.zero - <R::Lanes<I>>::load(isa, operands.targets);
-                let positive = sign.is_negative();
-                let z = -<R::Lanes<I>>::load(isa, operands.logits).flip(sign);
-                let fold = folds.get(isa, at);
-                if POWER == PER_ELEMENT {
-                    let [hi, lo] = operands.gammas;
-                    let gamma = Gamma::of_lanes(<R::Lanes<I>>::load(isa, hi), <R::Lanes<I>>::load(isa, lo));
-                    let margin = Margin::<_, { power::GENERAL }>::of(z, fold, &gamma);
-                    Self::write(isa, positive, &margin, constants, &operands);
-                } else {
-                    let margin = Margin::<_, POWER>::of(z, fold, &constants.gamma);
-                    Self::write(isa, positive, &margin, constants, &operands);
-                }
+        let mut place = 0;
+        let mut next = Some(part.row());
+        while let Some(row) = next {
+            let mut first = run.from(row.at);
+            if !row.whole {
+                first = first.into(inside);
             }
-            at += lanes;
+            let mut at = 0;
+            while at < row.len {
+                let operands = first.from(at);
+                // SAFETY: the caller vouches for the elements of groups and for the folds.
+                unsafe {
+                    // The sign bit of -y says which label it is.
+                    let sign = constants.zero - <R::Lanes<I>>::load(isa, operands.targets);
+                    let positive = sign.is_negative();
+                    let z = -<R::Lanes<I>>::load(isa, operands.logits).flip(sign);
+                    let fold = folds.get(isa, place);
+                    if POWER == PER_ELEMENT {
+                        let [hi, lo] = operands.gammas;
+                        let gamma =
+                            Gamma::of_lanes(<R::Lanes<I>>::load(isa, hi), <R::Lanes<I>>::load(isa, lo));
+                        let margin = Margin::<_, { power::GENERAL }>::of(z, fold, &gamma);
+                        Self::write(isa, positive, &margin, constants, &operands);
+                    } else {
+                        let margin = Margin::<_, POWER>::of(z, fold, &constants.gamma);
+                        Self::write(isa, positive, &margin, constants, &operands);
+                    }
+                }
+                at += lanes;
+                place += lanes;
+            }
+            next = part.after(row);
         }
     }
 

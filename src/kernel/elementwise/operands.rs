@@ -1,12 +1,14 @@
 //! What a kernel for labels of 0 and 1 works on, and a copy of what does not fill a group of lanes.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr::copy_nonoverlapping;
 
 use super::{PER_ELEMENT, output};
-use crate::cache::{Ahead, LINE, prefetch_ahead};
-use crate::kernel::tile::TILE;
+use crate::cache::{Ahead, LINE, prefetch, prefetch_ahead};
+use crate::kernel::folds::ROOM;
 use crate::real::Real;
+use crate::simd::stream;
 
 /// The operands of a run of elements. Those that the kernel does not use may be null; an output may be the very
 /// memory of logits or targets.
@@ -66,6 +68,13 @@ const fn writes(outputs: u8) -> [bool; 3] {
     [outputs & output::VALUE != 0, outputs & output::GRAD != 0, outputs & hess != 0]
 }
 
+/// Which of them may be written past the caches: losses beside others are not.
+#[inline(always)]
+const fn streamed(outputs: u8) -> [bool; 3] {
+    let [_, grad, hess] = writes(outputs);
+    [outputs == output::VALUE, grad, hess]
+}
+
 impl<R: Real> Operands<R> {
     /// The operands from element `at` on, of the same length. Pointers that are null move to nowhere, unused.
     #[inline(always)]
@@ -88,28 +97,33 @@ impl<R: Real> Operands<R> {
         }
     }
 
-    /// Whether the targets from element `at` on are all 0 or 1.
+    /// Whether the targets of these elements are all 0 or 1.
     ///
     /// # Safety
-    /// The targets must be valid for `len` elements.
+    /// The targets must be valid for them.
     #[inline(always)]
-    pub(super) unsafe fn are_hard_from(&self, at: usize) -> bool {
+    pub(super) unsafe fn are_hard(&self, mut elements: Range<usize>) -> bool {
         // SAFETY: handed through from the caller.
-        (at..self.len).all(|at| [R::ZERO, R::ONE].contains(unsafe { &*self.targets.add(at) }))
+        elements.all(|at| [R::ZERO, R::ONE].contains(unsafe { &*self.targets.add(at) }))
     }
 
-    /// Copies the logits, but NaN for those whose target is neither 0 nor 1: theirs are all results.
+    /// Copies the logits of these elements, but NaN for those whose target is neither 0 nor 1: theirs are all results.
+    /// Where the first logit of all would be.
     ///
     /// # Safety
-    /// Logits and targets must be valid for `len` elements, at most [`TILE`].
+    /// Logits and targets must be valid for the elements, no more than there is room for.
     #[cold]
-    pub(super) unsafe fn without_others(&self, memory: &mut MaybeUninit<[R; TILE]>) -> *const R {
-        let copy = memory.as_mut_ptr().cast::<R>();
-        for at in 0..self.len {
-            // SAFETY: `at < len`, for which the caller vouches.
+    pub(super) unsafe fn without_others(
+        &self,
+        elements: Range<usize>,
+        memory: &mut MaybeUninit<[R; ROOM]>,
+    ) -> *const R {
+        let copy = memory.as_mut_ptr().cast::<R>().wrapping_sub(elements.start);
+        for at in elements {
+            // SAFETY: the caller vouches for the element and for the room.
             unsafe {
                 let is_label = [R::ZERO, R::ONE].contains(&*self.targets.add(at));
-                copy.add(at).write(if is_label { *self.logits.add(at) } else { R::NAN });
+                copy.wrapping_add(at).write(if is_label { *self.logits.add(at) } else { R::NAN });
             }
         }
         copy
@@ -119,15 +133,34 @@ impl<R: Real> Operands<R> {
     #[inline(always)]
     pub(super) fn prefetch<const OUTPUTS: u8>(&self, at: usize, lanes: usize) {
         let ([value, grad, hess], bytes) = (writes(OUTPUTS), lanes * size_of::<R>());
-        let operands = [self.logits, self.targets, self.value, self.grad, self.hess];
-        let through = !self.streams;
-        for (operand, used) in
-            operands.into_iter().zip([true, true, value && through, grad && through, hess && through])
-        {
+        let ask = |operand: *const R, used: bool| {
             if used {
                 prefetch_ahead(operand.wrapping_add(at).cast(), bytes);
             }
-        }
+        };
+        let through = !self.streams;
+        ask(self.logits, true);
+        ask(self.targets, true);
+        ask(self.value, value && through);
+        ask(self.grad, grad && through);
+        ask(self.hess, hess && through);
+    }
+
+    /// Asks for the lines in which results that are written past the caches begin and end, where those are not whole
+    /// lines: ordinary stores that wait for memory would hold up all that follow.
+    #[inline(always)]
+    pub(super) fn prefetch_ends<const OUTPUTS: u8>(&self) {
+        let ask = |result: *mut R, streams: bool| {
+            for end in [result, result.wrapping_add(self.len)] {
+                if streams && !end.addr().is_multiple_of(LINE) {
+                    prefetch::<false>(end.cast_const().cast());
+                }
+            }
+        };
+        let [value, grad, hess] = streamed(OUTPUTS);
+        ask(self.value, value && self.streams);
+        ask(self.grad, grad && self.streams);
+        ask(self.hess, hess && self.streams);
     }
 
     /// Elements before the first cache line of results, if they are written past the caches.
@@ -165,7 +198,14 @@ impl<R: Real> Operands<R> {
         }
     }
 
-    /// Copies the inputs to `inside` and fills the rest of a group of lanes with zeros.
+    /// The inputs with the outputs of `inside`.
+    #[inline(always)]
+    pub(super) fn into(self, inside: &Self) -> Self {
+        let Self { value, grad, hess, streams, .. } = *inside;
+        Self { value, grad, hess, streams, ..self }
+    }
+
+    /// Copies the inputs of `len` elements to `inside` and fills the rest of a group of lanes with zeros.
     ///
     /// # Safety
     /// The inputs must be valid for `len` elements, those of `inside` for `lanes`, which are not fewer, and writable.
@@ -173,45 +213,47 @@ impl<R: Real> Operands<R> {
     pub(super) unsafe fn copy_inputs<const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>(
         &self,
         inside: &Self,
+        len: usize,
         lanes: usize,
     ) {
         // SAFETY: handed through from the caller.
         unsafe {
-            pad(self.logits, inside.logits, self.len, lanes);
-            pad(self.targets, inside.targets, self.len, lanes);
+            pad(self.logits, inside.logits, len, lanes);
+            pad(self.targets, inside.targets, len, lanes);
             for (output, (outside, inside)) in self.weights.into_iter().zip(inside.weights).enumerate() {
                 if WEIGHTED && writes(OUTPUTS)[output] {
-                    pad(outside[0], inside[0], self.len, lanes);
-                    pad(outside[1], inside[1], self.len, lanes);
+                    pad(outside[0], inside[0], len, lanes);
+                    pad(outside[1], inside[1], len, lanes);
                 }
             }
             if POWER == PER_ELEMENT {
                 for (outside, inside) in self.gammas.into_iter().zip(inside.gammas) {
-                    pad(outside, inside, self.len, lanes);
+                    pad(outside, inside, len, lanes);
                 }
             }
         }
     }
 
-    /// Copies the outputs from `inside`.
+    /// Copies the outputs of `len` elements from `inside`, past the caches if these stream.
     ///
     /// # Safety
     /// The outputs must be valid for `len` elements, those of `inside` for as many.
     #[inline(always)]
-    pub(super) unsafe fn take_outputs<const OUTPUTS: u8>(&self, inside: &Self) {
-        // SAFETY: handed through from the caller.
-        unsafe {
-            let [value, grad, hess] = writes(OUTPUTS);
-            if value {
-                copy_nonoverlapping(inside.value, self.value, self.len);
+    pub(super) unsafe fn take_outputs<const OUTPUTS: u8>(&self, inside: &Self, len: usize) {
+        let take = |from: *mut R, to: *mut R, used: bool, streams: bool| {
+            // SAFETY: handed through from the caller.
+            unsafe {
+                match used {
+                    true if streams => stream(from, to, len),
+                    true => copy_nonoverlapping(from, to, len),
+                    false => {}
+                }
             }
-            if grad {
-                copy_nonoverlapping(inside.grad, self.grad, self.len);
-            }
-            if hess {
-                copy_nonoverlapping(inside.hess, self.hess, self.len);
-            }
-        }
+        };
+        let ([value, grad, hess], [value_too, ..]) = (writes(OUTPUTS), streamed(OUTPUTS));
+        take(inside.value, self.value, value, self.streams && value_too);
+        take(inside.grad, self.grad, grad, self.streams);
+        take(inside.hess, self.hess, hess, self.streams);
     }
 }
 
