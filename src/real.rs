@@ -20,6 +20,10 @@ pub trait Real:
     /// The group of lanes of this type in an instruction set.
     type Lanes<I: Isa>: Vector<Isa = I, Real = Self>;
 
+    /// The bits of a number as an unsigned integer. Those of positive numbers are in their order, and below those of
+    /// negative ones.
+    type Bits: Copy + Ord;
+
     /// The type as arrays hold it.
     const DTYPE: DType;
     /// 0.
@@ -54,6 +58,12 @@ pub trait Real:
     /// The same number in float64.
     fn to_f64(self) -> f64;
 
+    /// Its bits.
+    fn bits(self) -> Self::Bits;
+
+    /// Its bits less 1, modulo their range.
+    fn bits_below(self) -> Self::Bits;
+
     /// The nearest number of this type to what an array holds.
     fn from_element<E: Element>(x: E) -> Self;
 }
@@ -64,6 +74,7 @@ const LARGEST: f64 = f32::MAX as f64;
 
 impl Real for f32 {
     type Lanes<I: Isa> = I::F32;
+    type Bits = u32;
 
     const DTYPE: DType = DType::Float32;
     const ZERO: Self = 0.0;
@@ -100,6 +111,16 @@ impl Real for f32 {
     }
 
     #[inline(always)]
+    fn bits(self) -> Self::Bits {
+        self.to_bits()
+    }
+
+    #[inline(always)]
+    fn bits_below(self) -> Self::Bits {
+        self.to_bits().wrapping_sub(1)
+    }
+
+    #[inline(always)]
     fn from_element<E: Element>(x: E) -> Self {
         x.to_f32()
     }
@@ -107,6 +128,7 @@ impl Real for f32 {
 
 impl Real for f64 {
     type Lanes<I: Isa> = I::F64;
+    type Bits = u64;
 
     const DTYPE: DType = DType::Float64;
     const ZERO: Self = 0.0;
@@ -137,6 +159,16 @@ impl Real for f64 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         self
+    }
+
+    #[inline(always)]
+    fn bits(self) -> Self::Bits {
+        self.to_bits()
+    }
+
+    #[inline(always)]
+    fn bits_below(self) -> Self::Bits {
+        self.to_bits().wrapping_sub(1)
     }
 
     #[inline(always)]

@@ -122,8 +122,8 @@ impl<R> Source<R> {
     fn moved(self, bytes: isize) -> Self {
         match self {
             Self::Constant(_) => self,
-            Self::Array { data, size, widen, repeats } => {
-                Self::Array { data: data.wrapping_offset(bytes), size, widen, repeats }
+            Self::Array { data, size, widen, repeats, dtype } => {
+                Self::Array { data: data.wrapping_offset(bytes), size, widen, repeats, dtype }
             }
         }
     }

@@ -76,13 +76,19 @@ impl<R: Real> Room<R> {
             last = Some(output);
         }
         let (plan, tiles) = at;
-        for (start, tile) in parts(factors.heads, tiles) {
-            let lists = lists.map(|list: Option<List<R>>| {
-                list.map(|(pair, weights)| (pair.map(|list| list.wrapping_add(start)), weights))
-            });
-            let labels = labels.map(|labels| &labels[start..start + tile.len]);
-            // SAFETY: handed through from the caller.
-            unsafe {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            if factors.heads.is_none() && factors.of_run(isa, plan, tiles, labels, lists) {
+                return pointers;
+            }
+            for (start, tile) in parts(factors.heads, tiles) {
+                let mut lists = lists;
+                for (pair, _) in lists.iter_mut().flatten() {
+                    for list in pair {
+                        *list = list.add(start);
+                    }
+                }
+                let labels = labels.map(|labels| &labels[start..start + tile.len]);
                 match factors.heads {
                     Some(heads) => factors.of_rows(isa, heads, heads.of(plan, tile), tile.len, labels, lists),
                     None => factors.of_elements(isa, plan, tile, labels, lists),
@@ -94,6 +100,33 @@ impl<R: Real> Room<R> {
 }
 
 impl Factors<'_> {
+    /// Products of weights that elements have of their own, if those lie in a run of a type that kernels take.
+    ///
+    /// # Safety
+    /// As [`Room::lay_out`], for these lists.
+    #[inline(never)]
+    unsafe fn of_run<R: Real>(
+        &self,
+        isa: AnyIsa,
+        plan: &JobPlan,
+        tiles: Tile,
+        labels: Option<&[R]>,
+        lists: [Option<List<R>>; 3],
+    ) -> bool {
+        let place = Place { plan, operand: operand::SAMPLES, tile: tiles };
+        // SAFETY: handed through from the caller.
+        unsafe {
+            if let Some(run) = self.samples.own::<R, _>(place) {
+                weigh(isa, std::slice::from_raw_parts(run, tiles.len), labels, lists);
+            } else if let Some(run) = self.samples.own::<f64, _>(place) {
+                weigh(isa, std::slice::from_raw_parts(run, tiles.len), labels, lists);
+            } else {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Products of weights that elements have of their own.
     ///
     /// # Safety
@@ -112,17 +145,7 @@ impl Factors<'_> {
         // SAFETY: handed through from the caller; a buffer holds a tile.
         unsafe {
             let samples = self.samples.tile(isa, place, &mut samples, &mut raw);
-            let samples = Samples::new(isa, std::slice::from_raw_parts(samples, tile.len));
-            for ([first, second], [negative, positive]) in lists.into_iter().flatten() {
-                match labels {
-                    _ if negative == positive => samples.times(isa, negative, first),
-                    Some(labels) => samples.times_of_labels(isa, [negative, positive], labels, first),
-                    None => {
-                        samples.times(isa, negative, first);
-                        samples.times(isa, positive, second);
-                    }
-                }
-            }
+            weigh(isa, std::slice::from_raw_parts(samples, tile.len), labels, lists);
         }
     }
 
@@ -140,41 +163,73 @@ impl Factors<'_> {
         labels: Option<&[R]>,
         lists: [Option<List<R>>; 3],
     ) {
-        let (mut samples, mut raw) = (Buffer::new(), Raw::new());
+        let rows = place.tile.len;
         let mut products = [const { [const { Buffer::<R>::new() }; 2] }; 3];
-        let (rows, cols) = (place.tile.len, heads.cols());
-        // SAFETY: handed through from the caller; buffers hold a tile, and there are no more rows than that.
-        unsafe {
-            let samples = self.samples.tile(isa, place, &mut samples, &mut raw);
-            let samples = Samples::new(isa, std::slice::from_raw_parts(samples, rows));
-            let (mut made, mut count) = ([([&[][..]; 2], [std::ptr::null_mut(); 2]); 3], 0);
-            for ((elements, weights), products) in lists.into_iter().flatten().zip(&mut products) {
-                let mut numbers = [&[][..]; 2];
-                for ((numbers, weight), products) in numbers.iter_mut().zip(weights).zip(products) {
-                    samples.times(isa, weight, products.as_mut_ptr());
-                    *numbers = std::slice::from_raw_parts(products.as_mut_ptr().cast_const(), rows);
-                }
-                made[count] = (numbers, elements);
+        let (mut made, mut count) = ([(0.0, std::ptr::null_mut()); 6], 0);
+        for ((_, weights), products) in lists.iter().flatten().zip(&mut products) {
+            for (weight, products) in weights.iter().zip(products) {
+                made[count] = (*weight, products.as_mut_ptr());
                 count += 1;
             }
-            for lists in made[..count].chunks(2) {
+        }
+        let made = &made[..count];
+        // SAFETY: handed through from the caller; buffers hold a tile, and there are no more rows than that.
+        unsafe {
+            if let Some(run) = self.samples.own::<R, _>(place) {
+                Samples(std::slice::from_raw_parts(run, rows)).times_each(isa, made);
+            } else {
+                let (mut samples, mut raw) = (Buffer::new(), Raw::new());
+                let samples = self.samples.tile(isa, place, &mut samples, &mut raw);
+                Samples(std::slice::from_raw_parts(samples, rows)).times_each(isa, made);
+            }
+            let (mut spread, mut count) = ([([&[][..]; 2], [std::ptr::null_mut(); 2]); 3], 0);
+            for ((elements, _), pair) in lists.into_iter().flatten().zip(made.chunks(2)) {
+                let of = |i: usize| std::slice::from_raw_parts(pair[i].1.cast_const(), rows);
+                spread[count] = ([of(0), of(1)], elements);
+                count += 1;
+            }
+            for lists in spread[..count].chunks(2) {
                 match (labels, lists) {
                     (Some(labels), &[(a, [to_a, _]), (b, [to_b, _])]) => {
                         let each = OfLabel { numbers: [a, b], labels, elements: [to_a, to_b] };
-                        isa.vectorize(Repeat::new(each, cols, skip, len));
+                        isa.vectorize(Repeat::new(each, heads.cols(), skip, len));
                     }
                     (Some(labels), lists) => {
                         for &(numbers, [elements, _]) in lists {
                             let each = OfLabel { numbers: [numbers], labels, elements: [elements] };
-                            isa.vectorize(Repeat::new(each, cols, skip, len));
+                            isa.vectorize(Repeat::new(each, heads.cols(), skip, len));
                         }
                     }
                     (None, lists) => {
                         for &(numbers, elements) in lists {
-                            isa.vectorize(Repeat::new(Same { numbers, elements }, cols, skip, len));
+                            isa.vectorize(Repeat::new(Same { numbers, elements }, heads.cols(), skip, len));
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Writes products of sample weights and those of labels: once for both labels where they are chosen by, or the same.
+///
+/// # Safety
+/// There must be room for as many numbers as samples in each list, and as many labels.
+#[inline]
+unsafe fn weigh<S: Real, R: Real>(
+    isa: AnyIsa,
+    samples: &[S],
+    labels: Option<&[R]>,
+    lists: [Option<List<R>>; 3],
+) {
+    let samples = Samples(samples);
+    for ([first, second], [negative, positive]) in lists.into_iter().flatten() {
+        // SAFETY: handed through from the caller.
+        unsafe {
+            match labels {
+                _ if negative == positive => samples.times(isa, negative, first),
+                Some(labels) => samples.times_of_labels(isa, [negative, positive], labels, first),
+                None => samples.times_each(isa, &[(negative, first), (positive, second)]),
             }
         }
     }

@@ -285,7 +285,7 @@ impl<R: RowReal> Rows<R> {
             let Some(by_class) = &job.by_class else {
                 if let Some(samples) = samples {
                     // SAFETY: there is room for `len` weights.
-                    unsafe { Samples::new(isa, &samples[..len]).times(isa, job.weights[output], rounded) };
+                    unsafe { Samples(&samples[..len]).times(isa, job.weights[output], rounded) };
                 }
                 continue;
             };
@@ -297,8 +297,8 @@ impl<R: RowReal> Rows<R> {
             // SAFETY: as above.
             unsafe {
                 match samples {
-                    Some(samples) => Samples::new(isa, &samples[..len]).times(isa, of_targets, rounded),
-                    None => Samples::new(isa, of_targets).times(isa, 1.0, rounded),
+                    Some(samples) => Samples(&samples[..len]).times(isa, of_targets, rounded),
+                    None => Samples(of_targets).times(isa, 1.0, rounded),
                 }
             }
         }

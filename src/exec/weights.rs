@@ -236,7 +236,7 @@ unsafe fn products<R: Real>(
             }
             None => {}
         }
-        let samples = Samples::new(isa, slice(samples.tile(isa, place, &mut own, raw), len));
+        let samples = Samples(slice(samples.tile(isa, place, &mut own, raw), len));
         let place = at.place(operand::CLASSES);
         let mut pointers = [[std::ptr::null(); 2]; 3];
         for (output, tiles) in room.0.into_iter().enumerate().filter(|&(output, _)| at.computed[output]) {
@@ -256,7 +256,7 @@ unsafe fn products<R: Real>(
 /// There must be as many weights, and labels, as samples; both tiles must be valid for writing as many.
 unsafe fn times<R: Real>(
     isa: AnyIsa,
-    samples: Samples<'_>,
+    samples: Samples<'_, f64>,
     weights: [&[f64]; 2],
     labels: Option<&[R]>,
     tiles: [*mut R; 2],

@@ -48,44 +48,70 @@ impl Numbers for &[f64] {
 
     #[inline(always)]
     fn are_ordinary(self) -> bool {
+        let mut ends = Ends::none();
+        for x in self {
+            ends.add(0, *x);
+        }
+        ends.are_ordinary()
+    }
+}
+
+/// Numbers that are multiplied side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// The ends of what numbers are there, side by side, by their bits: comparisons of integers, because vectors have a
+/// smallest and a largest of those without a mask.
+struct Ends<R: Real> {
+    /// The smallest number but 0, less 1.
+    least: [R::Bits; SIDE_BY_SIDE],
+    /// The largest number.
+    most: [R::Bits; SIDE_BY_SIDE],
+}
+
+impl<R: Real> Ends<R> {
+    /// Those of no numbers.
+    #[inline(always)]
+    fn none() -> Self {
+        Self { least: [R::ZERO.bits_below(); SIDE_BY_SIDE], most: [R::ZERO.bits(); SIDE_BY_SIDE] }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, place: usize, x: R) {
+        self.least[place] = self.least[place].min(x.bits_below());
+        self.most[place] = self.most[place].max(x.bits());
+    }
+
+    /// Whether all numbers were +0.0, or between 2^-60 and 2^60.
+    #[inline(always)]
+    fn are_ordinary(&self) -> bool {
         const SMALLEST: f64 = f64::from_bits((1023 - 60) << 52);
         const LARGEST: f64 = f64::from_bits((1023 + 60) << 52);
-        let mut all = true;
-        for x in self {
-            all &= (x.to_bits() == 0) | (*x >= SMALLEST) & (*x <= LARGEST);
-        }
-        all
+        let (smallest, largest) = (R::from_f64(SMALLEST).bits_below(), R::from_f64(LARGEST).bits());
+        self.least.iter().all(|least| *least >= smallest) && self.most.iter().all(|most| *most <= largest)
     }
 }
 
-/// The sample weights of a tile's elements.
+/// The sample weights of elements, of a type that float64 has all numbers of.
 #[derive(Clone, Copy)]
-pub struct Samples<'a> {
-    each: &'a [f64],
-    ordinary: bool,
-}
+pub struct Samples<'a, S>(pub &'a [S]);
 
-impl<'a> Samples<'a> {
-    /// One for each element.
-    pub fn new(isa: AnyIsa, each: &'a [f64]) -> Self {
-        struct AreOrdinary<'a>(&'a [f64]);
-        impl Kernel for AreOrdinary<'_> {
-            type Output = bool;
-            #[inline(always)]
-            fn run<I: Isa>(self, _: I) -> bool {
-                self.0.are_ordinary()
-            }
-        }
-        Self { each, ordinary: isa.vectorize(AreOrdinary(each)) }
-    }
-
+impl<S: Real> Samples<'_, S> {
     /// Writes what multiplies each element.
     ///
     /// # Safety
     /// `products` must be valid for writing as many elements as there are samples.
     #[inline]
     pub unsafe fn times<W: Numbers, R: Real>(self, isa: AnyIsa, weights: W, products: *mut R) {
-        isa.vectorize(Products { samples: self, weights, products });
+        isa.vectorize(Products { samples: self, lists: &[(weights, products)] });
+    }
+
+    /// Writes several lists of what multiplies each element.
+    ///
+    /// # Safety
+    /// As [`Self::times`], for each list.
+    #[inline]
+    pub unsafe fn times_each<W: Numbers, R: Real>(self, isa: AnyIsa, lists: &[(W, *mut R)]) {
+        isa.vectorize(Products { samples: self, lists });
     }
 
     /// Writes what multiplies each element as what its label, 0 or 1, says: a negative or a positive.
@@ -104,88 +130,97 @@ impl<'a> Samples<'a> {
     }
 }
 
-/// Sample weights times other weights.
-struct Products<'a, W, R> {
-    samples: Samples<'a>,
-    weights: W,
-    products: *mut R,
+/// Sample weights times other weights, and where that is written.
+struct Products<'a, S, W, R> {
+    samples: Samples<'a, S>,
+    lists: &'a [(W, *mut R)],
 }
 
-impl<W: Numbers, R: Real> Kernel for Products<'_, W, R> {
+impl<S: Real, W: Numbers, R: Real> Kernel for Products<'_, S, W, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self, _: I) {
-        self.weights = self.weights.first(self.samples.each.len());
-        // SAFETY: the caller of `Samples::times` vouches for as many products.
-        unsafe {
-            if self.samples.ordinary && self.weights.are_ordinary() {
-                self.write::<true>();
-            } else {
-                self.write::<false>();
+    fn run<I: Isa>(self, _: I) {
+        let Samples(samples) = self.samples;
+        for (weights, products) in self.lists {
+            let weights = weights.first(samples.len());
+            // SAFETY: the caller of `Samples::times` vouches for as many products.
+            unsafe {
+                if !weights.are_ordinary() || !write::<S, R, true>(samples, |i| weights.at(i), *products) {
+                    write::<S, R, false>(samples, |i| weights.at(i), *products);
+                }
             }
-        }
-    }
-}
-
-impl<W: Numbers, R: Real> Products<'_, W, R> {
-    /// # Safety
-    /// The products must be valid for writing as many elements as there are samples.
-    #[inline(always)]
-    unsafe fn write<const NEAREST: bool>(&self) {
-        for (i, sample) in self.samples.each.iter().enumerate() {
-            let number = sample * self.weights.at(i);
-            // SAFETY: handed through from the caller.
-            unsafe { self.products.add(i).write(rounded::<R, NEAREST>(number)) };
         }
     }
 }
 
 /// Sample weights times the weights of labels.
-struct Selected<'a, W, R> {
-    samples: Samples<'a>,
+struct Selected<'a, S, W, R> {
+    samples: Samples<'a, S>,
     weights: [W; 2],
     labels: &'a [R],
     products: *mut R,
 }
 
-impl<W: Numbers, R: Real> Kernel for Selected<'_, W, R> {
+impl<S: Real, W: Numbers, R: Real> Kernel for Selected<'_, S, W, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self, _: I) {
-        let len = self.samples.each.len();
-        self.labels = &self.labels[..len];
-        let mut nearest = self.samples.ordinary;
-        for weights in &mut self.weights {
-            *weights = weights.first(len);
-            nearest &= weights.are_ordinary();
-        }
+    fn run<I: Isa>(self, _: I) {
+        let (Samples(samples), [negatives, positives]) = (self.samples, self.weights);
+        let len = samples.len();
+        let (labels, negatives, positives) =
+            (&self.labels[..len], negatives.first(len), positives.first(len));
+        // Both are read, so that the compiler may lay out lanes.
+        let weight = |i: usize| {
+            let (of_negative, of_positive) = (negatives.at(i), positives.at(i));
+            if labels[i] > R::ZERO { of_positive } else { of_negative }
+        };
+        let ordinary = negatives.are_ordinary() && positives.are_ordinary();
         // SAFETY: the caller of `Samples::times_of_labels` vouches for as many products.
         unsafe {
-            if nearest {
-                self.write::<true>();
-            } else {
-                self.write::<false>();
+            if !ordinary || !write::<S, R, true>(samples, weight, self.products) {
+                write::<S, R, false>(samples, weight, self.products);
             }
         }
     }
 }
 
-impl<W: Numbers, R: Real> Selected<'_, W, R> {
-    /// # Safety
-    /// The products must be valid for writing as many elements as there are samples.
-    #[inline(always)]
-    unsafe fn write<const NEAREST: bool>(&self) {
-        let [negatives, positives] = self.weights;
-        for (i, (sample, label)) in self.samples.each.iter().zip(self.labels).enumerate() {
-            // Both are read, so that the compiler may lay out lanes.
-            let (of_negative, of_positive) = (negatives.at(i), positives.at(i));
-            let number = sample * if *label > R::ZERO { of_positive } else { of_negative };
-            // SAFETY: handed through from the caller.
-            unsafe { self.products.add(i).write(rounded::<R, NEAREST>(number)) };
+/// Writes sample weights times others, as the nearest numbers or as the right ones. Whether all samples are ordinary:
+/// if not, the nearest may not be right.
+///
+/// # Safety
+/// The products must be valid for writing as many elements as there are samples.
+#[inline(always)]
+unsafe fn write<S: Real, R: Real, const NEAREST: bool>(
+    samples: &[S],
+    weight: impl Fn(usize) -> f64,
+    products: *mut R,
+) -> bool {
+    let mut ends = Ends::none();
+    let len = samples.len();
+    let mut at = 0;
+    while at < len {
+        // The last numbers are multiplied with some before them, once more.
+        let first = at.min(len.saturating_sub(SIDE_BY_SIDE));
+        if let Some(samples) = samples[first..].first_chunk::<SIDE_BY_SIDE>() {
+            let mut numbers = [R::ZERO; SIDE_BY_SIDE];
+            for i in 0..SIDE_BY_SIDE {
+                ends.add(i, samples[i]);
+                numbers[i] = rounded::<R, NEAREST>(samples[i].to_f64() * weight(first + i));
+            }
+            // SAFETY: there are as many samples, and the caller vouches for as many products.
+            unsafe { products.add(first).cast::<[R; SIDE_BY_SIDE]>().write_unaligned(numbers) };
+        } else {
+            for (i, sample) in samples.iter().enumerate() {
+                ends.add(0, *sample);
+                // SAFETY: as above.
+                unsafe { products.add(i).write(rounded::<R, NEAREST>(sample.to_f64() * weight(i))) };
+            }
         }
+        at += SIDE_BY_SIDE;
     }
+    ends.are_ordinary()
 }
 
 /// A sample weight times another, rounded once.
@@ -218,7 +253,7 @@ mod tests {
         let lists = [[0.1; 8], [0.7; 8]];
         for isa in AnyIsa::available() {
             for (list, len) in [(odd, 5), (odd, 8), (even, 5), (even, 8)] {
-                let samples = Samples::new(isa, &list[..len]);
+                let samples = Samples(&list[..len]);
                 let lists = lists.each_ref().map(|list| &list[..]);
                 let mut found = [[9.0_f32; 8]; 4];
                 let [a, b, c, d] = found.each_mut().map(|row| row.as_mut_ptr());

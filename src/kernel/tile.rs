@@ -87,6 +87,8 @@ pub enum Source<R> {
     Array {
         /// The first element.
         data: *const u8,
+        /// The type of its elements.
+        dtype: DType,
         /// Bytes of an element.
         size: usize,
         /// How elements become what the kernel computes in; nothing if that is what they are.
@@ -100,12 +102,18 @@ impl<R: Real> Source<R> {
     /// Numbers of any type, rounded to the type that the kernel computes in.
     pub fn numbers(data: *const u8, dtype: DType) -> Self {
         let widen = (dtype != R::DTYPE).then(|| dtype.widen());
-        Self::Array { data, size: dtype.size(), widen, repeats: false }
+        Self::Array { data, dtype, size: dtype.size(), widen, repeats: false }
     }
 
     /// A list made by [`repeating`]: where it begins again and again, tiles need no copy.
     pub fn list(list: &[R]) -> Self {
-        Self::Array { data: list.as_ptr().cast(), size: size_of::<R>(), widen: None, repeats: true }
+        Self::Array {
+            data: list.as_ptr().cast(),
+            dtype: R::DTYPE,
+            size: size_of::<R>(),
+            widen: None,
+            repeats: true,
+        }
     }
 
     /// Where a list goes on so many bytes from its first number.
@@ -137,6 +145,18 @@ impl<R: Real> Source<R> {
                 }
                 number
             }
+        }
+    }
+
+    /// Where tiles that follow each other lie, if the array has them as a run of this type.
+    #[inline]
+    pub fn own<S: Real, const N: usize>(&self, place: Place<'_, N>) -> Option<*const S> {
+        match *self {
+            Self::Array { data, dtype, size, .. } if dtype == S::DTYPE => {
+                let run = place.piece().filter(|piece| piece.is_run(size))?;
+                Some(data.wrapping_offset(run.offset).cast::<S>()).filter(|run| run.is_aligned())
+            }
+            _ => None,
         }
     }
 
@@ -174,7 +194,7 @@ impl<R: Real> Source<R> {
                 // SAFETY: handed through from the caller.
                 unsafe { std::slice::from_raw_parts_mut(target.cast(), len).fill(MaybeUninit::new(number)) };
             }
-            Self::Array { data, size, widen, repeats } => {
+            Self::Array { data, size, widen, repeats, .. } => {
                 let run = if repeats {
                     place.repeated(size)
                 } else {
