@@ -189,11 +189,55 @@ fn what_streams_stops_as_well() {
                 let done = unsafe {
                     kernel(isa, &constants(2.0), &Operands { streams: true, stops: true, ..operands })
                 };
-                let head = if start == 0 { 0 } else { 16 - start };
-                let parts = if at < head { 0 } else { head + (at - head) / TILE * TILE };
-                assert_eq!(done, parts, "{} {start} {at}", isa.name());
+                // What comes before the first line goes with the part that begins there.
+                assert!(done <= at && at - done < TILE + 16, "{} {start} {at} {done}", isa.name());
                 assert!(grad[first..first + done].iter().all(|&x| x != -1.0));
                 assert!(grad[first + done..].iter().all(|&x| x == -1.0), "written behind the end");
+            }
+        }
+    }
+}
+
+/// Weights and gammas of each element's own, and a label that is neither 0 nor 1.
+#[test]
+fn what_streams_reads_all_inputs_where_they_are() {
+    let (logits, mut targets) = (logits(), labels());
+    targets[7] = 0.5;
+    let list = |step: f32| -> Vec<f32> { (0..LEN).map(|i| 0.5 + (i as f32 * step).fract()).collect() };
+    let (lists, low) = ([0.1, 0.2, 0.3, 0.4, 0.9].map(list), vec![1e-9; LEN]);
+    let [a, b, c, d, gamma] = lists.each_ref().map(|list| list.as_ptr());
+    let set = output::GRAD | output::CURVATURE;
+    for isa in AnyIsa::available() {
+        for kernel in [f32::kernel(1.7, set, true), f32::kernel_of_gammas(set)] {
+            for len in [40, 64, 70, TILE, TILE + 9, LEN] {
+                let run = |start: usize, streams: bool| {
+                    let mut results = [(); 2].map(|()| vec![-1.0_f32; len + 48]);
+                    let places = results.each_ref().map(|result| beyond_a_line(result, start, len));
+                    let [grad, hess] = results.each_mut();
+                    let outputs = [&mut [][..], &mut grad[places[0].clone()], &mut hess[places[1].clone()]];
+                    let operands = Operands {
+                        weights: [[null(); 2], [a, b], [c, d]],
+                        gammas: [gamma, low.as_ptr()],
+                        streams,
+                        ..operands(&logits[..len], &targets[..len], outputs)
+                    };
+                    // SAFETY: every operand is `len` long or longer; both results begin as far from a line.
+                    let done = unsafe { kernel(isa, &constants(1.7), &operands) };
+                    assert_eq!(done, len);
+                    [0, 1].map(|i| results[i][places[i].clone()].to_vec())
+                };
+                let plain = run(0, false);
+                for (i, (grad, hess)) in plain[0].iter().zip(&plain[1]).enumerate() {
+                    assert_eq!([grad.is_nan(), hess.is_nan()], [i == 7; 2]);
+                }
+                for start in [0, 1, 4, 13] {
+                    let found = run(start, true);
+                    let bits = |rows: &[Vec<f32>; 2]| -> Vec<u32> {
+                        let bits = |x: &f32| if x.is_nan() { u32::MAX } else { x.to_bits() };
+                        rows.iter().flatten().map(bits).collect()
+                    };
+                    assert_eq!(bits(&found), bits(&plain), "{} {len} {start}", isa.name());
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use super::room::Room;
 use super::strips::Strips;
 use super::weights::{self, OfTile, Weights, Where};
 use super::{BLOCKS, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
-use crate::cache::{Ahead, LINE};
+use crate::cache::{Ahead, LINE, last_level};
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
 use crate::kernel::prepare::{Kinds, kinds};
 use crate::kernel::rows::RowReal;
@@ -179,13 +179,16 @@ impl<R: RowReal> Job<R> {
         let end = self.plan.tiles().min(next + tiles);
         let Some(next) = self.plan.tiles_as_one(next, end).filter(|next| next.len > 0) else { return };
         let place = |operand| Place { plan: &self.plan, operand, tile: next };
-        inputs.logits.ask(place(operand::LOGITS), ahead);
+        // No kernel asks for anything while weights are laid out: what comes from memory is asked for before.
+        let laid_out = matches!(inputs.weights, Weights::Sampled(..));
+        let early = laid_out && self.plan.len() > last_level() / size_of::<R>();
+        inputs.logits.ask(place(operand::LOGITS), early, ahead);
         match &inputs.labels {
-            Labels::Dense(targets) => targets.ask(place(operand::TARGETS), ahead),
-            Labels::Indices(indices) => indices.targets.ask(place(operand::TARGETS), ahead),
+            Labels::Dense(targets) => targets.ask(place(operand::TARGETS), early, ahead),
+            Labels::Indices(indices) => indices.targets.ask(place(operand::TARGETS), early, ahead),
         }
         if let Weights::Sampled(samples, _) = &inputs.weights {
-            samples.ask(place(operand::SAMPLES), ahead);
+            samples.ask(place(operand::SAMPLES), early, ahead);
         }
         for (target, operand) in self.outputs() {
             if let Some(target) = target {

@@ -2,7 +2,6 @@
 
 use std::mem::MaybeUninit;
 
-use crate::cache::LINE;
 use crate::kernel::folds::Folds;
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
@@ -108,7 +107,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> usize {
         let lanes = <R::Lanes<I>>::LANES;
-        debug_assert!(lanes <= MAX_LANES && TILE.is_multiple_of(lanes) && lanes * size_of::<R>() >= LINE);
+        debug_assert!(lanes <= MAX_LANES && TILE.is_multiple_of(lanes));
         let constants = Splat::<R::Lanes<I>>::new(isa, self.constants);
         let (mut folds, mut logits, mut memory) = (Folds::new(), MaybeUninit::uninit(), Padded::new());
         let inside = Operands::padded(&mut memory);
@@ -119,7 +118,9 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         // What streams is no input: elements may be computed twice.
         run.streams &= len >= lanes;
         run.prefetch_ends::<OUTPUTS>();
-        let cut = Cut { len, lanes, overlap: run.streams, lead: run.before_a_line::<OUTPUTS>() };
+        // Where groups are shorter than lines, some begin within one.
+        let lead = run.before_a_line::<OUTPUTS>() % lanes;
+        let cut = Cut { len, lanes, overlap: run.streams, lead };
         let mut at = 0;
         while at < len {
             let mut operands = run;

@@ -241,11 +241,12 @@ impl Source<f64> {
 }
 
 impl<R> Source<R> {
-    /// Adds the memory of a tile that kernels do not read where it lies, if it is one run.
+    /// Adds the memory of a tile, if it is one run. What kernels read where it lies they ask for themselves, a little
+    /// ahead: it is added only if `early`.
     #[inline]
-    pub fn ask<const N: usize>(&self, place: Place<'_, N>, ahead: &mut Ahead) {
+    pub fn ask<const N: usize>(&self, place: Place<'_, N>, early: bool, ahead: &mut Ahead) {
         if let Self::Array { data, size, widen, .. } = *self
-            && (widen.is_some() || !place.plan.is_run(place.operand, size))
+            && (early || widen.is_some() || !place.plan.is_run(place.operand, size))
             && let Some(piece) = place.piece()
         {
             piece.ask(data, ahead);

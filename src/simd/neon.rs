@@ -1,10 +1,12 @@
 //! NEON, which every 64-bit Arm processor has: 4 lanes of float32, 2 of float64 a vector.
 
 use core::arch::aarch64::*;
+use core::arch::asm;
 use std::arch::is_aarch64_feature_detected;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::{Isa, Kernel, Pair, Vector};
+use crate::element::Float16;
 
 /// Proof that the processor has NEON.
 #[derive(Clone, Copy)]
@@ -17,6 +19,7 @@ impl Isa for Neon {
     type RowF64 = Pair<Pair<F64x2>>;
 
     const NAME: &'static str = "neon";
+    const HALVES: usize = 4;
 
     fn detect() -> Option<Self> {
         is_aarch64_feature_detected!("neon").then_some(Self(()))
@@ -30,6 +33,38 @@ impl Isa for Neon {
         }
         // SAFETY: `self` proves that the processor has NEON.
         unsafe { inner(self, kernel) }
+    }
+
+    // The intrinsics for these two take a type that older compilers do not have.
+
+    #[inline(always)]
+    unsafe fn widen_halves(self, source: *const Float16, target: *mut f32) {
+        let lanes: float32x4_t;
+        // SAFETY: `self` proves the instruction set, the caller vouches for the memory.
+        unsafe {
+            asm!(
+                "fcvtl {lanes:v}.4s, {halves:v}.4h",
+                lanes = lateout(vreg) lanes,
+                halves = in(vreg) vld1_u16(source.cast()),
+                options(pure, nomem, nostack, preserves_flags),
+            );
+            vst1q_f32(target, lanes);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn narrow_halves(self, source: *const f32, target: *mut Float16) {
+        let halves: uint16x4_t;
+        // SAFETY: as above. It rounds as arithmetic does: to nearest, ties to even.
+        unsafe {
+            asm!(
+                "fcvtn {halves:v}.4h, {lanes:v}.4s",
+                halves = lateout(vreg) halves,
+                lanes = in(vreg) vld1q_f32(source),
+                options(pure, nomem, nostack, preserves_flags),
+            );
+            vst1_u16(target.cast(), halves);
+        }
     }
 }
 

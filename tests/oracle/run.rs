@@ -33,7 +33,7 @@ impl<R: Compiled> Call<'_, R> {
         if let Some(samples) = self.samples {
             for (tile, weight) in products.iter_mut().zip(self.weights) {
                 // SAFETY: there are `len` samples, and products hold a tile.
-                unsafe { Samples::new(self.isa, samples).times(self.isa, weight, tile.as_mut_ptr()) };
+                unsafe { Samples(samples).times(self.isa, weight, tile.as_mut_ptr()) };
             }
         }
         let operands = Operands {

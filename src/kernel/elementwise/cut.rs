@@ -13,8 +13,8 @@ pub(super) struct Cut {
     pub lanes: usize,
     /// Whether groups may overlap: the run has a group's elements then. Else what does not fill a group is in none.
     pub overlap: bool,
-    /// Elements before the first cache line of results, fewer than a group's: all groups but the first begin at lines,
-    /// and the last. Only where groups may overlap.
+    /// Elements before the first group that begins where a cache line of results may begin, fewer than a group's: all
+    /// groups but that of these elements and the last begin so. Only where groups may overlap.
     pub lead: usize,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Part {
     pub start: usize,
     /// The element behind the last.
     pub end: usize,
-    /// Elements before the first cache line.
+    /// As [`Cut::lead`], in the first part.
     lead: usize,
     /// Elements of a group.
     lanes: usize,

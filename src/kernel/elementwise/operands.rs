@@ -38,8 +38,8 @@ pub struct Operands<R> {
     /// than 0 and 1. Else such a target makes its element NaN.
     pub stops: bool,
     /// Whether results, but losses beside a gradient, are written past the caches. They must all begin as far from a
-    /// cache line, and no result may be an input then. Where the first line begins, the first part of [`TILE`] elements
-    /// does.
+    /// cache line, and no result may be an input then: elements may be computed twice. What comes before the first line
+    /// belongs to the first part, with the [`TILE`](crate::kernel::tile::TILE) elements behind it.
     pub streams: bool,
 }
 
