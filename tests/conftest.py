@@ -12,6 +12,8 @@ import focalgrad as fg
 _COMMON = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("dev", max_examples=60, **_COMMON)
 hypothesis.settings.register_profile("ci", max_examples=100, derandomize=True, print_blob=True, **_COMMON)
+# Chosen by name where everything takes many times as long.
+hypothesis.settings.register_profile("emulated", max_examples=3, derandomize=True, print_blob=True, **_COMMON)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 

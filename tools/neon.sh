@@ -132,7 +132,7 @@ exec qemu-aarch64 -L "$ARM" -0 "$emulated" -E PYTHONHOME="$ARM/usr" -E PYTHONPAT
 END
         chmod +x "$emulated"
         # The memory of a process is its emulator's; and that does not outlive a fork in a process with threads.
-        exec "$emulated" -m pytest --ignore tests/test_memory.py \
+        exec "$emulated" -m pytest --hypothesis-profile=emulated --ignore tests/test_memory.py \
             --deselect tests/test_threads.py::test_fork_after_the_pool_was_used \
             --deselect tests/test_threads.py::test_multiprocessing "$@"
         ;;
