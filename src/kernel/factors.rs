@@ -245,35 +245,47 @@ fn rounded<R: Real, const NEAREST: bool>(product: f64) -> R {
 mod tests {
     use super::*;
 
-    #[test]
-    fn products_are_rounded_once_and_stay_what_they_are() {
+    /// More than are multiplied side by side, twice.
+    const LEN: usize = 2 * SIDE_BY_SIDE + 7;
+
+    fn check<S: Real>() {
         let odd = [1.0, 0.0, 1e-200, f64::INFINITY, 3.0, 1e300, -0.0, 2.0];
         let even = [1.0, 0.0, 0.3, 7e-17, 3.0, 1e17, 0.0, 2.0];
-        let labels = [1.0_f32, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0];
-        let lists = [[0.1; 8], [0.7; 8]];
+        let labels: [f32; LEN] = std::array::from_fn(|i| f32::from(u8::from(i % 3 < 2)));
+        let lists = [[0.1; LEN], [0.7; LEN]];
         for isa in AnyIsa::available() {
-            for (list, len) in [(odd, 5), (odd, 8), (even, 5), (even, 8)] {
+            for (list, len) in
+                [odd, even].into_iter().flat_map(|list| [5, 16, 17, LEN].map(|len| (list, len)))
+            {
+                let list: [S; LEN] = std::array::from_fn(|i| S::from_f64(list[i % 8]));
                 let samples = Samples(&list[..len]);
                 let lists = lists.each_ref().map(|list| &list[..]);
-                let mut found = [[9.0_f32; 8]; 4];
-                let [a, b, c, d] = found.each_mut().map(|row| row.as_mut_ptr());
-                // SAFETY: there are eight of everything.
+                let mut found = [[9.0_f32; LEN]; 5];
+                let [a, b, c, d, e] = found.each_mut().map(|row| row.as_mut_ptr());
+                // SAFETY: there are `LEN` of everything.
                 unsafe {
-                    samples.times(isa, 0.7, a);
+                    samples.times_each(isa, &[(0.7, a), (0.7, e)]);
                     samples.times(isa, lists[1], b);
                     samples.times_of_labels(isa, lists, &labels, c);
                     samples.times_of_labels(isa, [0.1, 0.7], &labels, d);
                 }
                 for (i, &label) in labels.iter().enumerate() {
-                    let want =
-                        |weight: f64| if i < len { f32::from_weight(list[i] * weight + 0.0) } else { 9.0 };
+                    let product = |weight: f64| f32::from_weight(list[i].to_f64() * weight + 0.0);
+                    let want = |weight| if i < len { product(weight) } else { 9.0 };
                     for (row, found) in found.iter().enumerate() {
-                        let weight = if row < 2 || label == 1.0 { 0.7 } else { 0.1 };
+                        let by_label = row == 2 || row == 3;
+                        let weight = if by_label && label == 0.0 { 0.1 } else { 0.7 };
                         assert_eq!(found[i].to_bits(), want(weight).to_bits(), "{row} {i}");
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn products_are_rounded_once_and_stay_what_they_are() {
+        check::<f32>();
+        check::<f64>();
     }
 
     #[test]

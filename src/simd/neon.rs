@@ -46,7 +46,7 @@ impl Isa for Neon {
                 "fcvtl {lanes:v}.4s, {halves:v}.4h",
                 lanes = lateout(vreg) lanes,
                 halves = in(vreg) vld1_u16(source.cast()),
-                options(pure, nomem, nostack, preserves_flags),
+                options(pure, nomem, nostack),
             );
             vst1q_f32(target, lanes);
         }
@@ -61,7 +61,7 @@ impl Isa for Neon {
                 "fcvtn {halves:v}.4h, {lanes:v}.4s",
                 halves = lateout(vreg) halves,
                 lanes = in(vreg) vld1q_f32(source),
-                options(pure, nomem, nostack, preserves_flags),
+                options(pure, nomem, nostack),
             );
             vst1_u16(target.cast(), halves);
         }

@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn every_element_is_a_group_s_or_an_edge_s() {
-        for lanes in [8, 16, 64] {
+        for lanes in [2, 4, 8, 16, 64] {
             for len in (0..3 * TILE).step_by(7).chain([TILE - 1, TILE, TILE + 1, 4 * TILE]) {
                 let (found, end) = count(Cut { len, lanes, overlap: false, lead: 0 });
                 assert_eq!(end, len - len % lanes);
