@@ -242,3 +242,41 @@ fn what_streams_reads_all_inputs_where_they_are() {
         }
     }
 }
+
+/// Float64 has half the lanes, and its groups end elsewhere in a cache line.
+#[test]
+fn what_streams_in_float64_has_the_same_bits() {
+    let logits: Vec<f64> = logits().into_iter().map(f64::from).collect();
+    let targets: Vec<f64> = labels().into_iter().map(f64::from).collect();
+    let constants = Constants { gamma: Gamma::new(2.0), weights: [[0.75, 0.25]; 3] };
+    for isa in AnyIsa::available() {
+        let kernel = f64::kernel(2.0, output::GRAD, false);
+        for len in [1, 7, 32, 40, TILE, TILE + 9, LEN] {
+            let run = |start: usize, streams: bool| {
+                let mut grad = vec![-1.0_f64; len + 24];
+                let first = grad.as_ptr().align_offset(LINE) + start;
+                let operands = Operands {
+                    len,
+                    logits: logits.as_ptr(),
+                    targets: targets.as_ptr(),
+                    weights: [[null(); 2]; 3],
+                    gammas: [null(); 2],
+                    value: std::ptr::null_mut(),
+                    grad: grad[first..first + len].as_mut_ptr(),
+                    hess: std::ptr::null_mut(),
+                    ahead: null(),
+                    stops: true,
+                    streams,
+                };
+                // SAFETY: inputs are `len` long or longer, the gradient is.
+                assert_eq!(unsafe { kernel(isa, &constants, &operands) }, len);
+                assert!(grad[..first].iter().chain(&grad[first + len..]).all(|&x| x == -1.0));
+                grad[first..first + len].iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+            };
+            let plain = run(0, false);
+            for start in 0..9 {
+                assert_eq!(run(start, true), plain, "{} {len} {start}", isa.name());
+            }
+        }
+    }
+}
