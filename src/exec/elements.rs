@@ -208,6 +208,11 @@ impl<R: RowReal> Job<R> {
         if let Weights::Sampled(samples, _) = &self.inputs.weights {
             samples.prefetch(place(operand::SAMPLES));
         }
+        for (target, operand) in self.outputs() {
+            if let Some(target) = target {
+                target.prefetch(place(operand));
+            }
+        }
     }
 
     /// Which kernels the labels of a tile need: those for other labels than 0 and 1 if it takes them for all.

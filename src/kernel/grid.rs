@@ -1,7 +1,7 @@
 //! Copying grids of elements: from any strides to any strides, by the size of an element alone.
 
 use crate::cache::{LINE, prefetch};
-use crate::simd::{AnyIsa, Isa, Kernel};
+use crate::simd::{AnyIsa, Isa, Kernel, transpose};
 
 /// Rows shorter than this are copied column by column, if the columns are longer.
 const SHORT: usize = 8;
@@ -32,11 +32,16 @@ pub unsafe fn copy(
     source: Grid<*const u8>,
     target: Grid<*mut u8>,
 ) {
-    let packed = rows > 1 && target.col == size as isize && target.row == (cols * size) as isize;
+    let unit = size as isize;
+    let packed = rows > 1 && target.col == unit && target.row == (cols * size) as isize;
     let (way, [rows, cols], source, target) = if packed && source.row == 0 {
         (Way::Repeat, [rows, cols], source, target)
     } else if packed && source.col == 0 {
         (Way::Spread, [rows, cols], source, target)
+    } else if is_transposed([rows, cols], size, &source, &target) {
+        (Way::Transpose, [rows, cols], source, target)
+    } else if is_transposed([cols, rows], size, &source.turned(), &target.turned()) {
+        (Way::Transpose, [cols, rows], source.turned(), target.turned())
     } else if is_better_turned([rows, cols], &source, &target) {
         (Way::Rows, [cols, rows], source.turned(), target.turned())
     } else {
@@ -58,6 +63,20 @@ fn is_better_turned([rows, cols]: [usize; 2], source: &Grid<*const u8>, target: 
     rows > 1 && (short || reach(source.row, target.row) < reach(source.col, target.col))
 }
 
+/// Whether rows lie in one piece in the source, columns in the target, and all elements are aligned.
+fn is_transposed(
+    [rows, cols]: [usize; 2],
+    size: usize,
+    source: &Grid<*const u8>,
+    target: &Grid<*mut u8>,
+) -> bool {
+    let unit = size as isize;
+    let whole = || [source.row, target.col].iter().all(|pitch| pitch % unit == 0);
+    let aligned =
+        || [source.start.addr(), target.start.addr()].iter().all(|start| start.is_multiple_of(size));
+    rows > 1 && cols > 1 && source.col == unit && target.row == unit && whole() && aligned()
+}
+
 /// How a grid is copied.
 #[derive(Clone, Copy)]
 enum Way {
@@ -67,6 +86,8 @@ enum Way {
     Repeat,
     /// All elements of a row are the same, and rows lie end to end in the target.
     Spread,
+    /// Rows lie in one piece in the source, columns in the target; all elements are aligned.
+    Transpose,
 }
 
 impl<P> Grid<P> {
@@ -108,6 +129,11 @@ impl<T: std::marker::Copy> Kernel for Copy<T> {
                     repeat(target.start, cols * size_of::<T>(), rows * cols * size_of::<T>());
                 }
                 Way::Spread => spread::<T>(source, target.start.cast(), [rows, cols]),
+                Way::Transpose => {
+                    let pitch = |bytes: isize| bytes / size_of::<T>() as isize;
+                    let (from, to) = (source.start.cast::<T>(), target.start.cast::<T>());
+                    transpose(from, pitch(source.row), to, pitch(target.col), rows, cols);
+                }
             }
         }
     }
@@ -171,6 +197,11 @@ unsafe fn strip<T: std::marker::Copy>(from: *const u8, step: isize, to: *mut u8,
                 let x = read(0, 0);
                 (0..len).for_each(|i| write(i, size, x));
             }
+            (a, b) if a == size && b == -size => {
+                // From the other end.
+                let last = (len as isize - 1) * size;
+                strip::<T>(from.offset(last), -size, to.offset(-last), size, len);
+            }
             (a, b) if a == -size && b == size => (0..len).for_each(|i| write(i, size, read(i, -size))),
             (a, b) if a == 2 * size && b == size => (0..len).for_each(|i| write(i, size, read(i, 2 * size))),
             (a, b) if a == size => (0..len).for_each(|i| write(i, b, read(i, size))),
@@ -205,26 +236,72 @@ pub fn prefetch_grid(size: usize, [rows, cols]: [usize; 2], grid: Grid<*const u8
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_element_arrives_from_any_strides() {
+    /// Copies grids with these strides out of packed ones or into them, and looks where the elements have gone.
+    fn check(isa: AnyIsa, size: usize, [rows, cols]: [usize; 2], [row, col]: [isize; 2], start: usize) {
+        let (unit, packed) = (size as isize, rows * cols * size);
         let source: Vec<u8> = (0..100_000_u32).map(|i| (i * 7 + i / 256) as u8).collect();
+        let (mut found, mut back) = (vec![0_u8; packed], vec![0_u8; source.len()]);
+        let start = source.as_ptr().align_offset(8) + start;
+        let pack = |start: *mut u8| Grid { start, row: cols as isize * unit, col: unit };
+        let strided = |start: *mut u8| Grid { start, row: row * unit, col: col * unit };
+        let read =
+            |grid: Grid<*mut u8>| Grid { start: grid.start.cast_const(), row: grid.row, col: grid.col };
+        let at = |i: usize| {
+            let offset = (i / cols) as isize * row + (i % cols) as isize * col;
+            (start as isize + offset * unit) as usize
+        };
+        // SAFETY: offsets reach at most 40 * 64 * 8 / 2 bytes from the middle of the arrays.
+        unsafe {
+            let from = source.as_ptr().add(start).cast_mut();
+            copy(isa, size, [rows, cols], read(strided(from)), pack(found.as_mut_ptr()));
+            let to = back.as_mut_ptr().add(start);
+            copy(isa, size, [rows, cols], read(pack(found.as_mut_ptr())), strided(to));
+        }
+        for (i, element) in found.chunks(size).enumerate() {
+            let at = at(i)..at(i) + size;
+            let case = format!("{} {size} {rows} {cols} {row} {col} {i}", isa.name());
+            assert_eq!(element, &source[at.clone()], "{case}");
+            assert_eq!(element, &back[at.clone()], "{case}");
+            back[at].fill(0);
+        }
+        assert!(back.iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn every_element_arrives_from_any_strides_and_goes_back() {
         for isa in AnyIsa::available() {
             for size in [1, 2, 4, 8] {
-                for (rows, cols) in [(1, 1), (1, 37), (5, 3), (3, 5), (16, 32), (40, 2)] {
-                    let unit = size as isize;
-                    for (row, col) in
-                        [(cols as isize, 1), (1, rows as isize), (0, 1), (1, 0), (3, -1), (-64, 2), (1, -40)]
+                for shape @ [rows, cols] in [[1, 1], [1, 37], [5, 3], [3, 5], [16, 32], [40, 2]] {
+                    let unit = [cols as isize, rows as isize];
+                    for strides in
+                        [[unit[0], 1], [1, unit[1]], [1, 41], [50, 1], [41, -1], [-64, 2], [1, -40]]
                     {
-                        let mut found = vec![0_u8; rows * cols * size];
-                        let start = source[50_001..].as_ptr();
-                        let from = Grid { start, row: row * unit, col: col * unit };
+                        for start in [50_000, 50_001] {
+                            check(isa, size, shape, strides, start);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn elements_that_are_the_same_are_repeated() {
+        for isa in AnyIsa::available() {
+            for size in [1_usize, 2, 4, 8] {
+                for (rows, cols) in [(1, 1), (5, 3), (16, 32), (40, 2)] {
+                    for (row, col) in [(0, 1), (1, 0)] {
+                        let source: Vec<u8> = (0..=255).collect();
+                        let (unit, mut found) = (size as isize, vec![0_u8; rows * cols * size]);
+                        let from = Grid { start: source[1..].as_ptr(), row: row * unit, col: col * unit };
                         let to = Grid { start: found.as_mut_ptr(), row: cols as isize * unit, col: unit };
-                        // SAFETY: offsets reach at most 40 * 64 * 8 / 2 bytes from the middle of the source.
-                        unsafe { copy(isa, size, [rows, cols], from, to) };
-                        for (i, element) in found.chunks(size).enumerate() {
-                            let offset = (i / cols) as isize * row + (i % cols) as isize * col;
-                            let at = (50_001 + offset * unit) as usize;
-                            assert_eq!(element, &source[at..at + size], "{size} {rows} {cols} {row} {col}");
+                        if size * rows.max(cols) < 255 {
+                            // SAFETY: there are as many elements.
+                            unsafe { copy(isa, size, [rows, cols], from, to) };
+                            for (i, element) in found.chunks(size).enumerate() {
+                                let at = 1 + size * if row == 0 { i % cols } else { i / cols };
+                                assert_eq!(element, &source[at..at + size], "{size} {rows} {cols} {row}");
+                            }
                         }
                     }
                 }

@@ -256,12 +256,8 @@ impl<R> Source<R> {
     /// Asks for a tile's memory ahead of its use, where the processor would not foresee it.
     #[inline]
     pub fn prefetch<const N: usize>(&self, place: Place<'_, N>) {
-        if let (Self::Array { data, size, .. }, Some(piece)) = (self, place.piece())
-            && !piece.is_run(*size)
-        {
-            let start = data.wrapping_offset(piece.offset);
-            let grid = Grid { start, row: piece.row_stride, col: piece.col_stride };
-            grid::prefetch_grid(*size, [piece.rows, piece.cols], grid);
+        if let (Self::Array { data, size, .. }, Some(piece)) = (self, place.piece()) {
+            piece.prefetch(*data, *size);
         }
     }
 }
@@ -346,6 +342,14 @@ impl<R: Real> Target<R> {
         }
     }
 
+    /// As [`Source::prefetch`].
+    #[inline]
+    pub fn prefetch<const N: usize>(&self, place: Place<'_, N>) {
+        if let Some(piece) = place.piece() {
+            piece.prefetch(self.data, self.size);
+        }
+    }
+
     /// Brings a tile that the kernel wrote to a buffer to where it belongs.
     ///
     /// # Safety
@@ -404,6 +408,16 @@ impl<R: Real> Target<R> {
 }
 
 impl Piece {
+    /// Asks for the memory of a piece that is not a run.
+    #[inline]
+    fn prefetch(&self, data: *const u8, size: usize) {
+        if !self.is_run(size) {
+            let start = data.wrapping_offset(self.offset);
+            let grid = Grid { start, row: self.row_stride, col: self.col_stride };
+            grid::prefetch_grid(size, [self.rows, self.cols], grid);
+        }
+    }
+
     /// Adds the memory of a piece that is one row.
     #[inline]
     fn ask(&self, data: *const u8, ahead: &mut Ahead) {
