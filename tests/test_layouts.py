@@ -160,6 +160,18 @@ def test_one_value_from_both_calls(layout: str) -> None:
                 assert loss.value_and_grad(*given, grad_out=out)[0] == alone
 
 
+@pytest.mark.parametrize("normalizer", [None, "weights", "positives", "focal_weights"])
+def test_a_gradient_does_not_depend_on_where_it_goes(normalizer: str | None) -> None:
+    """Gradients go in an order that suits their output; what they divide by is summed in the inputs' own."""
+    loss, random = fg.SigmoidFocalLoss(normalizer=normalizer), np.random.default_rng(7)
+    for length in range(3, 300):
+        shape = (length, 3)
+        x, y, weight = random.standard_normal(shape), random.random(shape), random.lognormal(size=shape)
+        want = loss.grad(x, y, sample_weight=weight)
+        for out in (np.empty(shape, order="F"), np.empty(shape)[::-1, ::-1], np.empty(shape)[:, ::-1]):
+            assert same_bits(loss.grad(x, y, sample_weight=weight, out=out), want)
+
+
 def test_weights_never_enlarge_the_result() -> None:
     loss, x = fg.SigmoidFocalLoss(), np.zeros((6, 5))
     for shape in ((5, 6), (1, 6, 5), (2, 6, 5), (6,), (6, 5, 1)):

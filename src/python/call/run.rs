@@ -11,7 +11,7 @@ use crate::exec::{Stop, operand};
 use crate::kernel::elementwise::output;
 use crate::kernel::tile::{Source, TILE};
 use crate::layout::Plan;
-use crate::params::{Hessian, Reduction};
+use crate::params::{Common, Hessian, Normalizer, Reduction};
 use crate::python::array::Array;
 use crate::python::runtime::isa;
 
@@ -96,9 +96,16 @@ pub fn kernel_outputs(wanted: Wanted) -> u8 {
     value | grad | hess
 }
 
-/// How many operands choose the order of the elements: the inputs where something is added up, else all.
-pub fn leading(reduction: Reduction) -> usize {
-    if reduction == Reduction::None { operand::COUNT } else { operand::VALUE }
+/// How many operands choose the order of the elements: the inputs where numbers are added up that may be rounded, so that
+/// the sum does not depend on where results go, else all.
+pub fn leading(common: &Common, wanted: Wanted) -> usize {
+    let counted = matches!(common.normalizer, Normalizer::Count | Normalizer::Constant(_));
+    let adds = match common.reduction {
+        Reduction::None => false,
+        Reduction::Sum | Reduction::SumClasses => wanted.value,
+        Reduction::Mean => wanted.value || !counted,
+    };
+    if adds { operand::VALUE } else { operand::COUNT }
 }
 
 /// A shape as the core takes it.

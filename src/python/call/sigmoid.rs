@@ -247,7 +247,7 @@ impl<'b, 'py> Call<'b, 'py> {
         let classes = shape.remove(axis);
         let strides = [&logits[..], &targets, &samples, &[], &[], value.strides, &[], &[]];
         let lists = self.lists::<R>(Scaling::NONE);
-        let plan = Plan::new(&shape, strides, TILE, leading(self.rules.reduction));
+        let plan = Plan::new(&shape, strides, TILE, operand::VALUE);
         let len = plan.len().saturating_mul(classes);
         let mut job = self.job::<R>(plan, &[const { None }; 3], &lists, Scaling::NONE, wanted);
         job.value = Some(Target::new(value.data, value.dtype, Stores::Ordinary));
@@ -293,7 +293,7 @@ impl<'b, 'py> Call<'b, 'py> {
         let classes = along(self.admitted.axis.filter(|_| by_class), size_of::<f64>());
         let lists = along(self.listed_axis(), size_of::<R>());
         (strides[operand::CLASSES], strides[operand::LISTS]) = (&classes, &lists);
-        Plan::new(&lengths(logits.shape), strides, TILE, leading(self.rules.reduction))
+        Plan::new(&lengths(logits.shape), strides, TILE, leading(&self.loss.common, self.wanted))
     }
 
     /// What goes in.

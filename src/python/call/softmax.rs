@@ -227,7 +227,7 @@ impl<'b, 'py> Call<'b, 'py> {
         strides[operand::TARGETS] = targets.strides;
         strides[operand::SAMPLES] = self.admitted.weight_strides();
         strides[operand::CLASSES] = &classes;
-        let plan = Plan::new(&lengths(logits.shape), strides, TILE, leading(self.rules.reduction));
+        let plan = Plan::new(&lengths(logits.shape), strides, TILE, operand::VALUE);
         let positive = Source::numbers(alphas.as_ptr().cast_mut().cast(), DType::Float64);
         let pair = [Source::Constant(0.0), positive];
         self.measure(py, &plan, Measure::Weights, pair, keeping)
@@ -288,7 +288,8 @@ impl<'b, 'py> Call<'b, 'py> {
             of(grad),
             of(hess),
         ];
-        let (tile, leading) = (tile_rows(self.admitted.classes()), leading(self.rules.reduction));
+        let tile = tile_rows(self.admitted.classes());
+        let leading = leading(&self.loss.common, self.wanted);
         Plan::of_runs(&shape, strides.each_ref().map(Vec::as_slice), tile, leading)
     }
 
