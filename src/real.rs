@@ -2,7 +2,7 @@
 
 use crate::element::{DType, Element};
 use crate::math::{ExpConstants, Log1pConstants, LogConstants};
-use crate::simd::{Isa, Vector};
+use crate::simd::{Isa, Pick, Vector};
 
 /// A floating-point type with kernels of its own.
 pub trait Real:
@@ -19,6 +19,9 @@ pub trait Real:
 {
     /// The group of lanes of this type in an instruction set.
     type Lanes<I: Isa>: Vector<Isa = I, Real = Self>;
+
+    /// One vector of lanes of this type.
+    type One<I: Isa>: Pick<Isa = I, Real = Self>;
 
     /// The bits of a number as an unsigned integer. Those of positive numbers are in their order, and below those of
     /// negative ones.
@@ -74,6 +77,7 @@ const LARGEST: f64 = f32::MAX as f64;
 
 impl Real for f32 {
     type Lanes<I: Isa> = I::F32;
+    type One<I: Isa> = I::OneF32;
     type Bits = u32;
 
     const DTYPE: DType = DType::Float32;
@@ -128,6 +132,7 @@ impl Real for f32 {
 
 impl Real for f64 {
     type Lanes<I: Isa> = I::F64;
+    type One<I: Isa> = I::OneF64;
     type Bits = u64;
 
     const DTYPE: DType = DType::Float64;

@@ -189,7 +189,7 @@ def test_broadcast_weights_have_the_bits_of_full_ones(
             assert np.array_equal(np.signbit(some[some == 0]), np.signbit(all_[all_ == 0]))
 
 
-@pytest.mark.parametrize("cols", [2, 3, 10, 16, 80, 513, 3000])
+@pytest.mark.parametrize("cols", [2, 3, 5, 10, 16, 20, 33, 80, 513, 3000])
 @pytest.mark.parametrize("alpha", [None, 0.25])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_weights_of_rows_have_the_bits_of_full_ones(cols: int, alpha: float | None, dtype: type) -> None:

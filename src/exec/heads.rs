@@ -1,13 +1,14 @@
 //! Elements of an operand that rows of elements have in common.
 
 use super::{JobPlan, operand};
+use crate::kernel::by_row::{BEHIND, are_short};
 use crate::kernel::tile::{Place, TILE};
 use crate::layout::{Plan, Tile};
 
 /// Where they lie.
 #[derive(Clone, Debug)]
 pub struct Heads {
-    /// Elements of a row.
+    /// Elements of a row: two or more.
     cols: usize,
     /// The operand, a row an element.
     plan: Plan<1>,
@@ -25,7 +26,7 @@ impl Heads {
     }
 
     fn new(plan: &JobPlan, operand: usize) -> Option<Self> {
-        plan.heads(operand).map(|(cols, plan)| Self { cols, plan })
+        plan.heads(operand).filter(|(cols, _)| *cols > 1).map(|(cols, plan)| Self { cols, plan })
     }
 
     /// Elements of a row.
@@ -33,17 +34,17 @@ impl Heads {
         self.cols
     }
 
-    /// Whether a row is so long that it costs less to choose by the labels of its elements than to lay out what each
+    /// Whether a row is so short that it costs more to choose by the labels of its elements than to lay out what each
     /// would have with either.
-    pub(super) fn are_long(&self) -> bool {
-        self.cols >= 16
+    pub(super) fn are_very_short(&self) -> bool {
+        self.cols < 16 && !are_short(self.cols)
     }
 
-    /// How many elements need no more than a tile of these: a number of whole tiles.
+    /// How many elements need no more than a tile of these, with what may be read behind them: a number of whole tiles.
     #[inline]
     fn reach(&self) -> usize {
-        // A row may be cut at both ends.
-        ((TILE - 2).saturating_mul(self.cols) / TILE).max(1).saturating_mul(TILE)
+        // A row may be cut at both ends. Even rows of two need no more than that for one tile.
+        ((TILE - 2 - BEHIND).saturating_mul(self.cols) / TILE).max(1).saturating_mul(TILE)
     }
 
     /// The place of those that a tile needs, and how many elements of its first row lie before the tile. The tile must

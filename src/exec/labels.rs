@@ -109,7 +109,7 @@ impl Indices {
         unsafe {
             let targets = self.targets.tile(isa, place, &mut buffer, &mut raw);
             let targets = std::slice::from_raw_parts(targets, place.tile.len);
-            isa.vectorize(Repeat::new(IsClass { targets, classes, labels }, cols, skip, classes.len()));
+            isa.vectorize(Repeat::new(IsClass { targets, classes, labels }, [cols, skip, classes.len()]));
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::heads::{Heads, parts};
 use super::{JobPlan, operand};
+use crate::kernel::by_row::{BEHIND, ByRow, are_short};
 use crate::kernel::factors::Samples;
 use crate::kernel::repeat::{OfLabel, Repeat, Same};
 use crate::kernel::tile::{Buffer, Place, Raw, Source};
@@ -58,7 +59,7 @@ impl<R: Real> Room<R> {
         at: (&JobPlan, Tile),
         labels: Option<&[R]>,
     ) -> [[*const R; 2]; 3] {
-        let labels = labels.filter(|_| factors.heads.is_none_or(Heads::are_long));
+        let labels = labels.filter(|_| factors.heads.is_none_or(|heads| !heads.are_very_short()));
         let mut pointers = [[std::ptr::null(); 2]; 3];
         let mut lists = [None; 3];
         let mut last = None;
@@ -173,7 +174,8 @@ impl Factors<'_> {
             }
         }
         let made = &made[..count];
-        // SAFETY: handed through from the caller; buffers hold a tile, and there are no more rows than that.
+        // SAFETY: handed through from the caller; buffers hold a tile, and rows with those behind them are no more: see
+        // `Heads::reach`.
         unsafe {
             if let Some(run) = self.samples.own::<R, _>(place) {
                 Samples(std::slice::from_raw_parts(run, rows)).times_each(isa, made);
@@ -182,31 +184,54 @@ impl Factors<'_> {
                 let samples = self.samples.tile(isa, place, &mut samples, &mut raw);
                 Samples(std::slice::from_raw_parts(samples, rows)).times_each(isa, made);
             }
+            for (_, products) in made {
+                products.add(rows).cast::<[R; BEHIND]>().write([R::ZERO; BEHIND]);
+            }
             let (mut spread, mut count) = ([([&[][..]; 2], [std::ptr::null_mut(); 2]); 3], 0);
             for ((elements, _), pair) in lists.into_iter().flatten().zip(made.chunks(2)) {
-                let of = |i: usize| std::slice::from_raw_parts(pair[i].1.cast_const(), rows);
+                let of = |i: usize| std::slice::from_raw_parts(pair[i].1.cast_const(), rows + BEHIND);
                 spread[count] = ([of(0), of(1)], elements);
                 count += 1;
             }
+            let shape = [heads.cols(), skip, len];
             for lists in spread[..count].chunks(2) {
                 match (labels, lists) {
                     (Some(labels), &[(a, [to_a, _]), (b, [to_b, _])]) => {
-                        let each = OfLabel { numbers: [a, b], labels, elements: [to_a, to_b] };
-                        isa.vectorize(Repeat::new(each, heads.cols(), skip, len));
+                        of_labels(isa, [a, b], labels, [to_a, to_b], shape);
                     }
                     (Some(labels), lists) => {
                         for &(numbers, [elements, _]) in lists {
-                            let each = OfLabel { numbers: [numbers], labels, elements: [elements] };
-                            isa.vectorize(Repeat::new(each, heads.cols(), skip, len));
+                            of_labels(isa, [numbers], labels, [elements], shape);
                         }
                     }
                     (None, lists) => {
                         for &(numbers, elements) in lists {
-                            isa.vectorize(Repeat::new(Same { numbers, elements }, heads.cols(), skip, len));
+                            isa.vectorize(Repeat::new(Same { numbers, elements }, shape));
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+/// Makes each element in lists one of two numbers of its row: that of its label, 0 or 1.
+///
+/// # Safety
+/// As [`Repeat::new`]; there must be as many labels as elements, and numbers for [`BEHIND`] rows more than they need.
+unsafe fn of_labels<R: Real, const LISTS: usize>(
+    isa: AnyIsa,
+    numbers: [[&[R]; 2]; LISTS],
+    labels: &[R],
+    elements: [*mut R; LISTS],
+    shape: [usize; 3],
+) {
+    // SAFETY: handed through from the caller.
+    unsafe {
+        if are_short(shape[0]) {
+            isa.vectorize(ByRow::new(numbers, labels, elements, shape));
+        } else {
+            isa.vectorize(Repeat::new(OfLabel { numbers, labels, elements }, shape));
         }
     }
 }

@@ -142,13 +142,29 @@ impl<S: Real, W: Numbers, R: Real> Kernel for Products<'_, S, W, R> {
     #[inline(always)]
     fn run<I: Isa>(self, _: I) {
         let Samples(samples) = self.samples;
+        // The samples are looked at once, while the first list is written.
+        let mut samples_are_ordinary = None;
         for (weights, products) in self.lists {
             let weights = weights.first(samples.len());
             // SAFETY: the caller of `Samples::times` vouches for as many products.
             unsafe {
-                if !weights.are_ordinary() || !write::<S, R, true>(samples, |i| weights.at(i), *products) {
-                    write::<S, R, false>(samples, |i| weights.at(i), *products);
+                if weights.are_ordinary() {
+                    match samples_are_ordinary {
+                        None => {
+                            let ordinary = write::<S, R, true, true>(samples, |i| weights.at(i), *products);
+                            samples_are_ordinary = Some(ordinary);
+                            if ordinary {
+                                continue;
+                            }
+                        }
+                        Some(true) => {
+                            write::<S, R, true, false>(samples, |i| weights.at(i), *products);
+                            continue;
+                        }
+                        Some(false) => {}
+                    }
                 }
+                write::<S, R, false, false>(samples, |i| weights.at(i), *products);
             }
         }
     }
@@ -179,20 +195,20 @@ impl<S: Real, W: Numbers, R: Real> Kernel for Selected<'_, S, W, R> {
         let ordinary = negatives.are_ordinary() && positives.are_ordinary();
         // SAFETY: the caller of `Samples::times_of_labels` vouches for as many products.
         unsafe {
-            if !ordinary || !write::<S, R, true>(samples, weight, self.products) {
-                write::<S, R, false>(samples, weight, self.products);
+            if !ordinary || !write::<S, R, true, true>(samples, weight, self.products) {
+                write::<S, R, false, false>(samples, weight, self.products);
             }
         }
     }
 }
 
-/// Writes sample weights times others, as the nearest numbers or as the right ones. Whether all samples are ordinary:
-/// if not, the nearest may not be right.
+/// Writes sample weights times others, as the nearest numbers or as the right ones, and looks meanwhile if `LOOKS` whether
+/// all samples are ordinary: if not, the nearest may not be right.
 ///
 /// # Safety
 /// The products must be valid for writing as many elements as there are samples.
 #[inline(always)]
-unsafe fn write<S: Real, R: Real, const NEAREST: bool>(
+unsafe fn write<S: Real, R: Real, const NEAREST: bool, const LOOKS: bool>(
     samples: &[S],
     weight: impl Fn(usize) -> f64,
     products: *mut R,
@@ -206,14 +222,18 @@ unsafe fn write<S: Real, R: Real, const NEAREST: bool>(
         if let Some(samples) = samples[first..].first_chunk::<SIDE_BY_SIDE>() {
             let mut numbers = [R::ZERO; SIDE_BY_SIDE];
             for i in 0..SIDE_BY_SIDE {
-                ends.add(i, samples[i]);
+                if LOOKS {
+                    ends.add(i, samples[i]);
+                }
                 numbers[i] = rounded::<R, NEAREST>(samples[i].to_f64() * weight(first + i));
             }
             // SAFETY: there are as many samples, and the caller vouches for as many products.
             unsafe { products.add(first).cast::<[R; SIDE_BY_SIDE]>().write_unaligned(numbers) };
         } else {
             for (i, sample) in samples.iter().enumerate() {
-                ends.add(0, *sample);
+                if LOOKS {
+                    ends.add(0, *sample);
+                }
                 // SAFETY: as above.
                 unsafe { products.add(i).write(rounded::<R, NEAREST>(sample.to_f64() * weight(i))) };
             }

@@ -5,6 +5,7 @@
 //! array holds into that form and results out of it, copying grids of elements where memory is strided;
 //! [`elementwise`], [`soft`] and [`mixed`] compute, [`rows`] for rows of classes; [`reduce`] and [`exact`] add up.
 
+pub mod by_row;
 pub mod compiled;
 pub mod elementwise;
 pub mod exact;

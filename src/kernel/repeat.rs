@@ -143,11 +143,11 @@ pub struct Repeat<E> {
 }
 
 impl<E: Each> Repeat<E> {
-    /// For rows of `cols` elements, `skip` of which are left out of the first.
+    /// For `len` elements of rows of `cols`, but for `skip` that are left out of the first.
     ///
     /// # Safety
-    /// There must be memory for `len` elements, and no fewer rows than they need.
-    pub unsafe fn new(each: E, cols: usize, skip: usize, len: usize) -> Self {
+    /// There must be memory for as many elements, and no fewer rows than they need.
+    pub unsafe fn new(each: E, [cols, skip, len]: [usize; 3]) -> Self {
         Self { each, cols, skip, len }
     }
 
@@ -200,12 +200,12 @@ mod tests {
     use crate::simd::AnyIsa;
 
     /// Calls `check` with rows of many lengths: columns, elements left out, elements, rows.
-    fn over_shapes(mut check: impl FnMut(AnyIsa, [usize; 4])) {
+    fn over_shapes(mut check: impl FnMut(AnyIsa, ([usize; 3], usize))) {
         for isa in AnyIsa::available() {
             for cols in [1, 2, 3, 5, 8, 10, 12, 15, 16, 17, 80, 500] {
                 for skip in [0, 1, cols / 2, cols - 1].map(|skip| skip.min(cols - 1)) {
                     for len in [0, 1, 9, 16, 31, 200, 512] {
-                        check(isa, [cols, skip, len, (skip + len).div_ceil(cols)]);
+                        check(isa, ([cols, skip, len], (skip + len).div_ceil(cols)));
                     }
                 }
             }
@@ -216,12 +216,13 @@ mod tests {
     fn every_element_has_the_number_of_its_row() {
         let numbers: Vec<f32> = (0..2200).map(|row| row as f32).collect();
         over_shapes(|isa, shape| {
-            let [cols, skip, len, rows] = shape;
+            let (shape, rows) = shape;
+            let [cols, skip, len] = shape;
             let mut found = [vec![-1.0_f32; len], vec![-1.0; len]];
             let elements = found.each_mut().map(|list| list.as_mut_ptr());
             let numbers = [&numbers[..rows], &numbers[1100..1100 + rows]];
             // SAFETY: there are `len` elements in both lists.
-            isa.vectorize(unsafe { Repeat::new(Same { numbers, elements }, cols, skip, len) });
+            isa.vectorize(unsafe { Repeat::new(Same { numbers, elements }, shape) });
             for (i, (first, second)) in found[0].iter().zip(&found[1]).enumerate() {
                 let row = ((i + skip) / cols) as f32;
                 assert_eq!([*first, *second], [row, row + 1100.0], "{shape:?} {i}");
@@ -234,7 +235,8 @@ mod tests {
         let numbers: Vec<f64> = (0..4400).map(f64::from).collect();
         let labels: Vec<f64> = (0..512).map(|i| f64::from(u8::from(i * i % 7 == 2))).collect();
         over_shapes(|isa, shape| {
-            let [cols, skip, len, rows] = shape;
+            let (shape, rows) = shape;
+            let [cols, skip, len] = shape;
             let mut found = [vec![-1.0; len], vec![-1.0; len]];
             let elements = found.each_mut().map(|list| list.as_mut_ptr());
             let of = |start: usize| &numbers[start..start + rows];
@@ -244,7 +246,7 @@ mod tests {
                 elements,
             };
             // SAFETY: there are `len` elements in both lists.
-            isa.vectorize(unsafe { Repeat::new(each, cols, skip, len) });
+            isa.vectorize(unsafe { Repeat::new(each, shape) });
             for (i, (first, second)) in found[0].iter().zip(&found[1]).enumerate() {
                 let want = ((i + skip) / cols) as f64 + 1100.0 * labels[i];
                 assert_eq!([*first, *second], [want, want + 2200.0], "{shape:?} {i}");
@@ -256,14 +258,15 @@ mod tests {
     fn labels_are_1_for_the_class_of_their_row() {
         let targets: Vec<f64> = (0..1100).map(|row| f64::from(row * 5 % 13)).collect();
         over_shapes(|isa, shape| {
-            let [cols, skip, len, rows] = shape;
+            let (shape, rows) = shape;
+            let [cols, skip, len] = shape;
             let class = |i: usize| ((i + skip) % cols) as f64;
             let classes: Vec<f64> =
                 (0..len).map(|i| if class(i) == 3.0 { f64::NAN } else { class(i) }).collect();
             let mut labels = vec![-1.0_f32; len];
             let each = IsClass { targets: &targets[..rows], classes: &classes, labels: labels.as_mut_ptr() };
             // SAFETY: there are `len` labels.
-            isa.vectorize(unsafe { Repeat::new(each, cols, skip, len) });
+            isa.vectorize(unsafe { Repeat::new(each, shape) });
             for (i, label) in labels.into_iter().enumerate() {
                 let target = targets[(i + skip) / cols];
                 let want = class(i) == target && target != 3.0;

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::x86::x86_vector;
-use super::{Isa, Kernel, Pair, Vector};
+use super::{Isa, Kernel, Pair, Pick, Vector};
 use crate::element::Float16;
 use crate::math::ExpConstants;
 
@@ -18,6 +18,8 @@ impl Isa for Avx2 {
     type F64 = Pair<Pair<F64x4>>;
     type RowF32 = Pair<F32x8>;
     type RowF64 = Pair<F64x4>;
+    type OneF32 = F32x8;
+    type OneF64 = F64x4;
 
     const NAME: &'static str = "avx2";
     const HALVES: usize = 8;
@@ -131,4 +133,29 @@ unsafe fn select_f32(mask: __m256, yes: __m256, no: __m256) -> __m256 {
 unsafe fn select_f64(mask: __m256d, yes: __m256d, no: __m256d) -> __m256d {
     // SAFETY: handed through from the caller.
     unsafe { _mm256_blendv_pd(no, yes, mask) }
+}
+
+impl Pick for F32x8 {
+    #[inline(always)]
+    unsafe fn pick(_: Avx2, window: *const f32, places: *const u8) -> Self {
+        // SAFETY: the token proves the instruction set, the caller vouches for the memory. A broadcast window stands
+        // in each half of the lanes, which pick within their own.
+        unsafe {
+            let places = _mm256_cvtepu8_epi32(_mm_loadl_epi64(places.cast()));
+            let window = _mm_loadu_ps(window);
+            Self(_mm256_permutevar_ps(_mm256_set_m128(window, window), places))
+        }
+    }
+}
+
+impl Pick for F64x4 {
+    #[inline(always)]
+    unsafe fn pick(_: Avx2, window: *const f64, places: *const u8) -> Self {
+        // SAFETY: as above. Lanes pick by the second bit of their place.
+        unsafe {
+            let places = _mm_cvtsi32_si128(places.cast::<i32>().read_unaligned());
+            let (places, window) = (_mm256_cvtepu8_epi64(places), _mm_loadu_pd(window));
+            Self(_mm256_permutevar_pd(_mm256_set_m128d(window, window), _mm256_slli_epi64::<1>(places)))
+        }
+    }
 }

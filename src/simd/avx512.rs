@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::x86::x86_vector;
-use super::{Isa, Kernel, Pair, Vector};
+use super::{Isa, Kernel, Pair, Pick, Vector};
 use crate::element::Float16;
 use crate::math::ExpConstants;
 
@@ -17,6 +17,8 @@ impl Isa for Avx512 {
     type F64 = Pair<Pair<F64x8>>;
     type RowF32 = Pair<F32x16>;
     type RowF64 = Pair<F64x8>;
+    type OneF32 = F32x16;
+    type OneF64 = F64x8;
 
     const NAME: &'static str = "avx512";
     const HALVES: usize = 16;
@@ -70,6 +72,29 @@ x86_vector! {
     _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_fmsub_pd _mm512_max_pd _mm512_min_pd _mm512_abs_pd _mm512_xor_pd _mm512_and_pd
     _mm512_castpd_si512 _mm512_castsi512_pd _mm512_add_epi64 _mm512_slli_epi64 _mm512_srli_epi64 by 52 _mm512_or_si512
     _mm512_cmp_pd_mask is_negative_f64 _kor_mask8 select_f64
+}
+
+impl Pick for F32x16 {
+    #[inline(always)]
+    unsafe fn pick(_: Avx512, window: *const f32, places: *const u8) -> Self {
+        // SAFETY: the token proves the instruction set, the caller vouches for the memory. A broadcast window stands
+        // in each quarter of the lanes, which pick within their own.
+        unsafe {
+            let places = _mm512_cvtepu8_epi32(_mm_loadu_si128(places.cast()));
+            Self(_mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_loadu_ps(window)), places))
+        }
+    }
+}
+
+impl Pick for F64x8 {
+    #[inline(always)]
+    unsafe fn pick(_: Avx512, window: *const f64, places: *const u8) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let places = _mm512_cvtepu8_epi64(_mm_loadl_epi64(places.cast()));
+            Self(_mm512_permutexvar_pd(places, _mm512_broadcast_f64x4(_mm256_loadu_pd(window))))
+        }
+    }
 }
 
 /// Where the sign bit is set.

@@ -50,6 +50,10 @@ pub trait Isa: Copy + Send + Sync + 'static {
     type RowF32: Vector<Isa = Self, Real = f32>;
     /// A shorter group of float64 lanes, for work along rows: their number divides 16.
     type RowF64: Vector<Isa = Self, Real = f64>;
+    /// One vector of float32 lanes, for work that moves numbers.
+    type OneF32: Pick<Isa = Self, Real = f32>;
+    /// One vector of float64 lanes.
+    type OneF64: Pick<Isa = Self, Real = f64>;
 
     /// The name that users see and that `FOCALGRAD_ISA` takes.
     const NAME: &'static str;
@@ -211,6 +215,31 @@ pub trait Vector:
         sum
     }
 }
+
+/// A vector whose lanes are picked from a few numbers in memory.
+pub trait Pick: Vector {
+    /// How many numbers that are: as many as rows of five elements or more meet in a vector.
+    const WINDOW: usize = if Self::LANES > 4 { 4 } else { 2 };
+
+    /// The numbers in these places of a window, a lane each.
+    ///
+    /// # Safety
+    /// `window` must be valid for reading [`WINDOW`](Self::WINDOW) numbers and `places`, all of them below that, for
+    /// reading a place for each lane.
+    #[inline(always)]
+    unsafe fn pick(isa: Self::Isa, window: *const Self::Real, places: *const u8) -> Self {
+        let mut lanes = [Self::Real::ZERO; MOST_LANES];
+        for (i, lane) in lanes.iter_mut().enumerate().take(Self::LANES) {
+            // SAFETY: handed through from the caller.
+            *lane = unsafe { *window.add(usize::from(*places.add(i))) };
+        }
+        // SAFETY: no vector has more lanes.
+        unsafe { Self::load(isa, lanes.as_ptr()) }
+    }
+}
+
+/// Lanes of the longest vector.
+pub const MOST_LANES: usize = 16;
 
 /// Expands the list of instruction sets into the type that holds the one in use.
 macro_rules! instruction_sets {

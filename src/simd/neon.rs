@@ -5,7 +5,7 @@ use core::arch::asm;
 use std::arch::is_aarch64_feature_detected;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::{Isa, Kernel, Pair, Vector};
+use super::{Isa, Kernel, Pair, Pick, Vector};
 use crate::element::Float16;
 
 /// Proof that the processor has NEON.
@@ -17,6 +17,8 @@ impl Isa for Neon {
     type F64 = Pair<Pair<F64x2>>;
     type RowF32 = Pair<Pair<F32x4>>;
     type RowF64 = Pair<Pair<F64x2>>;
+    type OneF32 = F32x4;
+    type OneF64 = F64x2;
 
     const NAME: &'static str = "neon";
     const HALVES: usize = 4;
@@ -222,3 +224,7 @@ vector! {
     vfmaq_f64 vfmsq_f64 vreinterpretq_s64_f64 vreinterpretq_f64_s64 vaddq_s64 vshlq_n_s64 vshrq_n_s64 by 52
     vcvtq_f64_s64 vcltq_f64 vceqq_f64 vcltzq_s64 vorrq_u64 vbslq_f64
 }
+
+impl Pick for F32x4 {}
+
+impl Pick for F64x2 {}

@@ -7,7 +7,7 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::{Isa, Kernel, Vector};
+use super::{Isa, Kernel, Pick, Vector};
 
 /// The instruction set that every processor has.
 #[derive(Clone, Copy)]
@@ -18,6 +18,8 @@ impl Isa for Portable {
     type F64 = F64x2;
     type RowF32 = F32x4;
     type RowF64 = F64x2;
+    type OneF32 = F32x4;
+    type OneF64 = F64x2;
 
     const NAME: &'static str = "portable";
 
@@ -177,6 +179,10 @@ vector! {
     /// Two lanes of float64.
     F64x2: f64 x 2, mantissa 52, mul_add_f64 product_error_f64
 }
+
+impl Pick for F32x4 {}
+
+impl Pick for F64x2 {}
 
 #[inline(always)]
 fn mul_add_f32(a: f32, b: f32, c: f32) -> f32 {

@@ -1,0 +1,202 @@
+//! What short rows of elements have in common, laid out for every element: a vector at a time, which has elements of
+//! several rows.
+
+use crate::real::Real;
+use crate::simd::{Isa, Kernel, MOST_LANES, Pick, Vector};
+
+/// The fewest elements that rows may have: a vector has elements of no more rows than it can pick numbers from.
+const LEAST: usize = 5;
+
+/// The most. In longer rows there is little to pick.
+const MOST: usize = 2 * MOST_LANES;
+
+/// Whether rows of so many elements are laid out this way.
+pub fn are_short(cols: usize) -> bool {
+    (LEAST..=MOST).contains(&cols)
+}
+
+/// How many numbers behind that of the last row are read, but not used.
+pub const BEHIND: usize = 3;
+
+/// For rows of so many elements, the number of the row of each element.
+static ROW_OF: [[u8; 2 * MOST_LANES]; MOST_LANES + 1] = {
+    let mut row_of = [[0; 2 * MOST_LANES]; MOST_LANES + 1];
+    let mut cols = 1;
+    while cols <= MOST_LANES {
+        let mut i = 0;
+        while i < 2 * MOST_LANES {
+            row_of[cols][i] = (i / cols) as u8;
+            i += 1;
+        }
+        cols += 1;
+    }
+    row_of
+};
+
+/// Where a vector begins: the number of a row, and where in [`ROW_OF`] stand the rows of its elements less that.
+type Start = [u8; 2];
+
+/// Where a vector begins, so many elements behind the beginning of a row. Rows longer than [`ROW_OF`] has are as if they
+/// began later: a vector has elements of no more than two.
+const fn start(cols: usize, at: usize) -> Start {
+    let (row, col) = (at / cols, at % cols);
+    let before = cols.saturating_sub(MOST_LANES);
+    [row as u8, col.saturating_sub(before) as u8]
+}
+
+/// For rows of so many elements, where the vectors begin of as many rows as a vector has lanes: one for each column.
+const fn starts(lanes: usize) -> [[Start; MOST]; MOST + 1] {
+    let mut starts = [[[0; 2]; MOST]; MOST + 1];
+    let mut cols = LEAST;
+    while cols <= MOST {
+        let mut vector = 0;
+        while vector < cols {
+            starts[cols][vector] = start(cols, vector * lanes);
+            vector += 1;
+        }
+        cols += 1;
+    }
+    starts
+}
+
+/// Makes each element in lists one of two numbers of its row: that of its label, 0 or 1.
+pub struct ByRow<'a, R, const LISTS: usize> {
+    /// For each list the numbers of the rows for a label of 0 and of 1.
+    numbers: [[&'a [R]; 2]; LISTS],
+    labels: &'a [R],
+    elements: [*mut R; LISTS],
+    cols: usize,
+    skip: usize,
+    len: usize,
+}
+
+impl<'a, R: Real, const LISTS: usize> ByRow<'a, R, LISTS> {
+    /// For `len` elements of rows of `cols`, but for `skip` that are left out of the first: for each list the numbers of
+    /// the rows for a label of 0 and of 1, the labels, and where the elements go.
+    ///
+    /// # Safety
+    /// There must be as many labels and elements, and numbers for as many rows as they need and [`BEHIND`] more. Rows
+    /// must be [short](are_short), and the first have elements that are not left out.
+    pub unsafe fn new(
+        numbers: [[&'a [R]; 2]; LISTS],
+        labels: &'a [R],
+        elements: [*mut R; LISTS],
+        [cols, skip, len]: [usize; 3],
+    ) -> Self {
+        Self { numbers, labels, elements, cols, skip, len }
+    }
+
+    /// Writes the elements of a vector from `at` on, which begins in this row and so on.
+    ///
+    /// # Safety
+    /// There must be so many elements.
+    #[inline(always)]
+    unsafe fn vector<V: Pick<Real = R>>(&self, isa: V::Isa, at: usize, row: usize, [on, place]: Start) {
+        let row = row + usize::from(on);
+        // SAFETY: the maker vouches for the elements and the numbers. The vector begins in the first row that `ROW_OF`
+        // has for as many columns, which is a vector longer.
+        unsafe {
+            let rows = ROW_OF[self.cols.min(MOST_LANES)].as_ptr().add(usize::from(place));
+            let is_1 = V::splat(isa, R::ZERO).lt(V::load(isa, self.labels.as_ptr().add(at)));
+            let mut chosen = [V::splat(isa, R::ZERO); LISTS];
+            for (chosen, [of_0, of_1]) in chosen.iter_mut().zip(&self.numbers) {
+                let of_0 = V::pick(isa, of_0.as_ptr().add(row), rows);
+                *chosen = V::select(is_1, V::pick(isa, of_1.as_ptr().add(row), rows), of_0);
+            }
+            for (chosen, elements) in chosen.iter().zip(self.elements) {
+                chosen.store(elements.add(at));
+            }
+        }
+    }
+
+    /// Writes the elements one by one.
+    #[inline(always)]
+    fn by_elements(&self) {
+        for at in 0..self.len {
+            let row = (self.skip + at) / self.cols;
+            // SAFETY: the maker vouches for the elements and the numbers.
+            unsafe {
+                let label = usize::from(self.labels[at] > R::ZERO);
+                for (numbers, elements) in self.numbers.iter().zip(self.elements) {
+                    elements.add(at).write(numbers[label][row]);
+                }
+            }
+        }
+    }
+}
+
+impl<R: Real, const LISTS: usize> Kernel for ByRow<'_, R, LISTS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let starts = const { &starts(<R::One<I>>::LANES) };
+        const { assert!((<R::One<I>>::LANES - 1).div_ceil(LEAST) < <R::One<I>>::WINDOW) };
+        let (lanes, &Self { cols, skip, len, .. }) = (<R::One<I>>::LANES, &self);
+        if len < lanes {
+            return self.by_elements();
+        }
+        // What is left of the first row, then as many rows at a time as a vector has lanes, then the end. Between these,
+        // vectors may have elements that others have, too.
+        let (mut at, mut row) = (0, 1);
+        // SAFETY: the maker vouches for `len` elements, beyond which no vector goes.
+        unsafe {
+            while at < cols - skip && at + lanes <= len {
+                self.vector::<R::One<I>>(isa, at, 0, start(cols, skip + at));
+                at += lanes;
+            }
+            at = cols - skip;
+            'rows: loop {
+                for start in &starts[cols][..cols] {
+                    if at + lanes > len {
+                        break 'rows;
+                    }
+                    self.vector::<R::One<I>>(isa, at, row, *start);
+                    at += lanes;
+                }
+                row += lanes;
+            }
+            let last = skip + len - lanes;
+            self.vector::<R::One<I>>(isa, len - lanes, last / cols, start(cols, last % cols));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::AnyIsa;
+
+    fn check<R: Real>(isa: AnyIsa, cols: usize, skip: usize, len: usize) {
+        let numbers: Vec<R> = (0..4500).map(|row| R::from_f64(f64::from(row))).collect();
+        let label = |i: usize| f64::from(u8::from(i * i % 7 == 2));
+        let labels: Vec<R> = (0..len).map(|i| R::from_f64(label(i))).collect();
+        let mut found = [vec![R::ZERO; len + 1], vec![R::ZERO; len + 1]];
+        let elements = found.each_mut().map(|list| list.as_mut_ptr());
+        let of = |start: usize| &numbers[start..];
+        let numbers = [[of(1), of(1100)], [of(2200), of(3300)]];
+        // SAFETY: there are `len` elements in both lists, and numbers for more rows than 1000.
+        isa.vectorize(unsafe { ByRow::new(numbers, &labels, elements, [cols, skip, len]) });
+        for i in 0..len {
+            let row = ((i + skip) / cols) as f64;
+            let want = if label(i) > 0.0 { [1100.0, 3300.0] } else { [1.0, 2200.0] };
+            let found = found.each_ref().map(|list| list[i].to_f64());
+            assert_eq!(found, want.map(|of| of + row), "{} {cols} {skip} {len} {i}", isa.name());
+        }
+        assert!(found.iter().all(|list| list[len].to_f64() == 0.0), "{} {cols} {skip} {len}", isa.name());
+    }
+
+    #[test]
+    fn every_element_has_the_number_of_its_row_and_label() {
+        for isa in AnyIsa::available() {
+            for cols in (0..100).filter(|&cols| are_short(cols)) {
+                for skip in [0, 1, cols / 2, cols - 1] {
+                    for len in [0, 1, 3, 4, 9, 15, 16, 31, 200, 512, 2048] {
+                        check::<f32>(isa, cols, skip, len);
+                        check::<f64>(isa, cols, skip, len);
+                    }
+                }
+            }
+        }
+    }
+}
