@@ -181,7 +181,11 @@ impl<R: RowReal> Job<R> {
         let place = |operand| Place { plan: &self.plan, operand, tile: next };
         // No kernel asks for anything while weights are laid out: what comes from memory is asked for before.
         let laid_out = matches!(inputs.weights, Weights::Sampled(..));
-        let early = laid_out && self.plan.len() > last_level() / size_of::<R>();
+        let beyond = self.plan.len() > last_level() / size_of::<R>();
+        let early = laid_out && beyond;
+        if beyond {
+            self.prefetch_heads(next, inputs);
+        }
         inputs.logits.ask(place(operand::LOGITS), early, ahead);
         match &inputs.labels {
             Labels::Dense(targets) => targets.ask(place(operand::TARGETS), early, ahead),
@@ -194,6 +198,17 @@ impl<R: RowReal> Job<R> {
             if let Some(target) = target {
                 target.ask(place(operand), ahead);
             }
+        }
+    }
+
+    /// Asks for what rows of tiles that come next have in common: too few for the processor to foresee.
+    #[inline]
+    fn prefetch_heads(&self, next: Tile, inputs: &Inputs<R>) {
+        if let (Weights::Sampled(samples, _), Some(heads)) = (&inputs.weights, &self.heads_of_samples) {
+            samples.prefetch_run(heads.of(&self.plan, next).0);
+        }
+        if let (Labels::Indices(indices), Some(heads)) = (&inputs.labels, &self.heads_of_targets) {
+            indices.targets.prefetch_run(heads.of(&self.plan, next).0);
         }
     }
 

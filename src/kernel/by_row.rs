@@ -99,12 +99,14 @@ impl<'a, R: Real, const LISTS: usize> ByRow<'a, R, LISTS> {
             let rows = ROW_OF[self.cols.min(MOST_LANES)].as_ptr().add(usize::from(place));
             let is_1 = V::splat(isa, R::ZERO).lt(V::load(isa, self.labels.as_ptr().add(at)));
             let mut chosen = [V::splat(isa, R::ZERO); LISTS];
-            for (chosen, [of_0, of_1]) in chosen.iter_mut().zip(&self.numbers) {
-                let of_0 = V::pick(isa, of_0.as_ptr().add(row), rows);
-                *chosen = V::select(is_1, V::pick(isa, of_1.as_ptr().add(row), rows), of_0);
+            let (numbers, elements) = (&self.numbers, &self.elements);
+            for i in 0..LISTS {
+                let of_0 = V::pick(isa, numbers[i][0].as_ptr().add(row), rows);
+                let of_1 = V::pick(isa, numbers[i][1].as_ptr().add(row), rows);
+                chosen[i] = V::select(is_1, of_1, of_0);
             }
-            for (chosen, elements) in chosen.iter().zip(self.elements) {
-                chosen.store(elements.add(at));
+            for i in 0..LISTS {
+                chosen[i].store(elements[i].add(at));
             }
         }
     }

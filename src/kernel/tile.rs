@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use super::grid::{self, Grid};
 use super::reduce::SIDE_BY_SIDE;
-use crate::cache::Ahead;
+use crate::cache::{Ahead, prefetch_run};
 use crate::element::{DType, Narrow, Widen};
 use crate::layout::{Piece, Plan, Tile};
 use crate::real::Real;
@@ -250,6 +250,16 @@ impl<R> Source<R> {
             && let Some(piece) = place.piece()
         {
             piece.ask(data, ahead);
+        }
+    }
+
+    /// Asks for a tile's memory ahead of its use, if it is one run.
+    #[inline]
+    pub fn prefetch_run<const N: usize>(&self, place: Place<'_, N>) {
+        if let (Self::Array { data, size, .. }, Some(piece)) = (self, place.piece())
+            && piece.is_run(*size)
+        {
+            prefetch_run::<false>(data.wrapping_offset(piece.offset), piece.cols * size);
         }
     }
 
