@@ -5,7 +5,7 @@ use crate::real::Real;
 use crate::simd::{Isa, Kernel, MOST_LANES, Pick, Vector};
 
 /// The fewest elements that rows may have: a vector has elements of no more rows than it can pick numbers from.
-const LEAST: usize = 5;
+pub const LEAST: usize = 5;
 
 /// The most. In longer rows there is little to pick.
 const MOST: usize = 2 * MOST_LANES;

@@ -148,23 +148,18 @@ impl<S: Real, W: Numbers, R: Real> Kernel for Products<'_, S, W, R> {
             let weights = weights.first(samples.len());
             // SAFETY: the caller of `Samples::times` vouches for as many products.
             unsafe {
-                if weights.are_ordinary() {
-                    match samples_are_ordinary {
+                let done = weights.are_ordinary()
+                    && match samples_are_ordinary {
+                        Some(false) => false,
+                        Some(true) => write::<S, R, true, false>(samples, |i| weights.at(i), *products),
                         None => {
                             let ordinary = write::<S, R, true, true>(samples, |i| weights.at(i), *products);
-                            samples_are_ordinary = Some(ordinary);
-                            if ordinary {
-                                continue;
-                            }
+                            *samples_are_ordinary.insert(ordinary)
                         }
-                        Some(true) => {
-                            write::<S, R, true, false>(samples, |i| weights.at(i), *products);
-                            continue;
-                        }
-                        Some(false) => {}
-                    }
+                    };
+                if !done {
+                    write::<S, R, false, false>(samples, |i| weights.at(i), *products);
                 }
-                write::<S, R, false, false>(samples, |i| weights.at(i), *products);
             }
         }
     }
@@ -203,7 +198,7 @@ impl<S: Real, W: Numbers, R: Real> Kernel for Selected<'_, S, W, R> {
 }
 
 /// Writes sample weights times others, as the nearest numbers or as the right ones, and looks meanwhile if `LOOKS` whether
-/// all samples are ordinary: if not, the nearest may not be right.
+/// all samples are ordinary (true if it does not look): if not, the nearest may not be right.
 ///
 /// # Safety
 /// The products must be valid for writing as many elements as there are samples.

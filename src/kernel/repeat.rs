@@ -215,8 +215,7 @@ mod tests {
     #[test]
     fn every_element_has_the_number_of_its_row() {
         let numbers: Vec<f32> = (0..2200).map(|row| row as f32).collect();
-        over_shapes(|isa, shape| {
-            let (shape, rows) = shape;
+        over_shapes(|isa, (shape, rows)| {
             let [cols, skip, len] = shape;
             let mut found = [vec![-1.0_f32; len], vec![-1.0; len]];
             let elements = found.each_mut().map(|list| list.as_mut_ptr());
@@ -234,8 +233,7 @@ mod tests {
     fn every_element_has_the_number_of_its_label() {
         let numbers: Vec<f64> = (0..4400).map(f64::from).collect();
         let labels: Vec<f64> = (0..512).map(|i| f64::from(u8::from(i * i % 7 == 2))).collect();
-        over_shapes(|isa, shape| {
-            let (shape, rows) = shape;
+        over_shapes(|isa, (shape, rows)| {
             let [cols, skip, len] = shape;
             let mut found = [vec![-1.0; len], vec![-1.0; len]];
             let elements = found.each_mut().map(|list| list.as_mut_ptr());
@@ -257,8 +255,7 @@ mod tests {
     #[test]
     fn labels_are_1_for_the_class_of_their_row() {
         let targets: Vec<f64> = (0..1100).map(|row| f64::from(row * 5 % 13)).collect();
-        over_shapes(|isa, shape| {
-            let (shape, rows) = shape;
+        over_shapes(|isa, (shape, rows)| {
             let [cols, skip, len] = shape;
             let class = |i: usize| ((i + skip) % cols) as f64;
             let classes: Vec<f64> =
