@@ -1,7 +1,7 @@
 """Does every line of docs/migration.md hold? Values and gradients in float64.
 
 Each table's last column names the check: an answer that tools/record_peers.py recorded, a live call of a
-library, or the formula of one that cannot be installed.
+library, or the source of one that cannot be installed: its operations in its order, written for NumPy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import focalgrad as fg
 
 Array = np.ndarray[Any, Any]
 RECORDED = json.loads((Path(__file__).parent / "peers" / "recorded.json").read_text())["cases"]
-WEIGHT = [0.5, 2.0, 1.0, 0.25]
+WEIGHT = np.array([0.5, 2.0, 1.0, 0.25])
 CLASSES = len(WEIGHT)
 
 
@@ -32,12 +32,19 @@ class Answer(NamedTuple):
     gradient: Array
 
 
-def lines() -> list[tuple[str, str]]:
-    """The calls of ours and the checks in the documentation."""
+def lines() -> list[tuple[str, str, str]]:
+    """The calls of ours, their sample weights and the checks in the documentation."""
     path = Path(__file__).parent.parent / "docs" / "migration.md"
     if not path.exists():  # the tests of an installed package may run without the documentation
         return []
-    return re.findall(r"\| `(fg\.[^`]+)` \| ([^|]+) \|$", path.read_text(), re.MULTILINE)
+    text = path.read_text()
+    line = r"\| `(fg\.[^`]+)`(?: with `sample_weight=([^`]+)`)? \| ([^|]+) \|$"
+    found = re.findall(line, text, re.MULTILINE)
+    assert len(found) == text.count("| `fg.")  # no line goes unread
+    return found
+
+
+LINES = lines()
 
 
 def close(got: Any, want: Any, rtol: float = 1e-9) -> None:
@@ -55,6 +62,9 @@ SOFT = rng.random(40)
 ROWS = rng.normal(0, 3, (8, CLASSES))
 LABELS = rng.integers(0, CLASSES, 8)
 BACKGROUND = np.array([0, 4, 2, 4, 4, 1, 3, 4])
+ANCHORS = np.array([0, 4, -1, 4, 4, 1, 3, -1])
+HARD_ROWS = (rng.random(ROWS.shape) < 0.3) * 1.0
+MODERATE = 1 / (1 + np.exp(-ROWS / 3))
 
 
 def sigmoid(x: Array) -> Array:
@@ -73,22 +83,120 @@ def difference(value: Callable[[Array], Any], x: Array) -> Array:
 
 
 def formula(value: Callable[[Array], Any], x: Array, targets: Array) -> Answer:
-    """An answer from a published formula."""
+    """An answer from a peer's source."""
     return Answer(x, targets, np.real(value(x.astype(complex))), difference(value, x))
 
 
-def binary(x: Array, y: Array, alpha: float | None, gamma: float) -> Array:
-    """The formula that torchvision, fvcore, TFA, KerasCV, GluonCV and Paddle share."""
+def cross_entropy(x: Array, y: Array) -> Array:
+    """Of logits, in torch and TensorFlow: what they compute, before its guard against overflow."""
+    return (1 - y) * x + np.log1p(np.exp(-x))
+
+
+def fvcore(x: Array, y: Array) -> Array:
+    """sigmoid_focal_loss, which torchvision copied."""
     p = sigmoid(x)
+    ce_loss = cross_entropy(x, y)
     p_t = p * y + (1 - p) * (1 - y)
-    entropy = -(y * np.log(p) + (1 - y) * np.log(1 - p))
-    weight = 1 if alpha is None else alpha * y + (1 - alpha) * (1 - y)
-    return weight * (1 - p_t) ** gamma * entropy
+    loss = ce_loss * (1 - p_t) ** 2.0
+    alpha_t = 0.25 * y + (1 - 0.25) * (1 - y)
+    return alpha_t * loss
 
 
-def one_hot(labels: Array) -> Array:
-    """Rows for classes, none for background."""
-    return np.eye(CLASSES + 1)[labels][:, :CLASSES]
+def torchvision_retinanet(x: Array, anchors: Array) -> Any:
+    """RetinaNetClassificationHead.compute_loss for one image, with detectron2's labels."""
+    foreground = (anchors >= 0) & (anchors != CLASSES)
+    target = np.zeros(x.shape)
+    target[foreground, anchors[foreground]] = 1.0
+    valid = anchors != -1
+    return np.sum(fvcore(x[valid], target[valid])) / max(1, foreground.sum())
+
+
+def detectron2_normalizer(anchors: Array) -> float:
+    """RetinaNet.loss_normalizer after its first step."""
+    positive = (anchors >= 0) & (anchors != CLASSES)
+    return 0.9 * 100 + (1 - 0.9) * max(positive.sum(), 1)
+
+
+def detectron2_retinanet(x: Array) -> Any:
+    """RetinaNet.losses, loss_cls."""
+    valid = ANCHORS >= 0
+    target = np.eye(CLASSES + 1)[ANCHORS[valid]][:, :-1]
+    return np.sum(fvcore(x[valid], target)) / detectron2_normalizer(ANCHORS)
+
+
+def paddle(x: Array) -> Any:
+    """paddle.nn.functional.sigmoid_focal_loss, which sums."""
+    loss = cross_entropy(x, HARD)
+    p = sigmoid(x)
+    p_t = p * HARD + (1 - p) * (1 - HARD)
+    alpha_t = 0.25 * HARD + (1 - 0.25) * (1 - HARD)
+    loss = alpha_t * loss
+    gamma_t = (1 - p_t) ** 2.0
+    loss = gamma_t * loss
+    return np.sum(loss / 7.0)
+
+
+def tfa(x: Array, from_logits: bool) -> Array:
+    """tensorflow_addons.losses.sigmoid_focal_crossentropy over Keras 2 (nothing here is clipped)."""
+    y = HARD_ROWS
+    if from_logits:
+        p = sigmoid(x)
+        ce = cross_entropy(x, y)
+    else:
+        p = x
+        ce = -(y * np.log(p + 1e-7) + (1 - y) * np.log(1 - p + 1e-7))
+    p_t = y * p + (1 - y) * (1 - p)
+    alpha_factor = y * 0.25 + (1 - y) * (1 - 0.25)
+    modulating_factor = (1.0 - p_t) ** 2.0
+    return np.sum(alpha_factor * modulating_factor * ce, axis=-1)
+
+
+def kerascv(x: Array, from_logits: bool = False, label_smoothing: float = 0.0) -> Array:
+    """keras_cv.losses.FocalLoss.call of 0.9 (nothing here is clipped)."""
+    y = HARD_ROWS * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    p = sigmoid(x) if from_logits else x
+    ce = -(y * np.log(p) + (1.0 - y) * np.log(1.0 - p))
+    alpha = np.where(y == 1.0, 0.25, 1.0 - 0.25)
+    p_t = y * p + (1.0 - y) * (1.0 - p)
+    return np.sum(alpha * (1.0 - p_t) ** 2.0 * ce, axis=-1)
+
+
+def mmcv_sigmoid(x: Array, target: Array, weight: Array | None = None) -> Any:
+    """sigmoid_focal_loss_forward_cuda_kernel, a thread an element, and the mean of focal_loss.py."""
+    output = np.zeros_like(x)
+    for n, c in np.ndindex(x.shape):
+        t = target[n]
+        p = 1.0 / (1.0 + np.exp(-x[n, c]))
+        term_p = (1.0 - p) ** 2.0 * np.log(p)
+        term_n = p**2.0 * np.log(1.0 - p)
+        output[n, c] = -0.25 * term_p if t == c else -(1.0 - 0.25) * term_n
+        if weight is not None:
+            output[n, c] *= weight[t]
+    return output.sum() / len(x)
+
+
+def mmcv_softmax(x: Array) -> Any:
+    """softmax_focal_loss_forward_cuda_kernel, a thread a row, and the mean of focal_loss.py."""
+    probabilities = softmax(x)
+    output = np.zeros_like(x[:, 0])
+    for n, label in enumerate(LABELS):
+        p = probabilities[n, label]
+        output[n] = -0.25 * (1.0 - p) ** 2.0 * np.log(p)
+        output[n] *= WEIGHT[label]
+    return output.sum() / len(x)
+
+
+def class_balanced(x: Array) -> Any:
+    """richardaecn/class-balanced-loss, cifar_main.py: the weights of main and _tower_fn, and focal_loss."""
+    effective_num = 1.0 - np.power(0.99, COUNTS)
+    weights = (1.0 - 0.99) / effective_num
+    weights = weights / np.sum(weights) * CLASSES
+    labels = np.eye(CLASSES)[LABELS]
+    weights = np.tile(weights[None], (len(labels), 1)) * labels
+    weights = np.tile(np.sum(weights, axis=1)[:, None], (1, CLASSES))
+    modulator = np.exp(-2.0 * labels * x - 2.0 * np.log1p(np.exp(-1.0 * x)))
+    loss = modulator * cross_entropy(x, labels)
+    return np.sum(weights * loss) / np.sum(labels)
 
 
 def softmax(x: Array) -> Array:
@@ -103,31 +211,21 @@ def quality(x: Array) -> Array:
 
 
 COUNTS = [100, 20, 1000, 3]
-BALANCED = np.array([(1 - 0.99) / (1 - 0.99**n) for n in COUNTS])
-BALANCED = BALANCED / BALANCED.sum() * CLASSES
 FORMULAS: dict[str, Callable[[], Answer]] = {
-    "paddle": lambda: formula(lambda x: np.sum(binary(x, HARD, 0.25, 2.0) / 7.0), ELEMENTS, HARD),
-    "tfa": lambda: formula(lambda x: binary(x, HARD, 0.25, 2.0), ELEMENTS, HARD),
-    "retinanet": lambda: formula(
-        lambda x: np.sum(binary(x, one_hot(BACKGROUND), 0.25, 2.0)) / 4, ROWS, BACKGROUND
-    ),
-    "mmcv sigmoid": lambda: formula(
-        lambda x: np.sum(np.array(WEIGHT) * binary(x, one_hot(BACKGROUND), 0.25, 2.0)) / 7.0, ROWS, BACKGROUND
-    ),
+    "paddle": lambda: formula(paddle, ELEMENTS, HARD),
+    "tfa": lambda: formula(lambda p: tfa(p, False), MODERATE, HARD_ROWS),
+    "tfa logits": lambda: formula(lambda x: tfa(x, True), ROWS, HARD_ROWS),
+    "kerascv": lambda: formula(kerascv, MODERATE, HARD_ROWS),
+    "kerascv mean": lambda: formula(lambda p: np.mean(kerascv(p)), MODERATE, HARD_ROWS),
+    "kerascv logits": lambda: formula(lambda x: np.mean(kerascv(x, True)), ROWS, HARD_ROWS),
+    "kerascv smoothed": lambda: formula(lambda x: np.mean(kerascv(x, True, 0.1)), ROWS, HARD_ROWS),
+    "torchvision retinanet": lambda: formula(lambda x: torchvision_retinanet(x, ANCHORS), ROWS, ANCHORS),
+    "detectron2 retinanet": lambda: formula(detectron2_retinanet, ROWS, ANCHORS),
+    "mmcv sigmoid": lambda: formula(lambda x: mmcv_sigmoid(x, BACKGROUND), ROWS, BACKGROUND),
+    "mmcv sigmoid weight": lambda: formula(lambda x: mmcv_sigmoid(x, LABELS, WEIGHT), ROWS, LABELS),
+    "class-balanced": lambda: formula(class_balanced, ROWS, LABELS),
     "quality": lambda: formula(quality, ELEMENTS, SOFT),
-    "mmcv softmax": lambda: formula(
-        lambda x: np.mean(
-            [
-                -0.25 * WEIGHT[t] * (1 - p[t]) ** 2 * np.log(p[t])
-                for p, t in zip(softmax(x), LABELS, strict=True)
-            ]
-        ),
-        ROWS,
-        LABELS,
-    ),
-    "class-balanced": lambda: formula(
-        lambda x: np.sum(BALANCED * binary(x, one_hot(LABELS), None, 2.0)), ROWS, LABELS
-    ),
+    "mmcv softmax": lambda: formula(mmcv_softmax, ROWS, LABELS),
 }
 
 
@@ -169,8 +267,10 @@ def answer(name: str) -> Answer:
 
 
 # What the letters in the documentation stand for.
-LETTERS = {"a": 0.25, "g": 2.0, "s": 0.1, "w": WEIGHT, "C": CLASSES, "N": 7.0, "n": COUNTS}
-OTHERWISE = {
+LETTERS = {"a": 0.25, "g": 2.0, "s": 0.1, "w": WEIGHT, "n": COUNTS, "b": 0.99, "C": CLASSES, "N": len(ROWS)}
+OTHERWISE: dict[str, dict[str, float]] = {
+    "paddle": {"N": 7.0},
+    "detectron2 retinanet": {"N": detectron2_normalizer(ANCHORS)},
     "kornia binary": {"a": 0.3},
     "kornia sum": {"a": 0.3},
     "kornia mean": {"a": 0.3, "N": 2.0 * 4 * 3 * 2},
@@ -181,23 +281,30 @@ OTHERWISE = {
 }
 
 
-@pytest.mark.parametrize(
-    ("call", "name"), lines(), ids=lambda text: text if not text.startswith("fg") else ""
-)
-def test_line(call: str, name: str) -> None:
+# How far a peer's own arithmetic takes it from its definition.
+ROUGH = {
+    **dict.fromkeys(("keras binary", "keras binary balanced", "keras binary logits"), 3e-7),  # a float32 mean
+    "tfa": 1e-4,  # 1e-7 added to probabilities
+}
+
+
+@pytest.mark.parametrize(("call", "weight", "name"), LINES, ids=[name for *_, name in LINES])
+def test_line(call: str, weight: str, name: str) -> None:
     """Value and gradient."""
     peer = answer(name)
-    loss = eval(call, {"fg": fg} | LETTERS | OTHERWISE.get(name, {}))
-    value, gradient = loss.value_and_grad(peer.inputs, peer.targets)
-    rtol = 3e-7 if name.startswith("keras binary") else 1e-9  # it averages in float32
+    letters = {"fg": fg, "y": peer.targets} | LETTERS | OTHERWISE.get(name, {})
+    loss = eval(call, letters)
+    options = {"sample_weight": eval(weight, letters)} if weight else {}
+    value, gradient = loss.value_and_grad(peer.inputs, peer.targets, **options)
+    rtol = ROUGH.get(name, 1e-9)
     close(value, peer.value, rtol)
     close(gradient, peer.gradient, rtol)
 
 
 def test_every_answer_has_a_line() -> None:
     """Nothing is recorded in vain."""
-    if lines():
-        assert {name for _, name in lines()} >= set(RECORDED) | set(FORMULAS)
+    if LINES:
+        assert {name for *_, name in LINES} >= set(RECORDED) | set(FORMULAS)
 
 
 def test_torchvisions_order() -> None:
@@ -208,10 +315,10 @@ def test_torchvisions_order() -> None:
     close(fg.sigmoid_focal_loss(case.inputs, case.targets, -1, 2.0, "mean"), case.value)
 
 
-def test_detectron_without_positives() -> None:
-    """They divide by 1, ours gives 0.0; with the number itself the two agree."""
+def test_retinanet_without_positives() -> None:
+    """torchvision divides by 1, ours gives 0.0; with the number itself the two agree."""
     logits, nothing = ROWS, np.full(8, CLASSES)
     options = {"class_axis": 1, "background_index": CLASSES}
     assert fg.SigmoidFocalLoss(normalizer="positives", **options)(logits, nothing) == 0.0
     got = fg.SigmoidFocalLoss(normalizer=1, **options)(logits, nothing)
-    close(got, np.sum(binary(logits, np.zeros_like(logits), 0.25, 2.0)))
+    close(got, torchvision_retinanet(logits, nothing))
