@@ -31,6 +31,13 @@ class Elsewhere:
         return (2, 0)
 
 
+class Nowhere(Tensor):
+    """A tensor that says no device."""
+
+    def __dlpack_device__(self) -> Any:
+        return None
+
+
 def pandas(make: Callable[[Any], Any]) -> Any:
     return make(pytest.importorskip("pandas"))
 
@@ -38,16 +45,16 @@ def pandas(make: Callable[[Any], Any]) -> Any:
 #: For each row of the table: arguments that it speaks of.
 EXAMPLES: dict[str, list[Callable[[], dict[str, Any]]]] = {
     "byte-swapped dtype": [lambda: {"logits": X.astype(">f4")}, lambda: {"targets": X.astype(">i8")}],
-    "complex": [lambda: {"logits": X.astype(np.complex64)}],
-    "object, long double": [
+    "complex": [lambda: {"logits": X.astype(np.complex64)}, lambda: {"logits": X.astype(">c8")}],
+    "object, string, long double, other registered dtypes": [
         lambda: {"logits": X.astype(object)},
         lambda: {"logits": X.astype(np.longdouble)},
-    ],
-    "string, datetime, timedelta, other registered dtypes": [
         lambda: {"logits": np.full((4, 6), "abc")},
+        lambda: {"logits": X.astype(ml_dtypes.float8_e4m3fn)},
+    ],
+    "datetime, timedelta": [
         lambda: {"logits": X.astype("M8[s]")},
         lambda: {"logits": X.astype("m8[s]")},
-        lambda: {"logits": X.astype(ml_dtypes.float8_e4m3fn)},
     ],
     "structured": [lambda: {"logits": np.zeros((4, 6), [("a", "<f4")])}],
     "`None`, strings": [lambda: {"logits": None}, lambda: {"targets": "text"}],
@@ -56,7 +63,15 @@ EXAMPLES: dict[str, list[Callable[[], dict[str, Any]]]] = {
         lambda: {"targets": {1: 2}},
         lambda: {"logits": [None]},
     ],
-    "masked array with masked elements": [lambda: {"logits": np.ma.array(X, mask=True)}],
+    "masked array with masked elements, also in a list or behind `__array__`": [
+        lambda: {"logits": np.ma.array(X, mask=True)},
+        lambda: {"logits": [np.ma.array(X, mask=True)]},
+    ],
+    "lists of unequal lengths, buffers that NumPy cannot read": [
+        lambda: {"logits": [[1.0, 2.0], [3.0]]},
+        lambda: {"logits": memoryview(bytes(8)).cast("P")},
+    ],
+    "tensor that says no device": [lambda: {"logits": Nowhere(X)}],
     "tensor whose signs are only noted (`x.is_neg()`; DLPack loses them)": [lambda: {"logits": Negated(X)}],
     "tensor that its own library cannot hand over": [lambda: {"logits": Unreadable(X)}],
     "tensor that requires grad": [lambda: {"logits": Tensor(X, requires_grad=True)}],
@@ -65,10 +80,12 @@ EXAMPLES: dict[str, list[Callable[[], dict[str, Any]]]] = {
         lambda: {"logits": pytest.importorskip("scipy.sparse").csr_matrix(X)},
         lambda: {"logits": pandas(lambda p: p.Series(p.arrays.SparseArray([0.0, 1.0])))},
     ],
-    "nullable or null values in a column": [
+    "missing values in a column or a table": [
         lambda: {"logits": pandas(lambda p: p.Series(p.array([1.0, None], dtype="Float32")))},
         lambda: {"logits": pytest.importorskip("polars").Series([1.0, None])},
+        lambda: {"logits": pytest.importorskip("polars").DataFrame({"a": [1.0, None]})},
         lambda: {"logits": pytest.importorskip("pyarrow").array([1.0, None])},
+        lambda: {"logits": pytest.importorskip("pyarrow").table({"a": [1.0, None]})},
     ],
     "frame with a column of a nullable dtype": [
         lambda: {"logits": pandas(lambda p: p.DataFrame({"a": p.array([1.0], dtype="Float32")}))}

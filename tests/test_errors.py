@@ -251,3 +251,25 @@ def test_an_objects_own_exception_comes_through() -> None:
 
     for keyword in ("alpha", "gamma"):
         refused(RuntimeError, ["not now"], fg.SigmoidFocalLoss, **{keyword: Angry()})
+
+
+class Meddles(np.ndarray):
+    """An output that changes the logits when it is looked at."""
+
+    @property
+    def _mask(self) -> Any:
+        self.logits.resize(64 * len(self.logits), refcheck=False)
+        self.logits[:] = 1
+        self.logits.resize(len(self), refcheck=False)
+        return np.ma.nomask
+
+
+@pytest.mark.parametrize("method", ["__call__", "grad"])
+def test_an_output_that_changes_an_input(method: str) -> None:
+    """It is looked at before anything is read: the call is one of the inputs as it leaves them."""
+    loss, targets = fg.SigmoidFocalLoss(reduction="none"), np.ones(5000, np.uint8)
+    out = np.empty(5000, np.float32).view(Meddles)
+    out.logits = np.zeros(5000, np.float32)
+    got = getattr(loss, method)(out.logits, targets, out=out)
+    assert got is out
+    np.testing.assert_array_equal(np.asarray(got), getattr(loss, method)(np.ones(5000, np.float32), targets))

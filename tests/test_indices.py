@@ -61,6 +61,59 @@ def test_the_first_offender_in_c_order(loss: Any, target: float, dtype: str) -> 
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_any_offender_is_found(loss: Any) -> None:
+    """Wherever they are, the first is named, whatever the order of the array."""
+    shape, rng = (7, 3, 11), np.random.default_rng(3)
+    logits = np.zeros((7, 3, 3, 11), np.float32)
+    for _ in range(50):
+        targets = rng.integers(0, 3, shape)[:: rng.choice([-1, 1])].transpose(rng.permutation(3))
+        targets = np.moveaxis(targets, np.argsort(targets.shape), np.argsort(shape))
+        bad = rng.integers(0, targets.size, rng.integers(1, 4))
+        targets[np.unravel_index(bad, shape)] = 3
+        place = ", ".join(map(str, np.unravel_index(bad.min(), shape)))
+        refused(ValueError, [rf"targets\[{place}\] = 3"], loss, logits, targets)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_a_repeated_index_is_looked_at_once(loss: Any) -> None:
+    """A billion billion times the same is no more work, whether it is an index or not."""
+    logits = np.broadcast_to(np.float32(0), (2**58, 3))
+    refused(ValueError, [r"targets\[0\] = 3;?"], loss.grad, logits, np.broadcast_to(np.uint8(3), (2**58,)))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize(
+    ("target", "dtype", "text"),
+    [
+        (2**64 - 1, "u8", "18446744073709551615"),
+        (-(2**63), "i8", "-9223372036854775808"),
+        (1e300, "f8", "1e300"),
+    ],
+)
+def test_an_offender_is_written_out(loss: Any, target: Any, dtype: str, text: str) -> None:
+    targets = np.array([0, target], dtype)
+    refused(ValueError, [rf"targets\[1\] = {text}$"], loss, np.zeros((2, 3)), targets)
+
+
+def test_one_target() -> None:
+    """It has no place."""
+    refused(ValueError, ["targets = 2"], fg.SoftmaxFocalLoss(class_axis=0), [1.0, 2.0], 2)
+
+
+def test_indices_of_no_classes() -> None:
+    loss = fg.SigmoidFocalLoss(class_axis=0)
+    refused(ValueError, ["none without classes", r"targets\[0\] = 1"], loss, np.zeros((0, 3)), [1, 0, 0])
+
+
+@pytest.mark.parametrize("integer", [2**53 + 1, np.int64(2**53 + 1), -(2**63) + 1])
+def test_labels_that_float64_has_not(integer: Any) -> None:
+    """They would stand for their neighbour."""
+    refused(ValueError, ["ignore_index", str(integer)], fg.SoftmaxFocalLoss, ignore_index=integer)
+    refused(ValueError, ["background_index"], fg.SigmoidFocalLoss, class_axis=1, background_index=integer)
+    assert fg.SoftmaxFocalLoss(ignore_index=-(2**63)).ignore_index == -(2**63)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_shapes_that_would_do(loss: Any) -> None:
     """Both are shown."""
     logits = np.zeros((2, 3, 4))

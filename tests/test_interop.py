@@ -100,8 +100,27 @@ def test_an_object_s_own_exception_comes_through() -> None:
         LOSS(Raises(), Y)
 
 
-def nullable() -> Any:
-    return pytest.importorskip("pandas").array([1.0, None] * 25, dtype="Float32")
+def pandas() -> Any:
+    return pytest.importorskip("pandas")
+
+
+def polars() -> Any:
+    return pytest.importorskip("polars")
+
+
+def pyarrow() -> Any:
+    return pytest.importorskip("pyarrow")
+
+
+def nullable(dtype: str = "Float32") -> Any:
+    return pandas().array([1.0, None] * 25, dtype=dtype)
+
+
+class Masked:
+    """An object whose array is a masked one, as netCDF's variables are."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.ma.array(X, mask=X > 0)
 
 
 REFUSED = {
@@ -115,17 +134,46 @@ REFUSED = {
     "tensor, negated": (lambda: Negated(X.copy()), r"negative view.*resolve_neg\(\)"),
     "tensor, unreadable": (lambda: Unreadable(X.copy()), "no NumPy array: no such scalar type"),
     "torch, requires grad": (lambda: torch_tensor(X.copy()).requires_grad_(), r"requires grad.*detach\(\)"),
-    "pandas nullable": (lambda: pytest.importorskip("pandas").Series(nullable()), "missing.*fillna"),
+    "masked, in a list": (lambda: [np.ma.array(X, mask=X > 0)], "masked.*filled"),
+    "masked, in lists": (lambda: ((1.0, (np.ma.masked,)),), "masked.*filled"),
+    "masked, behind __array__": (Masked, "masked.*filled"),
+    "sparse column": (lambda: pandas().Series(pandas().arrays.SparseArray(X)), "sparse.*dense"),
+    "sparse array": (lambda: pandas().arrays.SparseArray(X), "sparse.*dense"),
+    "pandas nullable": (lambda: pandas().Series(nullable()), "missing.*fillna"),
+    "pandas array": (nullable, "missing.*fillna"),
+    "pandas array of arrow": (lambda: nullable("float64[pyarrow]"), "missing.*fillna"),
+    "pandas index": (lambda: pandas().Index(nullable()), "missing.*fillna"),
+    "pandas numeric category": (
+        lambda: pandas().Series([1.0, None] * 25, dtype="category"),
+        "missing.*fillna",
+    ),
+    "in a list": (lambda: [pandas().Series(nullable())], "missing.*fillna"),
     "pandas category": (
-        lambda: pytest.importorskip("pandas").Series(list("ab") * 25, dtype="category"),
+        lambda: pandas().Series(list("ab") * 25, dtype="category"),
         "object",
     ),
     "pandas frame": (
-        lambda: pytest.importorskip("pandas").DataFrame({"a": nullable()}),
+        lambda: pandas().DataFrame({"a": nullable()}),
         "Float32.*to_numpy",
     ),
-    "polars nulls": (lambda: pytest.importorskip("polars").Series([1.0, None] * 25), "missing.*fill_null"),
-    "pyarrow nulls": (lambda: pytest.importorskip("pyarrow").array([1.0, None] * 25), "missing.*fill_null"),
+    "polars nulls": (lambda: polars().Series([1.0, None] * 25), "missing.*fill_null"),
+    "polars frame": (lambda: polars().DataFrame({"a": [1.0, None], "b": [1.0, 2.0]}), "missing.*fill_null"),
+    "polars arrays": (
+        lambda: polars().Series([[1.0, None]] * 25, dtype=polars().Array(polars().Float64, 2)),
+        "missing.*fill_null",
+    ),
+    "pyarrow nulls": (lambda: pyarrow().array([1.0, None] * 25), "missing.*fill_null"),
+    "pyarrow chunks": (lambda: pyarrow().chunked_array([[1.0], [2.0, None]]), "missing.*fill_null"),
+    "pyarrow table": (lambda: pyarrow().table({"a": [1.0, 2.0], "b": [1.0, None]}), "missing.*fill_null"),
+    "pyarrow batch": (lambda: pyarrow().record_batch({"a": [1.0, None]}), "missing.*fill_null"),
+    "pyarrow dictionary": (
+        lambda: pyarrow().DictionaryArray.from_arrays([0, 1] * 25, pyarrow().array([1.0, None])),
+        "missing.*fill_null",
+    ),
+    "pyarrow runs": (
+        lambda: pyarrow().RunEndEncodedArray.from_arrays([25, 50], [1.0, None]),
+        "missing.*fill_null",
+    ),
     "list of None": (lambda: [None] * 50, "list, for NumPy an array of dtype object"),
 }
 
@@ -144,13 +192,48 @@ def test_refused(what: str, operand: str) -> None:
 
 
 def test_nullable_without_missing_values() -> None:
-    pandas = pytest.importorskip("pandas")
+    series, frame_of = pandas().Series, pandas().DataFrame
     for dtype in ("Float32", "float32"):
-        assert same_bits(LOSS(pandas.Series(X, dtype=dtype), pandas.Series(Y, dtype="UInt8")), WANT)
-    frame = pandas.DataFrame({"x": X, "w": np.ones(50, np.float32)})
+        assert same_bits(LOSS(series(X, dtype=dtype), series(Y, dtype="UInt8")), WANT)
+        assert same_bits(LOSS(pandas().array(X, dtype=dtype), pandas().Index(series(Y, dtype="UInt8"))), WANT)
+    assert same_bits(LOSS(series(X, dtype="category"), Y), WANT)
+    frame = frame_of({"x": X, "w": np.ones(50, np.float32)})
     assert same_bits(LOSS(frame["x"], Y, sample_weight=frame["w"]), WANT)
     both = frame[["x", "w"]]
     assert LOSS(both, np.stack([Y, Y], 1)).shape == (50, 2)
+
+
+def test_labels_say_nothing_about_what_an_object_is() -> None:
+    names = ["requires_grad", "is_sparse", "nnz", "toarray", "null_count", "isna", "dtype"]
+    assert LOSS(pandas().DataFrame(dict.fromkeys(names, X)), np.stack([Y] * 7, 1)).shape == (50, 7)
+    assert same_bits(LOSS(pandas().Series(X, index=[*names, *range(43)]), Y), WANT)
+
+
+def test_tables() -> None:
+    """Those of polars and pyarrow are as the array of their columns."""
+    both, want = {"a": X, "b": X[::-1].copy()}, LOSS(np.stack([X, X[::-1]], 1), np.stack([Y, Y], 1))
+    nested = polars().Series(np.stack([X, X[::-1]], 1))
+    for table in (polars().DataFrame(both), pyarrow().table(both), pyarrow().record_batch(both), nested):
+        assert same_bits(LOSS(table, np.stack([Y, Y], 1)), want)
+
+
+@pytest.mark.parametrize("device", [[1, 0], "cpu", (1,), (1.0, 0), None, (2**70, 0)], ids=repr)
+def test_dlpack_without_a_device(device: Any) -> None:
+    tensor = Tensor(X)
+    tensor.__dlpack_device__ = lambda: device  # type: ignore[method-assign]
+    with pytest.raises(TypeError, match=r"^logits .*; got a .*Tensor whose __dlpack_device__\(\) is "):
+        LOSS(tensor, Y)
+
+
+@pytest.mark.parametrize("operand", OPERANDS)
+def test_what_numpy_makes_no_array_of(operand: str) -> None:
+    """Its own message comes after the argument's name."""
+    deep: Any = 1.0
+    for _ in range(70):
+        deep = [deep]
+    for spoiled in ([[1.0, 2.0], [3.0]], deep, memoryview(bytes(48)).cast("P")):
+        given = {"logits": X, "targets": Y, "sample_weight": np.ones(50), operand: spoiled}
+        refused(ValueError, [f"^{operand} must be .*which gives no NumPy array: "], LOSS, **given)
 
 
 def test_dlpack_from_another_device() -> None:

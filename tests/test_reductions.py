@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -199,3 +200,34 @@ def test_zero_dimensions(dtype: type) -> None:
         assert type(core.value) is (np.ndarray if reduction == "none" else float)
         assert_terms(core, exact, extra=WEIGHT_ULPS)
         assert float(core.value) == pytest.approx(float(exact.value), rel=1e-6)
+
+
+class Own(np.ndarray):
+    """An output with ideas of its own about how to be written."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise AssertionError("must not be asked")
+
+
+@pytest.mark.parametrize("method", ["__call__", "value_and_grad"])
+def test_sums_over_classes_are_written_where_they_belong(method: str) -> None:
+    """Into the output itself; through memory of their own only if the output is an input."""
+    loss = fg.SigmoidFocalLoss(class_axis=1, reduction="sum_classes")
+    logits = np.random.default_rng(7).normal(size=(50_000, 2))
+    targets = np.arange(50_000.0) % 2
+    want = loss(logits, targets)
+    for y in (targets, np.eye(2)[targets.astype(int)]):
+        out, grad = np.zeros(50_000).view(Own), np.empty_like(logits)
+        given = {"out": out} if method == "__call__" else {"out": out, "grad_out": grad}
+        tracemalloc.start()
+        got = getattr(loss, method)(logits, y, **given)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        value = got if method == "__call__" else got[0]
+        assert value is out and same_bits(np.asarray(value), want)
+        assert peak < 100_000
+    out = targets.copy().view(Own)
+    got = getattr(loss, method)(logits, out, out=out)
+    assert (got if method == "__call__" else got[0]) is out and same_bits(np.asarray(out), want)
+    if method != "__call__":
+        assert same_bits(got[1], loss.grad(logits, targets))

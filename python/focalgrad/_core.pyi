@@ -28,6 +28,7 @@ __all__ = [
     "__version__",
     "exact_sums",
     "get_num_threads",
+    "read_array",
     "set_num_threads",
     "sigmoid_focal_loss",
     "softmax_focal_loss",
@@ -215,6 +216,7 @@ class ExactSum:
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
 
+def read_array(name: str, object: _Array, /) -> NDArray[Any]: ...
 def exact_sums(
     loss: SigmoidFocalLoss | SoftmaxFocalLoss, logits: _Array, targets: _Array, sample_weight: _Array | None
 ) -> tuple[ExactSum, ExactSum]: ...

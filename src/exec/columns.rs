@@ -35,7 +35,10 @@ pub unsafe fn run<R: RowReal>(
     go_on: impl FnMut() -> bool,
 ) -> Result<(), Stop> {
     let plan = &job.plan;
-    over_blocks(plan, Cut { each: 1, ..BLOCKS }, Keeping::Rounded, go_on, |block| {
+    // A block of so many classes takes as long as that many blocks.
+    let tiles = (BLOCKS.tiles / classes.max(1)).max(1);
+    let between_looks = BLOCKS.tiles * BLOCKS.between_looks / (tiles * classes.max(1));
+    over_blocks(plan, Cut { tiles, each: 1, between_looks }, Keeping::Rounded, go_on, |block| {
         let (mut losses, mut results, mut raw) = (Buffer::<R>::new(), Buffer::<R>::new(), Raw::new());
         for tile in block.tiles(plan) {
             let mut totals = [0.0; TILE];
@@ -113,18 +116,6 @@ impl<R: RowReal> Inputs<R> {
                 ),
             },
             gammas: gammas.map(|parts| parts.map(|part| entry(part, class))),
-        }
-    }
-}
-
-impl<R> Source<R> {
-    /// The source that starts so many bytes on.
-    fn moved(self, bytes: isize) -> Self {
-        match self {
-            Self::Constant(_) => self,
-            Self::Array { data, size, widen, repeats, dtype } => {
-                Self::Array { data: data.wrapping_offset(bytes), size, widen, repeats, dtype }
-            }
         }
     }
 }

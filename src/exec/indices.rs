@@ -53,6 +53,9 @@ pub unsafe fn all_valid(
     let shared = Shared(targets);
     let all = AtomicBool::new(true);
     over_blocks(plan, BLOCKS, Keeping::Rounded, go_on, |block| {
+        if !all.load(Ordering::Relaxed) {
+            return Sums::new(Keeping::Rounded);
+        }
         let (mut buffer, mut raw) = (Buffer::new(), Raw::new());
         for tile in block.tiles(plan) {
             // SAFETY: handed through from the caller; a tile has `len` elements.

@@ -34,13 +34,12 @@ struct Cut {
     tiles: usize,
     /// Blocks for each thread that are worth waking it.
     each: usize,
+    /// Blocks between two looks at whether to go on: some milliseconds of work. There are as many at least as threads.
+    between_looks: usize,
 }
 
 /// Blocks of elements: a few are done in the time that it takes to wake a thread.
-const BLOCKS: Cut = Cut { tiles: 32, each: 4 };
-
-/// Blocks between two looks at whether to go on: some milliseconds of work.
-const BLOCKS_BETWEEN_LOOKS: usize = 512;
+const BLOCKS: Cut = Cut { tiles: 32, each: 4, between_looks: 512 };
 
 /// From so many threads on, kernels are faster than memory. Fewer gain nothing from stores that go past the caches if a
 /// buffer must be written and read first: that costs more than the traffic that they save.
@@ -210,19 +209,20 @@ impl Block {
 /// `go_on` is asked now and then, on the calling thread, whether to continue.
 fn over_blocks<const N: usize>(
     plan: &Plan<N>,
-    Cut { tiles, each }: Cut,
+    Cut { tiles, each, between_looks }: Cut,
     keeping: Keeping,
     mut go_on: impl FnMut() -> bool,
     work: impl Fn(Block) -> Sums + Sync,
 ) -> Result<Sums, Stop> {
     let blocks = plan.tiles().div_ceil(tiles);
     let mut total = Sums::new(keeping);
+    let between_looks = between_looks.max(pool::threads());
     let mut first = 0;
     while first < blocks {
         if first > 0 && !go_on() {
             return Err(Stop::Interrupted);
         }
-        let last = blocks.min(first + BLOCKS_BETWEEN_LOOKS);
+        let last = blocks.min(first + between_looks);
         let block = |i: usize| {
             let block = Block { first: i * tiles, last: plan.tiles().min((i + 1) * tiles) };
             in_default_mode(|| work(block))

@@ -31,9 +31,14 @@ pub fn tile_rows(classes: usize) -> usize {
     (LOGITS / classes.max(1)).clamp(1, ROWS)
 }
 
+/// Logits between two looks at whether to go on.
+const LOOK_LOGITS: usize = 1 << 25;
+
 /// How tiles are cut into blocks.
 fn cut(classes: usize) -> Cut {
-    Cut { tiles: (BLOCK_LOGITS / (tile_rows(classes) * classes.max(1))).max(1), each: 1 }
+    let logits = tile_rows(classes) * classes.max(1);
+    let tiles = (BLOCK_LOGITS / logits).max(1);
+    Cut { tiles, each: 1, between_looks: LOOK_LOGITS / (tiles * logits) }
 }
 
 /// An array with a class axis, which the plan leaves out.
@@ -473,6 +478,12 @@ impl View<'_> {
         fits.then_some(Matrix { data, row: row / size, class: class / size })
     }
 
+    /// Whether the rows lie end to end, class by class, as they are packed.
+    fn is_run(&self, array: &RowArray, operand: usize) -> bool {
+        let (size, row) = (array.dtype.size() as isize, self.run.strides[operand]);
+        array.class_stride == size && (self.run.len == 1 || row == self.classes as isize * size)
+    }
+
     /// A matrix without gaps whose axis of the smaller stride is the inner one.
     fn packed<P>(&self, array: &RowArray, operand: usize, data: P) -> Matrix<P> {
         let across =
@@ -500,10 +511,16 @@ impl View<'_> {
         }
         let len = self.run.len * self.classes;
         memory.resize(memory.len().max(len), R::ZERO);
-        raw.resize(raw.len().max(len), 0);
         let packed = self.packed(array, operand, memory.as_ptr());
         let size = array.dtype.size();
         let widen: Widen<R> = array.dtype.widen();
+        if self.is_run(array, operand) {
+            let data = array.data.wrapping_offset(self.run.offsets[operand]).cast_const();
+            // SAFETY: the caller vouches for the array; the memory holds as many elements.
+            unsafe { widen(self.isa, data, memory.as_mut_ptr(), len) };
+            return packed;
+        }
+        make_room(raw, len, size);
         // SAFETY: the caller vouches for the array; both memories hold as many elements.
         unsafe {
             let (source, target) = self.grids(array, operand, &packed, raw.as_mut_ptr().cast());
@@ -547,7 +564,7 @@ impl View<'_> {
         // SAFETY: the caller vouches for the array; both memories hold as many elements.
         unsafe {
             if let Some(narrow) = narrow {
-                raw.resize(raw.len().max(len), 0);
+                make_room(raw, len, array.dtype.size());
                 narrow(self.isa, memory.as_ptr(), raw.as_mut_ptr().cast(), len);
                 from = raw.as_mut_ptr().cast();
             }
@@ -572,6 +589,11 @@ impl View<'_> {
             Grid { start: packed_start, row: packed.row * size, col: packed.class * size },
         )
     }
+}
+
+/// Makes memory hold so many elements of a size.
+fn make_room(memory: &mut Vec<u64>, elements: usize, size: usize) {
+    memory.resize(memory.len().max((elements * size).div_ceil(size_of::<u64>())), 0);
 }
 
 /// Fills gradient and Hessian with zeros.

@@ -241,6 +241,16 @@ impl Source<f64> {
 }
 
 impl<R> Source<R> {
+    /// The source that starts so many bytes on.
+    pub fn moved(self, bytes: isize) -> Self {
+        match self {
+            Self::Constant(_) => self,
+            Self::Array { data, size, widen, repeats, dtype } => {
+                Self::Array { data: data.wrapping_offset(bytes), size, widen, repeats, dtype }
+            }
+        }
+    }
+
     /// Adds the memory of a tile, if it is one run. What kernels read where it lies they ask for themselves, a little
     /// ahead: it is added only if `early`.
     #[inline]

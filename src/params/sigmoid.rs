@@ -60,6 +60,7 @@ impl SigmoidFocalLoss {
         let loss = Self { alpha, common: self.common.check()?, class_weight: weight.transpose()?, ..self };
         loss.classes()?;
         loss.check_axis()?;
+        loss.check_background()?;
         loss.check_labels()?;
         Ok(loss)
     }
@@ -87,6 +88,18 @@ impl SigmoidFocalLoss {
         match self.background_index {
             Some(index) => needs("background_index", &index.to_string()),
             None => Ok(()),
+        }
+    }
+
+    /// Refuses a background that targets cannot be compared with: they are as float64.
+    fn check_background(&self) -> Result<(), Error> {
+        const WHOLE: u64 = 1 << 53;
+        match self.background_index {
+            Some(index) if index.unsigned_abs() > WHOLE => {
+                let takes = "None or a whole number of at most 2**53 in magnitude";
+                Err(Error::value("background_index", index, takes))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -47,8 +47,15 @@ pub fn type_name(object: &Bound<'_, PyAny>) -> String {
 }
 
 /// A NumPy array of any kind: an argument itself, or made from one.
-pub enum Held<'a, 'py> {
-    /// The argument.
+pub struct Held<'a, 'py> {
+    source: Origin<'a, 'py>,
+    /// NumPy's number of bfloat16, if that is the type of the elements: looked up here, since it takes Python code.
+    bfloat16: Option<c_int>,
+}
+
+/// Where an array comes from.
+enum Origin<'a, 'py> {
+    /// It is the argument.
     Given(&'a Bound<'py, PyAny>),
     /// An array that shares the argument's memory or, for lists and their like, has its numbers.
     Made {
@@ -67,21 +74,40 @@ impl<'a, 'py> Held<'a, 'py> {
     /// raises.
     #[inline]
     pub fn new(name: &'static str, object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
-        if is_exact(object) {
-            return Ok(Self::Given(object));
+        if is_array(object) {
+            return Self::given(name, object);
         }
-        match is_array(object) {
-            true => foreign::refuse_masked(name, object).map(|()| Self::Given(object)),
-            false => Ok(Self::Made { array: foreign::ndarray(name, object)?, from: type_name(object) }),
+        let array = foreign::ndarray(name, object)?;
+        let (bfloat16, from) = (bfloat16(&array), type_name(object));
+        Ok(Self { source: Origin::Made { array, from }, bfloat16 })
+    }
+
+    /// Looks at an array that is to be filled.
+    ///
+    /// # Errors
+    /// `TypeError` if it is none, or one that masks something.
+    #[inline]
+    pub fn output(name: &'static str, object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+        if is_array(object) {
+            return Self::given(name, object);
         }
+        Err(Error::wrong_type(name, type_name(object), "a NumPy array of the result's dtype").into())
+    }
+
+    #[inline]
+    fn given(name: &'static str, object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+        if !is_exact(object) {
+            foreign::refuse_masked(name, object)?;
+        }
+        Ok(Self { source: Origin::Given(object), bfloat16: bfloat16(object) })
     }
 
     /// The array.
     #[inline]
     pub fn array(&self) -> &Bound<'py, PyAny> {
-        match self {
-            Self::Given(array) => array,
-            Self::Made { array, .. } => array,
+        match &self.source {
+            Origin::Given(array) => array,
+            Origin::Made { array, .. } => array,
         }
     }
 }
@@ -134,16 +160,13 @@ impl<'b, 'py> Array<'b, 'py> {
     #[inline]
     pub fn read(name: &'static str, held: &'b Held<'_, 'py>) -> PyResult<Self> {
         let object = held.array();
-        match Self::fields(name, object) {
-            Some(array) => Ok(array),
-            None => {
-                let from = match held {
-                    Held::Given(_) => None,
-                    Held::Made { from, .. } => Some(from.as_str()),
-                };
-                Err(foreign::refuse_dtype(name, object, from))
-            }
-        }
+        Self::fields(name, object, held.bfloat16).ok_or_else(|| {
+            let from = match &held.source {
+                Origin::Given(_) => None,
+                Origin::Made { from, .. } => Some(from.as_str()),
+            };
+            foreign::refuse_dtype(name, object, from)
+        })
     }
 
     /// An array of no subclass, of a type that is taken, in C order; none for anything else.
@@ -152,12 +175,24 @@ impl<'b, 'py> Array<'b, 'py> {
         if !is_exact(object) {
             return None;
         }
-        Self::fields(name, object).filter(Self::is_c)
+        Self::fields(name, object, None).filter(Self::is_c)
     }
 
-    /// The fields of an object that is known to be an array; none if its type is not taken.
+    /// The fields of an object that is known to be an array; none if its type is not taken. bfloat16 is if its number
+    /// is given.
     #[inline]
-    fn fields(name: &'static str, object: &'b Bound<'py, PyAny>) -> Option<Self> {
+    fn fields(name: &'static str, object: &'b Bound<'py, PyAny>, bfloat16: Option<c_int>) -> Option<Self> {
+        let user = |type_num| (bfloat16 == Some(type_num)).then_some(DType::BFloat16);
+        Self::typed(name, object, |type_num| dtype_of(type_num).or_else(|| user(type_num)))
+    }
+
+    /// The fields of an object that is known to be an array, whose type is known by its number.
+    #[inline]
+    fn typed(
+        name: &'static str,
+        object: &'b Bound<'py, PyAny>,
+        dtype: impl FnOnce(c_int) -> Option<DType>,
+    ) -> Option<Self> {
         let array: *const PyArrayObject = object.as_ptr().cast();
         // SAFETY: the object is an array; shape and strides live as long as it does and is not changed, for which
         // the order of admission and the interpreter's lock see.
@@ -173,53 +208,56 @@ impl<'b, 'py> Array<'b, 'py> {
             let swapped = descr.byteorder as u8 == SWAPPED;
             (descr.type_num, swapped, fields.flags, shape, strides, fields.data.cast::<u8>())
         };
-        let dtype = dtype_of(type_num).or_else(|| bfloat16(object, type_num)).filter(|_| !swapped)?;
+        let dtype = dtype(type_num).filter(|_| !swapped)?;
         Some(Self { name, object, dtype, shape, strides, data, flags })
     }
 
     /// Admits an output of that type and shape.
     ///
     /// # Errors
-    /// `TypeError` for what is no array or of another type, `ValueError` for another shape, an array that is
-    /// read-only, or one whose elements meet.
+    /// `TypeError` for an array of another type, `ValueError` for one of another shape, one that is read-only, or one
+    /// whose elements meet.
     pub fn output(
         name: &'static str,
         dtype: DType,
         shape: &[npy_intp],
-        object: &'b Bound<'py, PyAny>,
+        held: &'b Held<'_, 'py>,
     ) -> PyResult<Self> {
-        if !is_exact(object) {
-            if !is_array(object) {
-                let takes = format!("a NumPy array of dtype {}", dtype.name());
-                return Err(Error::wrong_type(name, type_name(object), takes).into());
-            }
-            foreign::refuse_masked(name, object)?;
+        match Self::fields(name, held.array(), held.bfloat16) {
+            Some(array) => array.check_output(dtype, shape).map(|()| array),
+            None => Err(refuse_output_dtype(name, held.array(), dtype)),
         }
-        let Some(array) = Self::fields(name, object).filter(|array| array.dtype == dtype) else {
-            let takes = format!("an array of the result's dtype {}", dtype.name());
-            let got = format!("an array of dtype {}", object.getattr("dtype")?.str()?);
-            return Err(Error::wrong_type(name, got, takes).into());
-        };
-        if array.shape != shape {
-            let takes = format!("of the result's shape {}", shape_text(shape));
-            return Err(Error::value(name, shape_text(array.shape), takes).into());
-        }
-        if array.flags & NPY_ARRAY_WRITEABLE == 0 {
-            return Err(Error::value(name, "a read-only array", "writeable").into());
-        }
-        if !array.is_contiguous() && meets_itself(&array.extent()) {
-            let got = format!("shape {} with strides {:?}", shape_text(array.shape), array.strides);
-            return Err(Error::value(name, got, "an array whose elements do not share memory").into());
-        }
-        Ok(array)
     }
 
-    /// An array that was just made.
+    /// Refuses an output that is not of that type and shape.
+    ///
+    /// # Errors
+    /// As [`output`](Self::output).
+    pub fn check_output(&self, dtype: DType, shape: &[npy_intp]) -> PyResult<()> {
+        let &Self { name, object, .. } = self;
+        if self.dtype != dtype {
+            return Err(refuse_output_dtype(name, object, dtype));
+        }
+        if self.shape != shape {
+            let takes = format!("of the result's shape {}", shape_text(shape));
+            return Err(Error::value(name, shape_text(self.shape), takes).into());
+        }
+        if self.flags & NPY_ARRAY_WRITEABLE == 0 {
+            return Err(Error::value(name, "a read-only array", "writeable").into());
+        }
+        if !self.is_contiguous() && meets_itself(&self.extent()) {
+            let got = format!("shape {} with strides {:?}", shape_text(self.shape), self.strides);
+            return Err(Error::value(name, got, "an array whose elements do not share memory").into());
+        }
+        Ok(())
+    }
+
+    /// An array that was just made, or admitted, of that type.
     ///
     /// # Errors
     /// If it is none; that would be a defect.
-    pub fn made(name: &'static str, object: &'b Bound<'py, PyAny>) -> PyResult<Self> {
-        let array = if is_array(object) { Self::fields(name, object) } else { None };
+    pub fn made(name: &'static str, object: &'b Bound<'py, PyAny>, dtype: DType) -> PyResult<Self> {
+        let array = if is_array(object) { Self::typed(name, object, |_| Some(dtype)) } else { None };
         array.ok_or_else(|| Error::wrong_type(name, type_name(object), "an array").into())
     }
 
@@ -287,8 +325,26 @@ impl<'b, 'py> Array<'b, 'py> {
     /// `ValueError` naming both.
     #[inline]
     pub fn check_overlap(&self, input: &Array<'_, '_>) -> PyResult<()> {
-        let same = self.dtype == input.dtype && self.extent().is(&input.extent());
-        if same { Ok(()) } else { self.check_disjoint(input) }
+        if self.is(input) { Ok(()) } else { self.check_disjoint(input) }
+    }
+
+    /// Whether the elements are the very memory of another array's.
+    #[inline]
+    pub fn is(&self, other: &Array<'_, '_>) -> bool {
+        self.dtype == other.dtype && self.extent().is(&other.extent())
+    }
+
+    /// The array, with the numbers of another one of its shape. No method of a subclass has a say in it.
+    ///
+    /// # Errors
+    /// What NumPy raises.
+    pub fn filled_with(&self, numbers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.object.py();
+        // SAFETY: the interpreter is attached, and both are arrays.
+        let status = unsafe {
+            PY_ARRAY_API.PyArray_CopyInto(py, self.object.as_ptr().cast(), numbers.as_ptr().cast())
+        };
+        if status < 0 { Err(PyErr::fetch(py)) } else { Ok(self.object.clone()) }
     }
 
     /// Refuses arrays that share memory.
@@ -349,6 +405,14 @@ impl<'b, 'py> Array<'b, 'py> {
     }
 }
 
+/// The refusal of an output whose type is not the results'.
+#[cold]
+fn refuse_output_dtype(name: &'static str, object: &Bound<'_, PyAny>, dtype: DType) -> PyErr {
+    let describe = || object.getattr("dtype")?.str().map(|dtype| format!("an array of dtype {dtype}"));
+    let takes = || format!("an array of the result's dtype {}", dtype.name());
+    describe().map_or_else(|error| error, |got| Error::wrong_type(name, got, takes()).into())
+}
+
 /// Makes strides those of an array without gaps whose axes keep their order, C order where strides are equal.
 fn pack(shape: &[npy_intp], strides: &mut [npy_intp], size: usize) {
     let mut axes: Vec<usize> = (0..shape.len()).collect();
@@ -393,14 +457,19 @@ fn dtype_of(type_num: c_int) -> Option<DType> {
     }
 }
 
-/// bfloat16, if that is what the type of that number is. NumPy has none: packages (ml_dtypes) register one, which
-/// gets a number then.
+/// The number of an array's type, if that is bfloat16. NumPy has none: packages (ml_dtypes) register one, which gets a
+/// number then.
+#[inline]
+fn bfloat16(array: &Bound<'_, PyAny>) -> Option<c_int> {
+    // SAFETY: the object is an array.
+    let type_num = unsafe { (*(*array.as_ptr().cast::<PyArrayObject>()).fields.descr).fields.type_num };
+    if type_num < NPY_TYPES::NPY_USERDEF as c_int { None } else { user_bfloat16(array, type_num) }
+}
+
+/// As [`bfloat16`], of a type that is not NumPy's own. To ask for it runs Python code.
 #[cold]
-fn bfloat16(object: &Bound<'_, PyAny>, type_num: c_int) -> Option<DType> {
+fn user_bfloat16(object: &Bound<'_, PyAny>, type_num: c_int) -> Option<c_int> {
     static NUMBER: AtomicI32 = AtomicI32::new(-1);
-    if type_num < NPY_TYPES::NPY_USERDEF as c_int {
-        return None;
-    }
     if NUMBER.load(Ordering::Relaxed) != type_num {
         let dtype = object.getattr("dtype").ok()?;
         let name: String = dtype.getattr("name").ok()?.extract().ok()?;
@@ -410,7 +479,7 @@ fn bfloat16(object: &Bound<'_, PyAny>, type_num: c_int) -> Option<DType> {
         }
         NUMBER.store(type_num, Ordering::Relaxed);
     }
-    Some(DType::BFloat16)
+    Some(type_num)
 }
 
 /// A shape as Python writes it.

@@ -8,12 +8,13 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
-use super::array::{is_scalar, type_name};
+use super::array::{Array, Held, is_scalar, type_name};
+use super::columns::column;
 use crate::element::DType;
 use crate::error::Error;
 
 /// What every operand may be.
-fn takes() -> String {
+pub fn takes() -> String {
     let names: Vec<_> = DType::ALL.iter().map(|dtype| dtype.name()).collect();
     format!("an array of dtype {}", names.join(", "))
 }
@@ -29,10 +30,14 @@ pub fn ndarray<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<
         return Err(refuse(type_name(object)));
     }
     if is_plain(object) {
-        return asarray(object);
+        check_items(name, object, MOST_NESTED)?;
+        return asarray(name, object);
     }
     if object.is_instance_of::<PyBytes>() {
-        return asarray(PyMemoryView::from(object)?.as_any());
+        return asarray(name, PyMemoryView::from(object)?.as_any());
+    }
+    if let Some(array) = column(name, object)? {
+        return Ok(array);
     }
     if is_true(object, "requires_grad")? {
         return Err(refuse(format!("a {} that requires grad; pass its .detach()", type_name(object))));
@@ -44,19 +49,49 @@ pub fn ndarray<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<
     if is_true(object, "is_sparse")? || object.hasattr("toarray")? && object.hasattr("nnz")? {
         return Err(refuse(format!("the sparse {}; make it dense first", type_name(object))));
     }
-    if let Some(array) = column(name, object)? {
-        return Ok(array);
-    }
     if object.hasattr("__dlpack__")? && object.hasattr("__dlpack_device__")? {
         return from_dlpack(name, object);
     }
-    asarray(object)
+    asarray(name, object)
+}
+
+/// Whether an object is a list or a tuple.
+fn is_list(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>()
+}
+
+/// Lists in lists have no more dimensions than NumPy's arrays may have.
+const MOST_NESTED: usize = 64;
+
+/// Refuses lists of what is refused by itself: NumPy would look at no mask and at no missing value of an item.
+fn check_items(name: &'static str, object: &Bound<'_, PyAny>, nested: usize) -> PyResult<()> {
+    if nested == 0 || !is_list(object) {
+        return Ok(());
+    }
+    for item in object.try_iter()? {
+        let item = item?;
+        if is_list(&item) {
+            check_items(name, &item, nested - 1)?;
+        } else if !is_plain(&item) && !item.is_none() && !item.is_instance_of::<PyString>() {
+            Held::new(name, &item)?;
+        }
+    }
+    Ok(())
+}
+
+/// The NumPy array in or behind an object, for what is computed in Python: what calls refuse is refused.
+#[pyfunction]
+pub fn read_array<'py>(name: &str, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    const NAMES: [&str; 4] = ["targets", "sample_weight", "scores", "counts"];
+    let name = NAMES.into_iter().find(|known| *known == name).unwrap_or("the argument");
+    let held = Held::new(name, object)?;
+    Array::read(name, &held)?;
+    Ok(held.array().clone())
 }
 
 /// Numbers and containers of Python, and what gives its memory through the buffer protocol and nothing else.
 fn is_plain(object: &Bound<'_, PyAny>) -> bool {
-    object.is_instance_of::<PyList>()
-        || object.is_instance_of::<PyTuple>()
+    is_list(object)
         || object.is_instance_of::<PyFloat>()
         || object.is_instance_of::<PyInt>()
         || object.is_instance_of::<PyBool>()
@@ -78,10 +113,17 @@ fn is_negated(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(method.call0()?.extract().unwrap_or(false))
 }
 
-/// `numpy.asarray`.
-fn asarray<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+/// `numpy.asarray`, but for masked arrays that mask something.
+///
+/// # Errors
+/// `TypeError` or `ValueError` for what gives no array, and what the object itself raises.
+pub fn asarray<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     static FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    FUNCTION.import(object.py(), "numpy", "asarray")?.call1((object,))
+    let array = FUNCTION
+        .import(object.py(), "numpy", "asanyarray")?
+        .call1((object,))
+        .map_err(|error| unreadable(name, object, error))?;
+    refuse_masked(name, &array).map(|()| array)
 }
 
 /// The array behind DLPack's protocol, by NumPy's own reader.
@@ -89,22 +131,25 @@ fn from_dlpack<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<
     static FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     /// DLPack's numbers for memory that the processor reads: its own, CUDA's and ROCm's pinned.
     const HOST: [i64; 3] = [1, 3, 11];
-    let (device, _): (i64, Bound<'_, PyAny>) = object.call_method0("__dlpack_device__")?.extract()?;
-    if !HOST.contains(&device) {
-        let got = format!("a {} on device type {device}; copy it to the CPU first", type_name(object));
-        return Err(Error::wrong_type(name, got, takes()).into());
+    let refuse = |got: String| PyErr::from(Error::wrong_type(name, got, takes()));
+    let device = object.call_method0("__dlpack_device__")?;
+    let Ok((number, _)) = device.extract::<(i64, i64)>() else {
+        let got = format!("a {} whose __dlpack_device__() is {}", type_name(object), device.repr()?);
+        return Err(refuse(got));
+    };
+    if !HOST.contains(&number) {
+        let got = format!("a {} on device type {number}; copy it to the CPU first", type_name(object));
+        return Err(refuse(got));
     }
     let py = object.py();
     match FUNCTION.import(py, "numpy", "from_dlpack")?.call1((object,)) {
         // What DLPack or NumPy's reader cannot express, the object's own way to NumPy may.
-        Err(error) if says_cannot(py, &error) && object.hasattr("__array__")? => {
-            asarray(object).map_err(|error| unreadable(name, object, error))
-        }
-        result => result,
+        Err(error) if says_cannot(py, &error) && object.hasattr("__array__")? => asarray(name, object),
+        result => result.map_err(|error| unreadable(name, object, error)),
     }
 }
 
-/// Whether an error is one of those by which DLPack's two sides say that they cannot express something.
+/// Whether an error is one of those by which NumPy and the two sides of DLPack say that they cannot express something.
 fn says_cannot(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyBufferError>(py)
         || error.is_instance_of::<PyRuntimeError>(py)
@@ -112,63 +157,21 @@ fn says_cannot(py: Python<'_>, error: &PyErr) -> bool {
         || error.is_instance_of::<PyValueError>(py)
 }
 
-/// The refusal of what neither DLPack nor its own library can make an array of, such as a torch tensor of bfloat16.
+/// The refusal of what NumPy can make no array of, such as lists of unequal lengths, or a library, such as a torch tensor
+/// of bfloat16. What an object's own code raises stays as it is.
 fn unreadable(name: &'static str, object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     let py = object.py();
-    if !error.is_instance_of::<PyTypeError>(py) {
+    let by_numpy = is_plain(object) && !is_list(object) || error.traceback(py).is_none();
+    if !says_cannot(py, &error) || !(by_numpy || error.is_instance_of::<PyTypeError>(py)) {
         return error;
     }
     let got = format!("a {}, which gives no NumPy array: {}", type_name(object), error.value(py));
-    let refusal = PyErr::from(Error::wrong_type(name, got, takes()));
+    let is_value = error.is_instance_of::<PyValueError>(py);
+    let refusal =
+        if is_value { Error::value(name, got, takes()) } else { Error::wrong_type(name, got, takes()) };
+    let refusal = PyErr::from(refusal);
     refusal.set_cause(py, Some(error));
     refusal
-}
-
-/// The array behind a column of pandas, polars or pyarrow; none if the object is no such thing.
-fn column<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if let Some(count) = object.getattr_opt("null_count")? {
-        // polars: a method; pyarrow: a number. Frames answer with a frame, and are not columns.
-        let count = if count.is_callable() { count.call0()? } else { count };
-        let Ok(nulls) = count.extract::<i64>() else { return Ok(None) };
-        if nulls > 0 {
-            return Err(missing(name, object, "fill_null()"));
-        }
-        return asarray(object).map(Some);
-    }
-    if !object.hasattr("iloc")? || !object.hasattr("isna")? {
-        return Ok(None);
-    }
-    let Some(dtype) = object.getattr_opt("dtype")? else { return frame(name, object).map(Some) };
-    let Some(numpy_dtype) = dtype.getattr_opt("numpy_dtype")? else {
-        // NumPy's own dtypes; and categories and the like, which become arrays of objects and are refused as such.
-        return match dtype.hasattr("fill_value")? {
-            true => Err(Error::wrong_type(name, format!("a sparse {}", type_name(object)), takes()).into()),
-            false => asarray(object).map(Some),
-        };
-    };
-    if is_true(object, "hasnans")? {
-        return Err(missing(name, object, "fillna()"));
-    }
-    object.call_method1("to_numpy", (numpy_dtype,)).map(Some)
-}
-
-/// The array behind a frame whose columns are NumPy's.
-fn frame<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    for dtype in object.getattr("dtypes")?.try_iter()? {
-        let dtype = dtype?;
-        if dtype.hasattr("na_value")? && !dtype.hasattr("newbyteorder")? {
-            let got =
-                format!("a {} with a column of dtype {dtype}; pass its .to_numpy(dtype)", type_name(object));
-            return Err(Error::wrong_type(name, got, takes()).into());
-        }
-    }
-    asarray(object)
-}
-
-/// Missing values are refused: to a loss they are nothing.
-fn missing(name: &'static str, object: &Bound<'_, PyAny>, cure: &str) -> PyErr {
-    let got = format!("a {} with missing values; drop them or use {cure}", type_name(object));
-    Error::value(name, got, "without missing values").into()
 }
 
 /// Refuses masked arrays that mask something.
@@ -195,12 +198,14 @@ pub fn refuse_dtype(name: &'static str, array: &Bound<'_, PyAny>, from: Option<&
         let kind: String = dtype.getattr("kind")?.extract()?;
         let native: bool = dtype.getattr("isnative")?.extract()?;
         let structured = !dtype.getattr("names")?.is_none();
+        let size: usize = dtype.getattr("itemsize")?.extract()?;
         let advice = match kind.as_str() {
-            "f" | "i" | "u" if !native => "; convert it with .astype(dtype.newbyteorder('='))",
-            "c" => "; take its .real",
-            "f" | "O" => "; convert it with .astype(numpy.float64)",
+            "f" | "i" | "u" if !native && size <= 8 => "; convert it with .astype(dtype.newbyteorder('='))",
+            "c" if native && size <= 16 => "; take its .real",
+            "c" => "; convert its .real with .astype(numpy.float64)",
             "V" if structured => "; pick one of its fields",
-            _ => "",
+            "M" | "m" => "; make numbers of it first",
+            _ => "; convert it with .astype(numpy.float64)",
         };
         // long double has another name on every machine.
         let long = if kind == "f" && native { " (long double)" } else { "" };

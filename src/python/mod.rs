@@ -1,12 +1,13 @@
 //! The binding to Python: the only place that knows pyo3 and NumPy.
 //!
-//! A call comes in once: [`array`] admits what it brings (what is no NumPy array, with the help of [`foreign`]),
-//! [`call`] turns it into a job for the core, and the results go out. [`parameters`] and [`number`] read parameters,
+//! A call comes in once: [`array`] admits what it brings (what is no NumPy array, with the help of [`foreign`] and
+//! [`columns`]), [`call`] turns it into a job for the core, and the results go out. [`parameters`] and [`number`] read parameters,
 //! [`sigmoid`] and [`softmax`] are the public classes, [`sum`] serves the meter, [`runtime`] the state of the process
 //! (instruction set, threads), [`error`] how refusals look in Python.
 
 mod array;
 mod call;
+mod columns;
 mod error;
 mod foreign;
 mod number;
@@ -24,6 +25,8 @@ mod _core {
     use pyo3::exceptions::PyImportError;
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::foreign::read_array;
     #[pymodule_export]
     use super::runtime::{get_num_threads, set_num_threads};
     #[pymodule_export]

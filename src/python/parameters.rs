@@ -74,7 +74,13 @@ impl CommonArguments<'_, '_> {
             read_parameter("gamma", "a finite number >= 0, or one such number a class", object)
         })?;
         let label = |object: &Bound<'_, PyAny>| -> PyResult<Label> {
-            Ok(Label::new("ignore_index", number("ignore_index", "None or a number", object)?)?)
+            let label = number("ignore_index", "None or a number", object)?;
+            // Compared with as an integer: a float would be rounded to as well.
+            if object.call_method0("__index__").is_ok_and(|index| !index.eq(label).unwrap_or(true)) {
+                let takes = "None or a number that float64 has";
+                return Err(Error::value("ignore_index", object.str()?, takes).into());
+            }
+            Ok(Label::new("ignore_index", label)?)
         };
         Ok(Common {
             gamma,

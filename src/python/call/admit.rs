@@ -1,15 +1,16 @@
 //! The arguments of a call as arrays that belong together.
 
 use numpy::npyffi::npy_intp;
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyInt};
+use pyo3::types::{PyBool, PyFloat, PyInt};
 
 use super::{Arguments, Wanted};
 use crate::error::Error;
 use crate::kernel::tile::Source;
 use crate::params::options::Named;
 use crate::params::{Normalizer, Reduction};
-use crate::python::array::{Array, Held, is_scalar, shape_text};
+use crate::python::array::{Array, Held, shape_text};
 use crate::python::number::number;
 
 const WEIGHT: &str = "sample_weight";
@@ -22,6 +23,7 @@ pub struct Found<'a, 'py> {
     logits: Held<'a, 'py>,
     targets: Held<'a, 'py>,
     weight: HeldWeight<'a, 'py>,
+    outputs: [Option<Held<'a, 'py>>; 3],
 }
 
 impl<'a, 'py> Found<'a, 'py> {
@@ -30,11 +32,16 @@ impl<'a, 'py> Found<'a, 'py> {
     /// # Errors
     /// If there are none, and what the arguments raise.
     pub fn new(arguments: &Arguments<'a, 'py>) -> PyResult<Self> {
-        Ok(Self {
+        let mut found = Self {
             logits: Held::new(arguments.logits_name, arguments.logits)?,
             targets: Held::new("targets", arguments.targets)?,
             weight: HeldWeight::new(arguments.sample_weight)?,
-        })
+            outputs: [const { None }; 3],
+        };
+        for (held, (name, out)) in found.outputs.iter_mut().zip(arguments.outputs()) {
+            *held = out.map(|out| Held::output(name, out)).transpose()?;
+        }
+        Ok(found)
     }
 }
 
@@ -48,7 +55,8 @@ enum HeldWeight<'a, 'py> {
 impl<'a, 'py> HeldWeight<'a, 'py> {
     fn new(weight: Option<&'a Bound<'py, PyAny>>) -> PyResult<Self> {
         let Some(weight) = weight else { return Ok(Self::None) };
-        if weight.is_instance_of::<PyFloat>() || weight.is_instance_of::<PyInt>() || is_scalar(weight) {
+        let is_int = weight.is_instance_of::<PyInt>() && !weight.is_instance_of::<PyBool>();
+        if is_int || weight.is_instance_of::<PyFloat>() {
             return Ok(Self::Number(number(WEIGHT, "a number or an array", weight)?));
         }
         Ok(Self::Array(Held::new(WEIGHT, weight)?))
@@ -127,14 +135,15 @@ impl<'b, 'py> Admitted<'b, 'py> {
     ///
     /// # Errors
     /// `TypeError` and `ValueError` for what is refused.
-    pub fn outputs<'a>(
+    pub fn outputs(
         &self,
         wanted: Wanted,
-        arguments: &Arguments<'a, 'py>,
+        arguments: &Arguments<'_, 'py>,
+        found: &'b Found<'_, 'py>,
         rules: &Rules,
-    ) -> PyResult<Outputs<'a, 'py>> {
-        let given = [arguments.value_out, arguments.grad_out, arguments.hess_out];
-        let mut admitted: Outputs<'a, 'py> = [const { None }; 3];
+    ) -> PyResult<Outputs<'b, 'py>> {
+        let given = arguments.outputs().map(|(name, _)| name).into_iter().zip(&found.outputs);
+        let mut admitted: Outputs<'b, 'py> = [const { None }; 3];
         let is_array = wanted.arrays(rules.reduction);
         for (i, (slot, (name, out))) in admitted.iter_mut().zip(given).enumerate() {
             let Some(out) = out else { continue };
@@ -149,8 +158,13 @@ impl<'b, 'py> Admitted<'b, 'py> {
                 None => Array::output(name, dtype, self.logits.shape, out)?,
             });
         }
-        check_overlaps(&admitted, [Some(&self.logits), Some(&self.targets), self.weight_array()])?;
+        check_overlaps(&admitted, self.inputs())?;
         Ok(admitted)
+    }
+
+    /// The arrays that are read.
+    pub fn inputs(&self) -> [Option<&Array<'b, 'py>>; 3] {
+        [Some(&self.logits), Some(&self.targets), self.weight_array()]
     }
 
     /// Bytes from a target to the next along the logits' axes.
@@ -216,6 +230,24 @@ impl<'b, 'py> Admitted<'b, 'py> {
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses a call that would need more memory by class than there is: what the core cannot have ends the process.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn check_memory(classes: usize, bytes_each: usize) -> PyResult<()> {
+    /// Lists of fewer classes take no more than what any call does.
+    const FEW: usize = 1 << 16;
+    let bytes = classes.saturating_mul(bytes_each);
+    let mut memory = Vec::<u8>::new();
+    if classes > FEW && memory.try_reserve_exact(bytes).is_err() {
+        let message = format!("{bytes} bytes for lists of {classes} classes cannot be had");
+        return Err(PyMemoryError::new_err(message));
+    }
+    // Looked at, so that it is asked for.
+    std::hint::black_box(&memory);
+    Ok(())
 }
 
 /// Every output against every input and against the other outputs.

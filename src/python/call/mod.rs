@@ -3,6 +3,7 @@
 //! Everything is checked before anything is written. Long jobs run without the interpreter.
 
 mod admit;
+mod indices;
 mod run;
 mod sigmoid;
 mod single;
@@ -55,6 +56,13 @@ pub struct Arguments<'a, 'py> {
     pub grad_out: (&'static str, Option<&'a Bound<'py, PyAny>>),
     /// Name and array for the Hessian.
     pub hess_out: (&'static str, Option<&'a Bound<'py, PyAny>>),
+}
+
+impl<'a, 'py> Arguments<'a, 'py> {
+    /// Names and arrays for losses, gradient and Hessian.
+    fn outputs(&self) -> [(&'static str, Option<&'a Bound<'py, PyAny>>); 3] {
+        [self.value_out, self.grad_out, self.hess_out]
+    }
 }
 
 /// The results of a call, those that were wanted.

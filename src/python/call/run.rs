@@ -5,21 +5,21 @@ use pyo3::prelude::*;
 
 use super::admit::{Admitted, Outputs, Rules};
 use super::{Results, Wanted};
-use crate::error::Error;
-use crate::exec::indices::{Valid, all_valid};
+use crate::element::DType;
 use crate::exec::{Stop, operand};
 use crate::kernel::elementwise::output;
-use crate::kernel::tile::{Source, TILE};
-use crate::layout::Plan;
 use crate::params::{Common, Hessian, Normalizer, Reduction};
 use crate::python::array::Array;
-use crate::python::runtime::isa;
 
 /// From this many elements on the interpreter is released: less takes no longer than the release.
 const RELEASE: usize = 4096;
 
 /// The arrays that a call fills, made where they were not given.
-pub struct Filled<'py>([Option<Bound<'py, PyAny>>; 3]);
+pub struct Filled<'py> {
+    results: [Option<Bound<'py, PyAny>>; 3],
+    /// The type of their elements.
+    dtype: DType,
+}
 
 impl<'py> Filled<'py> {
     /// Takes the outputs that were given and makes the others.
@@ -55,7 +55,7 @@ impl<'py> Filled<'py> {
                 });
             }
         }
-        Ok(Self(results))
+        Ok(Self { results, dtype: logits.dtype.of_results() })
     }
 
     /// The arrays.
@@ -64,8 +64,9 @@ impl<'py> Filled<'py> {
     /// If they are none; that would be a defect.
     pub fn arrays(&self) -> PyResult<Outputs<'_, 'py>> {
         let mut outputs: Outputs<'_, 'py> = [const { None }; 3];
-        for (slot, result) in outputs.iter_mut().zip(&self.0) {
-            *slot = result.as_ref().map(|result| Array::made("a result", result)).transpose()?;
+        for (slot, result) in outputs.iter_mut().zip(&self.results) {
+            let made = result.as_ref().map(|result| Array::made("a result", result, self.dtype));
+            *slot = made.transpose()?;
         }
         Ok(outputs)
     }
@@ -75,7 +76,7 @@ impl<'py> Filled<'py> {
     /// # Errors
     /// `MemoryError`.
     pub fn results(self, py: Python<'py>, wanted: Wanted, number: f64) -> PyResult<Results<'py>> {
-        let [value, grad, hess] = self.0;
+        let [value, grad, hess] = self.results;
         let value = match value {
             None if wanted.value => Some(number.into_pyobject(py)?.into_any()),
             value => value,
@@ -113,26 +114,6 @@ pub fn lengths(shape: &[npy_intp]) -> Vec<usize> {
     shape.iter().map(|&len| len as usize).collect()
 }
 
-/// Refuses class indices that are none.
-///
-/// # Errors
-/// `ValueError` naming the first offender in C order.
-pub fn check_indices(
-    py: Python<'_>,
-    targets: &Array<'_, '_>,
-    classes: usize,
-    others: [Option<f64>; 2],
-) -> PyResult<()> {
-    let valid = Valid { classes: classes as f64, others: others.map(|other| other.unwrap_or(f64::NAN)) };
-    let source = Shared::new(Source::<f64>::numbers(targets.data, targets.dtype));
-    let shape = lengths(targets.shape);
-    let plan = Plan::new(&shape, [targets.strides], TILE, 1);
-    // SAFETY: the array was admitted and lives as long as the reference to it.
-    let all =
-        detached(py, plan.len(), |go_on| unsafe { all_valid(isa(), &plan, source.get(), valid, go_on) })?;
-    if all { Ok(()) } else { Err(first_invalid(targets, &shape, valid)) }
-}
-
 /// Pointers that a call hands to the core.
 pub struct Shared<T>(T);
 
@@ -151,35 +132,6 @@ impl<T> Shared<T> {
     pub fn get(&self) -> &T {
         &self.0
     }
-}
-
-/// The refusal of the first invalid index in C order.
-fn first_invalid(targets: &Array<'_, '_>, shape: &[usize], valid: Valid) -> PyErr {
-    let widen = targets.dtype.widen::<f64>();
-    for number in 0..targets.len() {
-        let (mut place, mut rest, mut offset) = (vec![0; shape.len()], number, 0);
-        for (axis, &len) in shape.iter().enumerate().rev() {
-            place[axis] = rest % len;
-            offset += place[axis] as isize * targets.strides[axis];
-            rest /= len;
-        }
-        let mut target = 0.0;
-        // SAFETY: the offset is that of an element of an array that was admitted.
-        unsafe { widen(isa(), targets.data.offset(offset), &raw mut target, 1) };
-        if !valid.has(target) {
-            let place: Vec<_> = place.iter().map(ToString::to_string).collect();
-            let got = format!("{}[{}] = {target}", targets.name, place.join(", "));
-            return refuse_index(valid, got).into();
-        }
-    }
-    refuse_index(valid, "an index that has changed meanwhile".to_owned()).into()
-}
-
-fn refuse_index(valid: Valid, got: String) -> Error {
-    let others: Vec<_> =
-        valid.others.iter().filter(|other| !other.is_nan()).map(|other| format!(" or {other}")).collect();
-    let takes = format!("whole numbers from 0 to {}{}", valid.classes - 1.0, others.concat());
-    Error::value("targets", got, format!("class indices, {takes}"))
 }
 
 /// Runs work without the interpreter if it is long, looking up for signals now and then.

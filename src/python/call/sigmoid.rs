@@ -1,10 +1,10 @@
 //! A call of the sigmoid focal loss.
 
 use pyo3::prelude::*;
-use pyo3::types::PyEllipsis;
 
-use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
-use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, leading, lengths, scale_of};
+use super::admit::{Admitted, Found, Outputs, Rules, check_memory, check_surrogate};
+use super::indices::check_indices;
+use super::run::{Filled, Shared, detached, kernel_outputs, leading, lengths, scale_of};
 use super::weights::{Lists, Scaling};
 use super::{Arguments, Results, Wanted, single};
 use crate::element::DType;
@@ -46,7 +46,7 @@ pub fn evaluate<'py>(
     let found = Found::new(arguments)?;
     in_default_mode(|| {
         let call = Call::new(loss, wanted, arguments, &found)?;
-        let outputs = call.admitted.outputs(wanted, arguments, &call.rules)?;
+        let outputs = call.admitted.outputs(wanted, arguments, &found, &call.rules)?;
         call.check_indices(py)?;
         match call.admitted.logits.dtype.of_results() {
             DType::Float64 => call.run::<f64>(py, &outputs),
@@ -102,6 +102,11 @@ impl<'b, 'py> Call<'b, 'py> {
         let rules = Rules { class_axis: loss.class_axis, rows: false, reduction: common.reduction };
         let admitted = Admitted::new(arguments.logits_name, found, &rules)?;
         admitted.check_classes(loss.classes()?)?;
+        let lists = usize::from(admitted.indices)
+            + if loss.differs_by_class() { 6 } else { 0 }
+            + if common.gamma.per_class().is_some() { 2 } else { 0 };
+        // Twice while a list grows.
+        check_memory(admitted.classes(), 2 * lists * size_of::<f64>())?;
         if let (Some(index), false) = (loss.background_index, admitted.indices) {
             let got = format!("targets of the logits' shape with background_index={index}");
             return Err(Error::value("targets", got, "class indices with background_index").into());
@@ -207,28 +212,31 @@ impl<'b, 'py> Call<'b, 'py> {
     /// Losses added up over the class axis, and the derivatives.
     fn sum_classes<R: RowReal>(&self, py: Python<'py>, given: &Outputs<'_, 'py>) -> PyResult<Results<'py>> {
         let &Self { wanted, ref rules, ref admitted, .. } = self;
+        let values = Wanted { grad: false, hess: None, ..wanted };
         let derivatives = Wanted { value: false, ..wanted };
         let alone = derivatives.arrays(rules.reduction) == [false; 3];
         // What is computed first must not be written to an input of what is computed next.
-        let value_given = given[0].clone().filter(|_| alone);
-        let values = Wanted { grad: false, hess: None, ..wanted };
-        let made = [value_given, None, None];
-        let filled = Filled::new(admitted, values, rules, &made)?;
-        self.fill_sums::<R>(py, &filled, values)?;
-        let mut results = filled.results(py, values, 0.0)?;
+        let is_input =
+            |out: &Array<'_, '_>| admitted.inputs().into_iter().flatten().any(|input| out.is(input));
+        let (later, now) = match given[0].clone() {
+            Some(out) if !alone && is_input(&out) => (Some(out), None),
+            out => (None, out),
+        };
+        let sums = Filled::new(admitted, values, rules, &[now, None, None])?;
+        let others = Filled::new(admitted, derivatives, rules, given)?;
+        self.fill_sums::<R>(py, &sums, values)?;
         if !alone {
-            let filled = Filled::new(admitted, derivatives, rules, given)?;
-            let outputs = filled.arrays()?;
+            let outputs = others.arrays()?;
             let lists = self.lists::<R>(Scaling::NONE);
             run(py, &self.job::<R>(self.plan::<R>(&outputs), &outputs, &lists, Scaling::NONE, derivatives))?;
-            let Results { grad, hess, .. } = filled.results(py, derivatives, 0.0)?;
-            (results.grad, results.hess) = (grad, hess);
-            if let (Some(out), Some(value)) = (&given[0], &results.value) {
-                out.object.set_item(PyEllipsis::get(py), value)?;
-                results.value = Some(out.object.clone());
-            }
         }
-        Ok(results)
+        let Results { grad, hess, .. } = others.results(py, derivatives, 0.0)?;
+        let Results { value, .. } = sums.results(py, values, 0.0)?;
+        let value = match (later, value) {
+            (Some(out), Some(value)) => Some(out.filled_with(&value)?),
+            (_, value) => value,
+        };
+        Ok(Results { value, grad, hess })
     }
 
     /// Fills the array of losses added up over the class axis.

@@ -100,14 +100,16 @@ fn run<'py, R: Real + Scales>(
 
     let mut outputs: Outputs<'_, 'py> = [const { None }; 3];
     let is_array = wanted.arrays(reduction);
-    let given = [arguments.value_out, arguments.grad_out, arguments.hess_out];
-    for ((slot, (name, out)), is_array) in outputs.iter_mut().zip(given).zip(is_array) {
+    for ((slot, (name, out)), is_array) in outputs.iter_mut().zip(arguments.outputs()).zip(is_array) {
         let Some(out) = out else { continue };
-        let aligned = |array: &Array<'_, '_>| array.data.cast::<R>().is_aligned();
-        if !is_array || !Array::plain(name, out).is_some_and(|array| aligned(&array)) {
+        let Some(array) = Array::plain(name, out).filter(|array| array.data.cast::<R>().is_aligned()) else {
+            return Ok(None);
+        };
+        if !is_array {
             return Ok(None);
         }
-        *slot = Some(Array::output(name, logits.dtype, logits.shape, out)?);
+        array.check_output(logits.dtype, logits.shape)?;
+        *slot = Some(array);
     }
     check_overlaps(&outputs, [Some(logits), Some(targets), None])?;
 

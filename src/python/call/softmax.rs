@@ -2,8 +2,9 @@
 
 use pyo3::prelude::*;
 
-use super::admit::{Admitted, Found, Outputs, Rules, check_surrogate};
-use super::run::{Filled, Shared, check_indices, detached, kernel_outputs, leading, lengths, scale_of};
+use super::admit::{Admitted, Found, Outputs, Rules, check_memory, check_surrogate};
+use super::indices::check_indices;
+use super::run::{Filled, Shared, detached, kernel_outputs, leading, lengths, scale_of};
 use super::weights::Scaling;
 use super::{Arguments, Results, Wanted};
 use crate::element::DType;
@@ -23,6 +24,7 @@ use crate::kernel::tile::{Source, Stores, TILE, Target};
 use crate::layout::Plan;
 use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Label, Modulator, Normalizer, Reduction, SoftmaxFocalLoss};
+use crate::pool;
 use crate::python::array::{Array, shape_text};
 use crate::python::runtime::isa;
 use crate::simd::in_default_mode;
@@ -41,7 +43,7 @@ pub fn evaluate<'py>(
     let found = Found::new(arguments)?;
     in_default_mode(|| {
         let call = Call::new(loss, wanted, arguments, &found)?;
-        let outputs = call.admitted.outputs(wanted, arguments, &call.rules)?;
+        let outputs = call.admitted.outputs(wanted, arguments, &found, &call.rules)?;
         call.check_indices(py)?;
         match call.admitted.logits.dtype.of_results() {
             DType::Float64 => call.run::<f64>(py, &outputs),
@@ -124,7 +126,23 @@ impl<'b, 'py> Call<'b, 'py> {
         let admitted = Admitted::new(arguments.logits_name, found, &rules)?;
         admitted.check_classes(loss.classes()?)?;
         check_targets(loss, &admitted)?;
-        Ok(Self { loss, wanted, rules, admitted })
+        let call = Self { loss, wanted, rules, admitted };
+        check_memory(call.admitted.classes(), call.bytes_by_class())?;
+        Ok(call)
+    }
+
+    /// Bytes that a class may take: of rows that are converted, in each thread, of what they are converted from, and of
+    /// lists.
+    fn bytes_by_class(&self) -> usize {
+        let Admitted { logits, targets, indices, .. } = &self.admitted;
+        let dtype = if logits.dtype.of_results() == DType::Float64 { DType::Float64 } else { DType::Float32 };
+        // Logits with gradient and Hessian, and dense targets.
+        let converted = if logits.dtype == dtype { 0 } else { 3 }
+            + usize::from(self.is_dense() && (*indices || targets.dtype != dtype));
+        let threads = pool::threads().min(logits.len() / self.admitted.classes().max(1));
+        let listed = self.loss.classes().is_ok_and(|classes| classes.is_some());
+        let lists = if listed { 6 } else { 0 };
+        (converted * dtype.size() + if converted > 0 { 8 } else { 0 }) * threads + lists * size_of::<f64>()
     }
 
     /// Refuses class indices that are none.
