@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -201,3 +203,41 @@ def test_infinities_of_both_signs_sum_to_nan(dtype: type) -> None:
     """As in any sum."""
     logits, weights = np.full(2, -INF, dtype), np.array([1, -1], dtype)
     assert np.isnan(fg.SigmoidFocalLoss(reduction="sum")(logits, np.ones(2, dtype), sample_weight=weights))
+
+
+ROWS = {"targets": [0, 1, 1], "rows": [[-INF, 0.0, 1.0], [0.0, 1.0, 2.0], [0.5, -1.0, -INF]]}
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, (0.0, 2.0, 1.0)])
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+@pytest.mark.parametrize("modulator", ["softmax", "sigmoid"])
+def test_an_infinite_quotient(modulator: str, dtype: type, gamma: Any) -> None:
+    """A modulating factor that does not change contributes nothing, also to an infinite value."""
+    loss = fg.SoftmaxFocalLoss(None, gamma, normalizer="focal_weights", modulator=modulator)
+    rows, targets = np.array(ROWS["rows"], dtype), np.array(ROWS["targets"])
+    value, grad = loss.value_and_grad(rows, targets)
+    want = reference.evaluate(loss, rows, targets)
+    assert value == want.value == INF
+    np.testing.assert_allclose(grad[0], want.gradient[0], rtol=1e-5)
+    assert not np.isnan(grad[np.arange(3), targets]).any()
+    if np.ndim(gamma) == 0:
+        binary = fg.SigmoidFocalLoss(None, gamma, normalizer="focal_weights")
+        x, y = np.array([-INF, 0.0, 1.0], dtype), np.array([1, 0, 1])
+        value, grad = binary.value_and_grad(x, y)
+        assert value == INF
+        np.testing.assert_allclose(grad, reference.evaluate(binary, x, y).gradient, rtol=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, (0.0, 2.0, 1.0)])
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_classes_of_probability_zero(dtype: type, gamma: Any) -> None:
+    """The second derivative there is infinite for the target, and nothing for other classes."""
+    loss = fg.SoftmaxFocalLoss(None, gamma, from_logits=False, reduction="none")
+    p = np.array([[1, 0, 0], [0.5, 0.5, 0], [0, 0.5, 0.5], [0.5, 0, 0.5]], dtype)
+    targets = np.array([0, 1, 0, 1])
+    for y in (targets, np.eye(3)[targets]):
+        grad, hess = loss.grad_and_hess(p, y)
+        want = reference.evaluate(loss, p, y)
+        np.testing.assert_allclose(grad, want.gradient, rtol=1e-5)
+        np.testing.assert_allclose(hess, want.hessian, rtol=1e-5)
+        assert hess[2, 0] == hess[3, 1] == INF

@@ -5,6 +5,7 @@ use crate::kernel::soft::{EXPECTED, FACTOR, Meaning, SoftConstants, SoftOperands
 use crate::loss::factor::{Labels, Modulated};
 use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::loss::probability::{Given, Point};
+use crate::loss::product::unless_zero;
 use crate::loss::soft::Soft;
 use crate::real::Real;
 use crate::simd::Vector;
@@ -251,7 +252,8 @@ where
                     let slope = self.divided_gradient(loss, weight);
                     let turn = loss.factor_gradient(inverse);
                     let bend = loss.factor_curvature(inverse);
-                    let rest = value.mul_add(bend, (slope + slope) * turn);
+                    let turned = unless_zero(slope + slope, turn) * turn;
+                    let rest = unless_zero(value, bend).mul_add(bend, turned);
                     hessian = hessian * inverse - rest;
                 }
                 self.unless_clipped(side, hessian).store(outputs.hess);
@@ -267,7 +269,10 @@ where
     fn divided_gradient(&self, loss: &impl Modulated<V>, weight: V) -> V {
         let slope = loss.gradient(weight);
         match self.quotient {
-            Some([value, inverse]) => value.neg_mul_add(loss.factor_gradient(inverse), slope * inverse),
+            Some([value, inverse]) => {
+                let drift = loss.factor_gradient(inverse);
+                unless_zero(value, drift).neg_mul_add(drift, slope * inverse)
+            }
             None => slope,
         }
     }

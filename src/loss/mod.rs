@@ -3,6 +3,7 @@
 pub mod factor;
 pub mod focal;
 pub mod probability;
+pub mod product;
 pub mod soft;
 pub mod softmax;
 pub mod softmax_dense;

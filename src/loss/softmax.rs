@@ -243,7 +243,9 @@ where
         let quotient = descent * self.inverse;
         let remainder = quotient.neg_mul_add(self.total, descent);
         let remainder = quotient.neg_mul_add(self.total_lo, remainder);
-        Factor::new(remainder.mul_add(self.inverse, quotient))
+        let refined = remainder.mul_add(self.inverse, quotient);
+        // What is infinite leaves no remainder.
+        Factor::new(V::select(refined.equals(refined), refined, quotient))
     }
 }
 

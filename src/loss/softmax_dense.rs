@@ -44,6 +44,7 @@
 //! -log q = log1p(p / q).
 
 use crate::loss::focal::{Gamma, Margin, Scales, power};
+use crate::loss::product::unless_zero;
 use crate::loss::softmax::Row;
 use crate::math::{exp_neg, log1p};
 use crate::real::Real;
@@ -167,7 +168,8 @@ where
     #[inline(always)]
     pub fn slope(&self, row: &Shares<V>, alpha: V) -> V {
         let weight = row.weight * alpha;
-        self.descent().mul_add(self.excess(row, weight), weight * self.modulation)
+        let descent = self.descent();
+        descent.mul_add(unless_zero(self.excess(row, weight), descent), weight * self.modulation)
     }
 
     /// g q^{g-1} p, what stands for F' in the derivative of q^g.
@@ -183,7 +185,7 @@ where
         let weight = row.weight * alpha;
         let rate = self.gamma.mul_add(self.p, -one) * self.inverse;
         let scaled = (self.modulation * self.gamma) * (self.p_scaled * self.inverse);
-        scaled * rate.mul_add(self.excess(row, weight), weight + weight)
+        scaled * unless_zero(rate.mul_add(self.excess(row, weight), weight + weight), scaled)
     }
 
     /// w a L - V, for an L that is only looked at where p is not 0.

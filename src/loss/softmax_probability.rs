@@ -25,6 +25,7 @@
 //! is one less, so that only q^{g-1} may become infinite, and f'' with it: at p = 1 for 0 < g < 1.
 
 use crate::loss::focal::{Gamma, Scales};
+use crate::loss::product::{times, unless_zero};
 use crate::math::{ExpConstants, log};
 use crate::real::Real;
 use crate::simd::Vector;
@@ -89,7 +90,7 @@ where
     pub fn descent(&self, weight: V, mean: V) -> V {
         let [power, first, _] = self.powers;
         let slope = power.mul_add(self.inverse, (power * self.gamma) * self.ratio);
-        self.unclipped(times(weight, slope) - times(mean, first))
+        self.unclipped(times(weight, slope) - both(mean, first))
     }
 
     /// weight * f'' - mean * s'' - 2 V' s' `inverse`, where `inverse` is 1 / S.
@@ -98,9 +99,9 @@ where
         let [power, first, second] = self.powers;
         let one = weight.constant(V::Real::ONE);
         let bracket = (self.gamma - one).mul_add(self.ratio, self.inverse + self.inverse);
-        let bend = first.mul_add(bracket, (power * self.inverse) * self.inverse);
-        let product = times(inverse, times(self.descent(weight, mean), first));
-        self.unclipped((times(weight, bend) - times(mean, second)) - (product + product))
+        let bend = first.mul_add(unless_zero(bracket, first), (power * self.inverse) * self.inverse);
+        let turn = times(inverse, both(self.descent(weight, mean), first));
+        self.unclipped((times(weight, bend) - both(mean, second)) - (turn + turn))
     }
 
     #[inline(always)]
@@ -109,12 +110,10 @@ where
     }
 }
 
-/// weight * x, 0 for a weight of 0 even where x is infinite.
+/// x * y, 0 if one of them is 0, whatever the other.
 #[inline(always)]
-pub fn times<V: Vector>(weight: V, x: V) -> V {
-    let lowest = weight.constant(V::Real::LOWEST);
-    let bounded = lowest.max_or((-lowest).min_or(x));
-    weight * V::select(weight.equals(weight.constant(V::Real::ZERO)), bounded, x)
+fn both<V: Vector>(x: V, y: V) -> V {
+    times(unless_zero(x, y), y)
 }
 
 /// g q^{g-1} for q = 0: 0 for g = 0, infinite below 1 (of the sign of g), 1 at 1, 0 above.

@@ -20,6 +20,7 @@
 //! is 0 and so is the term in V'.
 
 use crate::loss::focal::{Gamma, Margin, Scales, power};
+use crate::loss::product::unless_zero;
 use crate::real::Real;
 use crate::simd::Vector;
 
@@ -79,7 +80,8 @@ where
     #[inline(always)]
     pub fn own_descent(&self, weight: V, mean: V) -> V {
         let share = self.gamma * self.modulator.p();
-        let slope = share.mul_add(self.excess(weight, mean), weight * self.entropy.q());
+        let excess = unless_zero(self.excess(weight, mean), share);
+        let slope = share.mul_add(excess, weight * self.entropy.q());
         self.factor(slope)
     }
 
@@ -89,9 +91,10 @@ where
         let share = self.gamma * self.modulator.p();
         let bend = (share - self.modulator.q()) * self.excess(weight, mean);
         let slope = weight.mul_add(self.entropy.q(), -(descent * inverse));
-        let inner = self.gamma * (slope + slope + bend);
+        let p_scaled = self.modulator.p_scaled().0;
+        let inner = self.gamma * unless_zero(slope + slope + bend, self.gamma * p_scaled);
         let flat = (weight * self.entropy.q()) * self.entropy.p_scaled().0;
-        let bracket = inner.mul_add(self.modulator.p_scaled().0, flat);
+        let bracket = inner.mul_add(p_scaled, flat);
         self.factor(bracket) * weight.constant(V::Real::P_UNSCALE)
     }
 

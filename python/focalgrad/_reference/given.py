@@ -67,7 +67,7 @@ def truth(v: Floats, gamma: ArrayLike, label: int) -> tuple[Measured, Jet]:
     ratio = np.where(d == 0, 1.0, loss / d)
     w = power(d, gamma)
     lower = lower_power(d, gamma, 1)
-    slope = -w * (1 / t + gamma * ratio)
+    slope = -w * (1 / t + times(gamma, ratio))
     second = np.where(t == 0, np.inf, lower * ((gamma - 1) * ratio + 2 / t) + w / t**2)
     jet = Jet(w * loss, sign * slope, second)
     terms_added = lower * (np.abs(gamma - 1) * ratio + 2 / t) + w / t**2

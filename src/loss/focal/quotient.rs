@@ -12,6 +12,7 @@
 //! In the code w and V are over S from the start.
 
 use super::{Gamma, Margin, Scales};
+use crate::loss::product::unless_zero;
 use crate::real::Real;
 use crate::simd::Vector;
 
@@ -44,7 +45,8 @@ where
     /// -V', given V / S as `mean`.
     #[inline(always)]
     pub fn quotient_descent(&self, weight: V, mean: V) -> V {
-        let slope = (self.gamma.hi * self.excess(weight, mean)).mul_add(self.p, weight * self.q);
+        let excess = unless_zero(self.excess(weight, mean), self.gamma.hi * self.p);
+        let slope = (self.gamma.hi * excess).mul_add(self.p, weight * self.q);
         self.modulated(weight.constant(V::Real::ONE)) * slope
     }
 
@@ -53,7 +55,7 @@ where
     pub fn quotient_curvature(&self, weight: V, mean: V, inverse: V, descent: V) -> V {
         let Gamma { hi, one_plus_twice, .. } = self.gamma;
         let bend = hi.mul_add(self.p, -self.q) * self.excess(weight, mean);
-        let own = (descent + descent).neg_mul_add(inverse, bend);
+        let own = unless_zero((descent + descent).neg_mul_add(inverse, bend), hi * self.p_scaled().0);
         let bracket = hi.mul_add(own, (one_plus_twice * weight) * self.q);
         self.with_p(weight.constant(V::Real::ONE), bracket)
     }

@@ -11,8 +11,9 @@ use crate::kernel::rows::tile::{Form, Tile, emit, fetch};
 use crate::kernel::rows::tree::{Terms, total};
 use crate::kernel::rows::{self, Constants, Plan, ROWS, RowReal, Scratch};
 use crate::loss::focal::Gamma;
+use crate::loss::product::times;
 use crate::loss::softmax::Sum;
-use crate::loss::softmax_probability::{Chance, times};
+use crate::loss::softmax_probability::Chance;
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};
 
