@@ -30,6 +30,17 @@ def test_binary(gamma: float, alpha: float | None) -> None:
             assert got == pytest.approx(float(odds / (1 + odds)), rel=1e-12, abs=0)
 
 
+@pytest.mark.parametrize("gamma", [1e3, 1e8, 1e300])
+def test_large_gamma(gamma: float) -> None:
+    """Scores are as close to 0 as a large gamma makes them, and say as much as any."""
+    scores = np.array([-30.0, -1.0, -1e-3, 0.1, 2.0, 700.0]) / gamma
+    eta = fg.SigmoidFocalLoss(None, gamma).posterior(scores)
+    with mpmath.workdps(400):
+        for z, got in zip(scores, eta, strict=True):
+            odds = oracle.closed(-mp.mpf(z), gamma)[1] / oracle.closed(mp.mpf(z), gamma)[1]
+            assert got == pytest.approx(float(odds / (1 + odds)), rel=1e-12, abs=0)
+
+
 @pytest.mark.parametrize("alpha", [None, 3.0, (0.2, 1.0, 0.5, 2.0)])
 @pytest.mark.parametrize("gamma", [*GAMMAS, (0.0, 0.5, 2.0, 5.0)])
 def test_softmax(gamma: Any, alpha: Any) -> None:

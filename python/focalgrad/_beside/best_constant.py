@@ -1,165 +1,68 @@
 """The constant score that minimises a loss: where boosting starts.
 
 Sigmoid, hard labels with weights A (positives times alpha) and B (negatives times 1 - alpha): the only root
-of ``A f'(z) - B f'(-z)``, f being the loss of a margin. For gamma 0 that is ``log(A / B)``. Soft and smoothed
-targets minimise the sum of their own losses, which for ``"mixture"`` and ``"quality"`` may have more than one
-valley: the deepest counts.
-
-Softmax is linear in the targets, so only the weights ``B_c = alpha_c sum_i s_i y_ic`` matter. On the simplex
-``sum_c B_c l(p_c)`` is convex (l'' > 0 for every gamma, because L <= q / p), and at its minimum all
-``-B_c l'(p_c)`` are one number lambda. ``log(-l'(p))`` falls steadily with the margin of p, so every p_c
-follows from lambda, and lambda from ``sum_c p_c = 1``, for the largest class k written as
-``sum_{c != k} p_c = 1 - p_k``: no class is too rare for it.
+of ``A f'(z) - B f'(-z)``, f being the loss of a margin. Either side may be no float64 number where their
+quotient is one, so what is solved is ``log |f'(-z) / f'(z)| = log(A / B)``. For gamma 0 the left side is z.
+Soft and smoothed targets minimise the sum of their own losses: with ``"expected"`` that is linear in the
+target; `valleys` is about ``"mixture"`` and ``"quality"``, and `simplex` about softmax.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focalgrad._beside.recovery import log_steepness, softplus
-from focalgrad._beside.tally import Column, Groups, Tally, tally
-from focalgrad._reference.binary import binary_elements
-from focalgrad._reference.margin import margin_terms
-from focalgrad._reference.targets import smoothed
+from focalgrad._beside.recovery import entropy_ratio, log_odds
+from focalgrad._beside.simplex import stationary_logits
+from focalgrad._beside.tally import Groups, Scaled, Tally, per_class_length, scaled_sum, tally
+from focalgrad._beside.valleys import Meaning, Walk, best_logit
+from focalgrad._reference.margin import probabilities
 from focalgrad._reference.terms import Floats
 
-# Margins beyond which probabilities leave the range of float64.
-REACH = 740.0
-# How far groups of neighbouring targets can move a minimum.
-NEAR = 1e-3
 
+def logit_at(odds: Floats, gamma: Floats) -> Floats:
+    """Logit of given log-odds, by Newton's method.
 
-def root(slope: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function turns from negative (at `low`) to positive (at `high`), to the last bit.
+    With ``r = p L / q``, whose slope is r - p, the slope of `log_odds` is::
 
-    Bisection, with every other step from the chord (the Illinois variant of regula falsi).
+        1 + g - g (r(z) - p) / (1 + g r(z)) - g (r(-z) - q) / (1 + g r(-z))
+
+    r - p stays below 0.22, so that is between 1 + 0.56 g and 1 + g: every step takes more than a fifth off
+    the error, and the last ones square it.
     """
-    at_low, at_high = slope(low), slope(high)
-    for step in range(200):
-        middle = (low + high) / 2
-        if step % 2 and np.isfinite(at_low) and np.isfinite(at_high) and at_high > at_low:
-            chord = high - at_high * (high - low) / (at_high - at_low)
-            middle = chord if low < chord < high else middle
-        if not low < middle < high:
-            break
-        there = slope(middle)
-        if there == 0 or np.isnan(there):
-            return middle
-        if there < 0:
-            low, at_low, at_high = middle, there, at_high / 2 if step % 2 else at_high
-        else:
-            high, at_high, at_low = middle, there, at_low / 2 if step % 2 else at_low
-    return low if abs(slope(low)) <= abs(slope(high)) else high
-
-
-def one_column(column: Column, alpha: float | None, gamma: float, meaning: str, smoothing: float) -> float:
-    """Best constant logit of one column."""
-    y, weight = smoothed(column.groups.y, smoothing, 2), column.groups.weight
-    heads, tails = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
-    ahead, behind = heads * np.sum(weight * y), tails * np.sum(weight * (1 - y))
-    if np.isnan(ahead + behind):
-        return float("nan")
-    if ahead < 0 or behind < 0:
-        raise ValueError("sample_weight must have no negative sum over a class; got one that has")
-    if ahead == 0 or behind == 0:
-        return 0.0 if ahead == behind else float(np.inf if ahead > 0 else -np.inf)
-    if gamma == 0 and (meaning == "expected" or heads == tails):
-        return float(np.log(ahead) - np.log(behind))
-    if meaning == "expected" or np.all((y == 0) | (y == 1)):
-        size = max(ahead, behind)
-
-        def hard_slope(z: float) -> float:
-            up, down = margin_terms([z, -z], gamma).gradient
-            return float(ahead / size * up - behind / size * down)
-
-        return root(hard_slope, -REACH, REACH)
-
-    def terms(z: Floats, labels: Floats, weight: Floats) -> tuple[Floats, Floats]:
-        at = np.broadcast_to(z[:, None], (len(z), len(labels)))
-        y, rest = (np.broadcast_to(smoothed(y, smoothing, 2), at.shape) for y in (labels, 1 - labels))
-        measured, _ = binary_elements(at, y, rest, alpha, gamma, meaning)
-        return measured.terms.value @ weight, measured.terms.gradient @ weight
-
-    best = deepest(lambda z: terms(z, column.groups.y, weight))
-    if not column.groups.merged:
-        return best
-
-    def exact_slope(z: float) -> float:
-        walk = column.walk()
-        return float(sum(terms(np.array([z]), labels, w)[1][0] for labels, w in walk))
-
-    low, high = best - NEAR, best + NEAR
-    return root(exact_slope, low, high) if exact_slope(low) < 0 < exact_slope(high) else best
-
-
-def deepest(terms: Callable[[Floats], tuple[Floats, Floats]]) -> float:
-    """Lowest minimum of a function that is given with its slope; a scan finds the valleys."""
-    scan = np.sinh(np.linspace(-8.0, 8.0, 161)) / 2
-    _, slope = terms(scan)
-    valleys = np.flatnonzero((slope[:-1] < 0) & (slope[1:] > 0))
-    bottoms = [root(lambda z: float(terms(np.array([z]))[1][0]), scan[i], scan[i + 1]) for i in valleys]
-    bottoms += scan[np.flatnonzero(slope == 0)].tolist()
-    return float(bottoms[int(np.argmin(terms(np.array(bottoms))[0]))])
-
-
-def margins_at(level: float, weight: Floats, gamma: Floats) -> Floats:
-    """Margins u at which ``log(-weight l'(p)) = level``, all classes at once by bisection and Newton's steps.
-
-    With ``-l' = F / p`` and f the loss of the margin, ``d log(-l') / du = f''/f' + p - q``, below 0.
-    """
-    low, high = np.full(len(weight), -REACH), np.full(len(weight), REACH)
-    u = np.zeros(len(weight))
+    z = odds / (1 + gamma)
     for _ in range(100):
-        excess = np.log(weight) + log_steepness(u, gamma) + softplus(-u) - level
-        low, high = np.where(excess > 0, u, low), np.where(excess > 0, high, u)
-        terms, p = margin_terms(u, gamma), 1 / (1 + np.exp(-u))
-        newton = u - excess / (terms.exact / terms.gradient + 2 * p - 1)
-        inside = (newton > low) & (newton < high)
-        following = np.where(inside, newton, (low + high) / 2)
-        if np.all((np.abs(following - u) <= 1e-16 * np.abs(u)) | (following == u)):
+        parts, ahead, behind = probabilities(z), entropy_ratio(z), entropy_ratio(-z)
+        bend = (ahead - parts.p) / (1 + gamma * ahead) + (behind - parts.q) / (1 + gamma * behind)
+        step = (log_odds(z, gamma) - odds) / (1 + gamma * (1 - bend))
+        z = z - step
+        if np.all(np.abs(step) <= 1e-9 * np.minimum(np.abs(z), 1)):
             break
-        u = following
-    return u
+    return z
 
 
-@np.errstate(all="ignore")
-def all_classes(weight: Floats, gamma: Floats) -> Floats:
-    """Best constant logits of a softmax, the finite ones with sum 0."""
-    if (weight < 0).any():
+def refuse_negative(weight: Scaled) -> None:
+    """Refuse weights with which a loss has no minimum."""
+    if np.any(weight.value < 0):
         raise ValueError("sample_weight must have no negative sum over a class; got one that has")
-    if np.isnan(weight).any():
-        return np.full(len(weight), np.nan)
-    present = weight > 0
-    if not present.any():
-        return np.zeros(len(weight))
-    scores = np.where(present, 0.0, -np.inf)
-    if np.count_nonzero(present) == 1:
-        return scores
-    weight, gamma = weight[present] / np.max(weight), gamma[present]
-    largest = int(np.argmax(weight))
-    others = np.arange(len(weight)) != largest
 
-    def surplus(level: float) -> float:
-        u = margins_at(level, weight, gamma)
-        return float(-softplus(u[largest]) - log_sum(-softplus(-u[others])))
 
-    level = root(surplus, -REACH, REACH)
-    log_p = -softplus(-margins_at(level, weight, gamma))
-    centred = log_p - np.mean(log_p)
-    scores[present] = centred - np.mean(centred)
+def hard_logits(own: Scaled, rest: Scaled, gamma: Floats) -> Floats:
+    """Best constant logits for hard labels of these weights, alpha included; infinite if one is 0."""
+    refuse_negative(own)
+    refuse_negative(rest)
+    ahead, behind = own.value, rest.value
+    scores = np.where(ahead > 0, np.inf, np.where(behind > 0, -np.inf, 0.0))
+    scores[np.isnan(ahead) | np.isnan(behind)] = np.nan
+    both = (ahead > 0) & (behind > 0)
+    odds = own.at(both).log_ratio(rest.at(both))
+    scores[both] = np.where(np.isfinite(odds), logit_at(odds, gamma[both]), odds)
     return scores
 
 
-def log_sum(logs: Floats) -> float:
-    """Logarithm of the sum of exponentials."""
-    top = np.max(logs)
-    return float(top + np.log(np.sum(np.exp(logs - top))))
-
-
+@np.errstate(all="ignore")
 def init_score(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None = None) -> float | NDArray[Any]:
     """Score that minimises the loss among all constant ones.
 
@@ -186,7 +89,8 @@ def init_score(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None = 
     ------
     ValueError
         For a loss of probabilities or with ``modulator="sigmoid"``, which has no minimum; for class indices
-        that are negative, no whole numbers or too large; if the weights of a class have a negative sum.
+        that are negative, no whole numbers or too large (2**27 or more where no parameter gives C); if the
+        weights of a class have a negative sum.
 
     Examples
     --------
@@ -207,27 +111,83 @@ def init_score(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None = 
     if softmax and loss.modulator == "sigmoid":
         raise ValueError("init_score takes modulator='softmax'; got 'sigmoid', whose loss has no minimum")
     found = tally(loss, targets, sample_weight)
-    if found.classes == 0:
+    if len(found.own.value) == 0:
         return 0.0
     return softmax_score(loss, found) if softmax else sigmoid_score(loss, found)
 
 
 def softmax_score(loss: Any, found: Tally) -> Floats:
     """Weights of the classes, smoothed and multiplied by alpha."""
-    weight = np.array([np.sum(column.groups.weight * column.groups.y) for column in found.columns])
-    s = loss.label_smoothing
-    weight = weight * (1 - s) + s / found.classes * found.total
-    alpha = np.broadcast_to(1.0 if loss.alpha is None else np.asarray(loss.alpha), found.classes)
-    gamma = np.broadcast_to(np.asarray(loss.gamma, np.float64), found.classes)
-    return all_classes(weight * alpha, gamma)
+    own, s = found.own, loss.label_smoothing
+    classes = len(own.value)
+    if s:
+        own = Scaled(np.ldexp(own.value, own.exponent) * (1 - s) + s / classes * found.total(), 0)
+    if loss.alpha is not None:
+        own = own.times(loss.alpha)
+    refuse_negative(own)
+    if not np.isfinite(own.value).all():
+        return np.full(classes, np.nan)
+    present = own.value > 0
+    if not present.any():
+        return np.zeros(classes)
+    scores = np.where(present, 0.0, -np.inf)
+    if np.count_nonzero(present) > 1:
+        gamma = np.broadcast_to(np.asarray(loss.gamma, np.float64), classes)
+        scores[present] = stationary_logits(own.at(present), gamma[present])
+    return scores
 
 
 def sigmoid_score(loss: Any, found: Tally) -> float | Floats:
     """Every column on its own. A class weight scales its column's loss, and takes it away if it is 0."""
-    kept = np.broadcast_to(1.0 if loss.class_weight is None else np.asarray(loss.class_weight), found.classes)
-    scores = []
-    for c, column in enumerate(found.columns):
+    own, rest = found.own, found.rest()
+    if loss.class_weight is not None:
+        kept = np.asarray(loss.class_weight) != 0
+        own, rest = own._replace(value=own.value * kept), rest._replace(value=rest.value * kept)
+    if loss.soft_targets == "expected" or (found.columns is None and loss.label_smoothing == 0):
+        scores = linear_scores(loss, own, rest)
+    else:
+        scores = soft_scores(loss, own, rest, found)
+    return float(scores[0]) if loss.class_axis is None else scores
+
+
+def linear_scores(loss: Any, own: Scaled, rest: Scaled) -> Floats:
+    """Scores where the loss is linear in the targets, so that their sums say everything."""
+    s = loss.label_smoothing
+    if s:
+        one, zero = (np.ldexp(part.value, part.exponent) for part in (own, rest))
+        own, rest = (Scaled(part * (1 - s) + (one + zero) * (s / 2), 0) for part in (one, zero))
+    if loss.alpha is not None:
+        alpha = np.asarray(loss.alpha, np.float64)
+        own, rest = own.times(alpha), rest.times(1 - alpha)
+    return hard_logits(own, rest, np.broadcast_to(np.asarray(loss.gamma, np.float64), own.value.shape))
+
+
+def soft_scores(loss: Any, own: Scaled, rest: Scaled, found: Tally) -> Floats:
+    """Scores column by column; of class indices, those once that were found equally often."""
+    classes = len(own.value)
+    each = place = np.arange(classes)
+    if found.columns is None and per_class_length(loss) is None:
+        _, each, place = np.unique(own.value, return_index=True, return_inverse=True)
+    scores = np.zeros(len(each))
+    for i, c in enumerate(each):
+        if own.value[c] == 0 and rest.value[c] == 0:
+            continue
         alpha, gamma = (p[c] if isinstance(p, tuple) else p for p in (loss.alpha, loss.gamma))
-        column = column if kept[c] else column._replace(groups=Groups(np.zeros(0), np.zeros(0)))
-        scores.append(one_column(column, alpha, gamma, loss.soft_targets, loss.label_smoothing))
-    return scores[0] if loss.class_axis is None else np.array(scores)
+        meaning = Meaning(alpha, gamma, loss.soft_targets, loss.label_smoothing)
+        if found.columns is None:
+            groups, walk = Groups(np.array([0.0, 1.0]), np.array([rest.value[c], own.value[c]])), None
+        else:
+            groups, walk = found.columns[c].groups, found.columns[c].walk
+        scores[i] = soft_score(groups, meaning, walk if groups.merged else None)
+    return scores[place]
+
+
+def soft_score(groups: Groups, meaning: Meaning, walk: Walk | None) -> float:
+    """Score of one column; valleys are looked for only where there may be several."""
+    y, rest = meaning.smooth(groups.y)
+    alpha = meaning.alpha_t(y)
+    one, zero = (scaled_sum(groups.weight, alpha, part) for part in (y, rest))
+    two_sided = 0 < one.value[0] < np.inf and 0 < zero.value[0] < np.inf
+    if meaning.gamma == 0 or not two_sided or np.all((y == 0) | (y == 1)):
+        return float(hard_logits(one, zero, np.array([meaning.gamma]))[0])
+    return best_logit(groups.y, groups.weight, meaning, walk)

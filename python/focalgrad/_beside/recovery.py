@@ -42,18 +42,38 @@ def softplus(z: Floats) -> Floats:
     return result
 
 
+def entropy_ratio(z: Floats) -> Floats:
+    """``p L / q`` at a margin: rises from 0 to 1."""
+    small = np.exp(-np.abs(z))
+    ahead = np.where(small > 0, np.log1p(small) / small, 1.0)
+    behind = np.where(small > 0, small * (np.log1p(small) - z), 0.0)
+    ratio: Floats = np.where(np.isnan(z), np.nan, np.where(z >= 0, ahead, behind))
+    return ratio
+
+
 def log_steepness(z: Floats, gamma: ArrayLike) -> Floats:
     """Give log F at a margin: ``g log q + log(1 + g p L / q)``."""
-    parts, gamma = probabilities(z), np.asarray(gamma, np.float64)
-    entropy = softplus(-z)
-    ratio = np.where(parts.q > 0, parts.p * entropy / parts.q, 1.0)
-    ratio = np.where(z == -np.inf, 0.0, ratio)
-    return np.where((gamma == 0) & ~np.isnan(z), 0.0, np.log1p(gamma * ratio) - gamma * softplus(z))
+    gamma = np.asarray(gamma, np.float64)
+    return np.where(
+        (gamma == 0) & ~np.isnan(z), 0.0, np.log1p(gamma * entropy_ratio(z)) - gamma * softplus(z)
+    )
+
+
+def log_odds(z: Floats, gamma: ArrayLike) -> Floats:
+    """Give ``log |f'(-z) / f'(z)|``: the log-odds of the posterior of class 1, were alpha 1/2.
+
+    ``log q(z) - log q(-z) = -z``, so that no large gamma leaves a difference of equal numbers.
+    """
+    gamma = np.asarray(gamma, np.float64)
+    bend = np.log((1 + gamma * entropy_ratio(-z)) / (1 + gamma * entropy_ratio(z)))
+    odds: Floats = z + gamma * z + bend
+    return np.where((gamma == 0) & ~np.isnan(z), z, odds)
 
 
 def binary_posterior(z: Floats, alpha: Any, gamma: Any) -> Floats:
-    """Posterior of class 1; ``log |f'| = log F + log q``, and ``log q(z) - log q(-z) = -z``."""
-    odds = np.clip(z, -1e300, 1e300) + log_steepness(-z, gamma) - log_steepness(z, gamma)
+    """Posterior of class 1; alpha 0 or 1 decides against any finite or infinite score."""
+    most = np.finfo(np.float64).max
+    odds = np.clip(log_odds(z, gamma), -most, most)
     if alpha is not None:
         odds = odds + np.log1p(-np.asarray(alpha)) - np.log(alpha)
     return probabilities(odds).p

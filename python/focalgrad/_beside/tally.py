@@ -15,6 +15,52 @@ CHUNK = 1 << 16  # targets at a time
 # Distinct targets of a column that are kept apart. Beyond it neighbours are put together with their mean,
 # which moves the minimum by the square of their distance.
 DISTINCT = 1 << 12
+# Where only the targets say how many classes there are; a call takes no more either.
+MOST_CLASSES = 1 << 27
+
+
+class Scaled(NamedTuple):
+    """Numbers ``value * 2^exponent``: sums and products that may be no float64 numbers themselves."""
+
+    value: Floats
+    exponent: Any  # one for each value, or for all
+
+    def times(self, factor: ArrayLike) -> Scaled:
+        """Multiply."""
+        value, exponent = np.frexp(self.value)
+        mantissa, power = np.frexp(factor)
+        return Scaled(value * mantissa, self.exponent + exponent + power)
+
+    def at(self, where: NDArray[Any]) -> Scaled:
+        """Pick some."""
+        return Scaled(self.value[where], np.broadcast_to(self.exponent, self.value.shape)[where])
+
+    def log_ratio(self, other: Scaled) -> Floats:
+        """Logarithm of the quotient."""
+        mantissa, exponent = np.frexp(self.value)
+        divisor, power = np.frexp(other.value)
+        powers = (exponent - power) + (self.exponent - other.exponent)
+        # Of nearly equal numbers, the difference is exact and their quotient is not.
+        near = np.abs(powers) <= 1
+        aligned = np.ldexp(mantissa, np.where(near, powers, 0))
+        apart = np.log(mantissa / divisor) + powers * np.log(2.0)
+        return np.where(near, np.log1p((aligned - divisor) / divisor), apart)
+
+
+class Weights(NamedTuple):
+    """Weights as given, to be multiplied by ``2^shift``: then no sum of them leaves the range of float64."""
+
+    array: NDArray[Any]
+    shift: int
+
+    def spread(self, shape: tuple[int, ...]) -> Weights:
+        """Broadcast."""
+        try:
+            return self._replace(array=np.broadcast_to(self.array, shape))
+        except ValueError:
+            raise ValueError(
+                f"sample_weight must broadcast to shape {shape}; got {self.array.shape}"
+            ) from None
 
 
 class Groups(NamedTuple):
@@ -30,7 +76,7 @@ class Column(NamedTuple):
 
     groups: Groups
     targets: NDArray[Any]
-    weights: NDArray[Any]
+    weights: Weights
     ignore_index: float | None = None
 
     def walk(self) -> Iterator[tuple[Floats, Floats]]:
@@ -41,11 +87,30 @@ class Column(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Columns (one without a class axis), their number, and the weight of all targets that count."""
+    """Weight of every class (one without a class axis), and of the targets that belong to none.
 
-    columns: list[Column]
-    classes: int
-    total: float
+    ``columns`` has the targets of every class if they are dense. Class indices are 0 or 1 in every class.
+    """
+
+    own: Scaled  # sum of y times weight
+    apart: float
+    columns: list[Column] | None
+
+    def rest(self) -> Scaled:
+        """Sum of 1 - y times weight; for class indices added up, not taken off the total: rare ones stay."""
+        if self.columns is not None:
+            return joint([scaled_sum(column.groups.weight, 1 - column.groups.y) for column in self.columns])
+        own = self.own.value
+        others = np.full(len(own), self.apart)
+        others[1:] += np.cumsum(own[:-1])
+        others[:-1] += np.cumsum(own[:0:-1])[::-1]
+        return Scaled(others, self.own.exponent)
+
+    def total(self) -> float:
+        """Weight of all targets; of one class where they are dense."""
+        if self.columns is not None:
+            return float(np.sum(self.columns[0].groups.weight))
+        return float(np.sum(self.own.value)) + self.apart
 
 
 def real_array(name: str, given: ArrayLike) -> NDArray[Any]:
@@ -56,12 +121,15 @@ def real_array(name: str, given: ArrayLike) -> NDArray[Any]:
     return array
 
 
-def spread(weight: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Broadcast weights."""
-    try:
-        return np.broadcast_to(weight, shape)
-    except ValueError:
-        raise ValueError(f"sample_weight must broadcast to shape {shape}; got {weight.shape}") from None
+def read_weights(sample_weight: ArrayLike | None, count: int) -> Weights:
+    """Read weights, of which `count` or fewer are going to be added up."""
+    array = real_array("sample_weight", 1.0 if sample_weight is None else sample_weight)
+    largest = 0.0
+    for some in pieces(array):
+        size = np.abs(some.astype(np.float64))
+        largest = max(largest, float(np.max(size, where=np.isfinite(size), initial=0.0)))
+    room = np.finfo(np.float64).maxexp - 1 - count.bit_length()
+    return Weights(array, room - int(np.frexp(largest)[1]))
 
 
 def positive_axis(name: str, axis: int, array: NDArray[Any]) -> int:
@@ -71,12 +139,18 @@ def positive_axis(name: str, axis: int, array: NDArray[Any]) -> int:
     return axis % array.ndim
 
 
-def chunks(targets: NDArray[Any], weights: NDArray[Any]) -> Iterator[tuple[NDArray[Any], Floats]]:
+def chunks(targets: NDArray[Any], weights: Weights) -> Iterator[tuple[NDArray[Any], Floats]]:
     """Walk through targets and weights together, in C order."""
     flags: Any = ["external_loop", "buffered", "zerosize_ok"]
-    with np.nditer([targets, weights], flags=flags, order="C", buffersize=CHUNK) as walk:
+    with np.nditer([targets, weights.array], flags=flags, order="C", buffersize=CHUNK) as walk:
         for some, weight in walk:
-            yield some, weight.astype(np.float64)
+            yield some, np.ldexp(weight.astype(np.float64), weights.shift)
+
+
+def pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Walk through one array."""
+    for some, _ in chunks(array, Weights(np.broadcast_to(1.0, array.shape), 0)):
+        yield some
 
 
 def totals(place: NDArray[np.intp], weight: Floats, length: int) -> Floats:
@@ -102,7 +176,7 @@ def joined(groups: Groups, y: Floats, weight: Floats) -> Groups:
     return Groups(moment[kept] / amount[kept], amount[kept], True)
 
 
-def grouped(targets: NDArray[Any], weights: NDArray[Any], ignore_index: float | None) -> Column:
+def grouped(targets: NDArray[Any], weights: Weights, ignore_index: float | None) -> Column:
     """Group one column of dense targets."""
     column = Column(Groups(np.zeros(0), np.zeros(0)), targets, weights, ignore_index)
     groups = column.groups
@@ -128,13 +202,13 @@ def are_dense(loss: Any, targets: NDArray[Any]) -> bool:
         return True
     if hasattr(loss, "modulator"):
         return False
-    pieces = chunks(targets, np.broadcast_to(1.0, targets.shape))
     return all(
-        bool(np.all((some == 0) | (some == 1) | same_number(some, loss.ignore_index))) for some, _ in pieces
+        bool(np.all((some == 0) | (some == 1) | same_number(some, loss.ignore_index)))
+        for some in pieces(targets)
     )
 
 
-def index_weights(loss: Any, targets: NDArray[Any], weights: NDArray[Any]) -> tuple[Floats, float]:
+def index_weights(loss: Any, targets: NDArray[Any], weights: Weights) -> tuple[Floats, float]:
     """Weight of every class among class indices, and that of background.
 
     Raises
@@ -144,7 +218,7 @@ def index_weights(loss: Any, targets: NDArray[Any], weights: NDArray[Any]) -> tu
     """
     classes = per_class_length(loss)
     background = getattr(loss, "background_index", None)
-    limit = np.iinfo(np.intp).max if classes is None else classes
+    limit = MOST_CLASSES if classes is None else classes
     found, apart, start = np.zeros(classes or 0), 0.0, 0
     for some, weight in chunks(targets, weights):
         ignored, empty = same_number(some, loss.ignore_index), same_number(some, background)
@@ -152,50 +226,61 @@ def index_weights(loss: Any, targets: NDArray[Any], weights: NDArray[Any]) -> tu
         bad = np.flatnonzero(invalid_indices(some, limit, ~counted))
         if bad.size:
             where = ", ".join(str(i) for i in np.unravel_index(start + bad[0], targets.shape))
-            taken = "not negative" if classes is None else f"below {classes}"
             raise ValueError(
-                f"targets must be class indices, whole and {taken}; got targets[{where}] = {some[bad[0]]}"
+                f"targets must be class indices, whole, not negative and below {limit}; "
+                f"got targets[{where}] = {some[bad[0]]}"
             )
-        more = totals(some[counted].astype(np.intp), weight[counted], len(found))
-        more[: len(found)] += found
-        found, apart, start = more, apart + float(np.sum(weight[empty & ~ignored])), start + some.size
+        place = some[counted].astype(np.intp)
+        missing = int(np.max(place, initial=-1)) + 1 - len(found)
+        if missing > 0:
+            found = np.concatenate([found, np.zeros(missing)])
+        np.add.at(found, place, weight[counted])
+        apart, start = apart + float(np.sum(weight[empty & ~ignored])), start + some.size
     return found, apart
 
 
-def index_tally(loss: Any, targets: NDArray[Any], weights: NDArray[Any]) -> Tally:
-    """Count class indices. Every column has the targets 0 and 1."""
-    found, apart = index_weights(loss, targets, weights)
-    # What the other classes weigh, added up rather than taken off the total: rare ones do not cancel.
-    before, after = np.cumsum(np.append(0.0, found)), np.cumsum(np.append(0.0, found[::-1]))[::-1]
-    others, hot = before[:-1] + after[1:] + apart, np.array([0.0, 1.0])
-    columns = []
-    for other, own in zip(others, found, strict=True):
-        weight = np.array([other, own])
-        columns.append(Column(Groups(hot, weight), hot, weight))
-    return Tally(columns, len(found), float(before[-1]) + apart)
+def scaled_sum(*factors: Floats) -> Scaled:
+    """Sum of products, none of which is lost to the range of float64."""
+    product = Scaled(np.ones(len(factors[0])), 0)
+    for factor in factors:
+        product = product.times(factor)
+    exponent = np.max(product.exponent, where=product.value != 0, initial=-(1 << 20))
+    return Scaled(np.ldexp(product.value, product.exponent - exponent).sum(keepdims=True), exponent)
+
+
+def joint(parts: list[Scaled]) -> Scaled:
+    """Make one array of sums."""
+    values = [part.value for part in parts] or [np.zeros(0)]
+    return Scaled(np.concatenate(values), np.array([part.exponent for part in parts], np.int64))
 
 
 def tally(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None) -> Tally:
     """Count targets; parameters as for `init_score`."""
     targets = real_array("targets", targets)
-    weight = real_array("sample_weight", 1.0 if sample_weight is None else sample_weight)
+    weights = read_weights(sample_weight, targets.size)
     if not are_dense(loss, targets):
-        return index_tally(loss, targets, spread(weight, targets.shape))
+        found, apart = index_weights(loss, targets, weights.spread(targets.shape))
+        return Tally(Scaled(found, 0), apart, None)
+    columns = [
+        grouped(column, weight, loss.ignore_index) for column, weight in by_class(loss, targets, weights)
+    ]
+    return Tally(joint([scaled_sum(c.groups.weight, c.groups.y) for c in columns]), 0.0, columns)
+
+
+def by_class(loss: Any, targets: NDArray[Any], weights: Weights) -> list[tuple[NDArray[Any], Weights]]:
+    """Dense targets of every class, with their weights."""
     axis, softmax = loss.class_axis, hasattr(loss, "modulator")
     if axis is None:
-        column = grouped(targets, spread(weight, targets.shape), loss.ignore_index)
-        return Tally([column], 1, float(np.sum(column.groups.weight)))
+        return [(targets, weights.spread(targets.shape))]
     if softmax and loss.ignore_index is not None:
         raise ValueError("targets must be class indices with ignore_index; got dense ones")
     axis = positive_axis("targets", axis, targets)
     classes, known = targets.shape[axis], per_class_length(loss)
     if known not in (None, classes):
         raise ValueError(f"targets must have {known} classes along axis {axis}; got shape {targets.shape}")
-    by_class = np.moveaxis(targets, axis, 0)
+    columns = np.moveaxis(targets, axis, 0)
     if softmax:
-        weights = np.broadcast_to(spread(weight, by_class.shape[1:]), by_class.shape)
-    else:
-        weights = np.moveaxis(spread(weight, targets.shape), axis, 0)
-    columns = [grouped(by_class[c], weights[c], loss.ignore_index) for c in range(classes)]
-    total = float(np.sum(columns[0].groups.weight)) if classes else 0.0
-    return Tally(columns, classes, total)
+        spread = weights.spread(columns.shape[1:])
+        return [(column, spread) for column in columns]
+    array = np.moveaxis(weights.spread(targets.shape).array, axis, 0)
+    return [(column, weights._replace(array=array[c])) for c, column in enumerate(columns)]
