@@ -39,6 +39,7 @@ fn kernels_of<R: Compiled + Summable>(criterion: &mut Criterion, name: &str) {
                     logits: logits.as_ptr(),
                     targets: targets.as_ptr(),
                     weights: [[std::ptr::null(); 2]; 3],
+                    samples: std::ptr::null(),
                     gammas: [std::ptr::null(); 2],
                     value,
                     grad,

@@ -47,6 +47,7 @@ fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
                 logits,
                 targets: targets_of_hard,
                 weights,
+                samples: std::ptr::null(),
                 gammas,
                 value,
                 grad,

@@ -25,7 +25,7 @@ pub fn prefetch<const FAR: bool>(address: *const u8) {
 
 /// Bytes between what a loop over a run works on and the memory that it asks for meanwhile: about as long as memory takes
 /// to answer. The processor foresees a run by itself, but not beyond the page that it is in.
-const AHEAD: usize = 2048;
+const AHEAD: usize = 3072;
 
 /// Asks for so many bytes of a run, a little ahead of `here`. It costs little where the run ends before.
 #[inline(always)]

@@ -29,6 +29,9 @@ pub trait Real:
 
     /// The type as arrays hold it.
     const DTYPE: DType;
+    /// Whether the nearest number may not be what [`Real::from_weight`] makes of one: the type has a smaller range than
+    /// float64.
+    const WEIGHTS_NEED_CARE: bool;
     /// 0.
     const ZERO: Self;
     /// 1/2.
@@ -41,6 +44,8 @@ pub trait Real:
     const NEG_INFINITY: Self;
     /// A quiet NaN.
     const NAN: Self;
+    /// The number whose bits are all set: added to others as an integer, it takes 1 away.
+    const ALL_BITS: Self;
     /// A magnitude from which on exp(-x) is 0: logits beyond it saturate.
     const SATURATED: Self;
     /// The largest gamma that formulas may multiply with: its square times `SATURATED` is finite.
@@ -53,10 +58,6 @@ pub trait Real:
     /// infinite loss has an infinite product with every weight but 0, a loss of 0 the product 0 with every
     /// finite one.
     fn from_weight(x: f64) -> Self;
-
-    /// Whether it is what [`Real::from_weight`] makes of all numbers whose nearest it is: 0 and infinity need a
-    /// second look where the type has a smaller range than float64.
-    fn is_any_weight(self) -> bool;
 
     /// The same number in float64.
     fn to_f64(self) -> f64;
@@ -81,12 +82,14 @@ impl Real for f32 {
     type Bits = u32;
 
     const DTYPE: DType = DType::Float32;
+    const WEIGHTS_NEED_CARE: bool = true;
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
     const ONE: Self = 1.0;
     const LOWEST: Self = f32::MIN;
     const NEG_INFINITY: Self = f32::NEG_INFINITY;
     const NAN: Self = f32::NAN;
+    const ALL_BITS: Self = f32::from_bits(u32::MAX);
     const SATURATED: Self = 128.0;
     const GAMMA_MAX: f64 = (1_u64 << 59) as f64;
 
@@ -101,12 +104,6 @@ impl Real for f32 {
         let size = if size < SMALLEST && size > 0.0 { SMALLEST } else { size };
         let size = if size > LARGEST && size < f64::INFINITY { LARGEST } else { size };
         size.copysign(x) as f32
-    }
-
-    #[inline(always)]
-    fn is_any_weight(self) -> bool {
-        // One comparison for both: without its sign, 0 becomes the largest of all.
-        (self.to_bits() << 1).wrapping_sub(1) < (f32::INFINITY.to_bits() << 1) - 1
     }
 
     #[inline(always)]
@@ -136,12 +133,14 @@ impl Real for f64 {
     type Bits = u64;
 
     const DTYPE: DType = DType::Float64;
+    const WEIGHTS_NEED_CARE: bool = false;
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
     const ONE: Self = 1.0;
     const LOWEST: Self = f64::MIN;
     const NEG_INFINITY: Self = f64::NEG_INFINITY;
     const NAN: Self = f64::NAN;
+    const ALL_BITS: Self = f64::from_bits(u64::MAX);
     const SATURATED: Self = 800.0;
     // 2^500
     const GAMMA_MAX: f64 = f64::from_bits((1023 + 500) << 52);
@@ -154,11 +153,6 @@ impl Real for f64 {
     #[inline(always)]
     fn from_weight(x: f64) -> Self {
         x
-    }
-
-    #[inline(always)]
-    fn is_any_weight(self) -> bool {
-        true
     }
 
     #[inline(always)]

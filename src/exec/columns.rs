@@ -2,7 +2,7 @@
 
 use super::elements::{Inputs, Job, run_tile};
 use super::labels::{Indices, Labels};
-use super::weights::Weights;
+use super::weights::{LabelWeights, Weights};
 use super::{BLOCKS, Cut, Keeping, Stop, Sums, operand, over_blocks};
 use crate::kernel::rows::RowReal;
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
@@ -110,9 +110,12 @@ impl<R: RowReal> Inputs<R> {
                 Weights::Lists(lists) => {
                     Weights::Lists(lists.map(|pair| pair.map(|list| entry(list, class))))
                 }
-                Weights::Sampled(samples, lists) => Weights::Sampled(
+                Weights::Sampled(samples, LabelWeights { rounded, exact }) => Weights::Sampled(
                     samples.moved(class * steps.samples),
-                    lists.map(|pair| pair.map(|list| entry(list, class))),
+                    LabelWeights {
+                        rounded: rounded.map(|pair| pair.map(|list| entry(list, class))),
+                        exact: exact.map(|pair| pair.map(|list| entry(list, class))),
+                    },
                 ),
             },
             gammas: gammas.map(|parts| parts.map(|part| entry(part, class))),

@@ -2,9 +2,8 @@
 
 use super::heads::Heads;
 use super::labels::Labels;
-use super::room::Room;
 use super::strips::Strips;
-use super::weights::{self, OfTile, Weights, Where};
+use super::weights::{self, Factors, OfLabels, Weights, Where};
 use super::{BLOCKS, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
 use crate::cache::{Ahead, LINE, last_level};
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
@@ -154,8 +153,10 @@ pub(super) struct Hard<R> {
     pub kernel: TileKernel<R>,
     /// Its constants.
     pub constants: Constants<R>,
-    /// Weights of each element's own; null if there are none.
+    /// Weights of labels of each element's own; null if there are none.
     pub weights: [[*const R; 2]; 3],
+    /// Sample weights; null if there are none.
+    pub samples: *const R,
 }
 
 /// Where losses, gradient and Hessian of tiles are written.
@@ -179,10 +180,15 @@ impl<R: RowReal> Job<R> {
         let end = self.plan.tiles().min(next + tiles);
         let Some(next) = self.plan.tiles_as_one(next, end).filter(|next| next.len > 0) else { return };
         let place = |operand| Place { plan: &self.plan, operand, tile: next };
-        // No kernel asks for anything while weights are laid out: what comes from memory is asked for before.
-        let laid_out = matches!(inputs.weights, Weights::Sampled(..));
         let beyond = self.plan.len() > last_level() / size_of::<R>();
-        let early = laid_out && beyond;
+        // No kernel asks for anything while weights are laid out: what comes from memory is asked for before.
+        let early = beyond
+            && match &inputs.weights {
+                Weights::Sampled(samples, _) => {
+                    self.heads_of_samples.is_some() || samples.own::<R, _>(place(operand::SAMPLES)).is_none()
+                }
+                Weights::All(_) | Weights::Lists(_) => false,
+            };
         if beyond {
             self.prefetch_heads(next, inputs);
         }
@@ -240,47 +246,26 @@ impl<R: RowReal> Job<R> {
         }
     }
 
-    /// Where weights of a tile are needed, with its labels if they are 0 and 1 alone.
+    /// Where weights of tiles are needed, those of samples apart from those of labels or not.
     #[inline]
-    pub(super) fn weigh<'a>(&'a self, tile: Tile, labels: Option<&'a [R]>) -> Where<'a, R> {
+    pub(super) fn weigh(&self, tile: Tile, apart: bool) -> Where<'_> {
         let heads = self.heads_of_samples.as_ref();
-        Where { plan: &self.plan, tile, computed: self.computed(), heads, labels }
+        Where { plan: &self.plan, tile, computed: self.computed(), heads, apart }
     }
 
-    /// How the kernel for labels of 0 and 1 is called with these weights as they are, if it can be: a class without
-    /// weight needs the kernel that knows what 0 times an infinite loss is, and weights of each element's own.
+    /// How the kernel for labels of 0 and 1 is called with these weights: a class without weight needs the kernel that
+    /// knows what 0 times an infinite loss is, and so do weights of each element's own.
     #[inline]
-    pub(super) fn as_is(&self, weights: OfTile<R>) -> Option<Hard<R>> {
-        match weights {
-            OfTile::All(weights) => {
-                let kernel = self.kernel.filter(|_| !weights[0].contains(&R::ZERO))?;
-                let constants = Constants { gamma: self.gamma, weights };
-                Some(Hard { kernel, constants, weights: [[std::ptr::null(); 2]; 3] })
-            }
-            OfTile::Each(pointers) => Some(self.weighted(pointers)),
-        }
-    }
-
-    /// How it is called with weights of each element's own.
-    #[inline]
-    pub(super) fn weighted(&self, weights: [[*const R; 2]; 3]) -> Hard<R> {
-        let constants = Constants { gamma: self.gamma, weights: [[R::ZERO; 2]; 3] };
-        Hard { kernel: self.weighted, constants, weights }
-    }
-
-    /// How it is called with any weights, of so many elements.
-    ///
-    /// # Safety
-    /// There must be room for as many.
-    #[inline]
-    pub(super) unsafe fn hard(&self, weights: OfTile<R>, len: usize, room: Room<R>) -> Hard<R> {
-        self.as_is(weights).unwrap_or_else(|| {
-            self.weighted(match weights {
-                // SAFETY: handed through from the caller.
-                OfTile::All(numbers) => unsafe { room.filled(len, &numbers) },
-                OfTile::Each(pointers) => pointers,
-            })
-        })
+    pub(super) fn hard(&self, Factors { labels, samples }: Factors<R>) -> Hard<R> {
+        let (numbers, weights) = match labels {
+            OfLabels::All(numbers) => (numbers, [[std::ptr::null(); 2]; 3]),
+            OfLabels::Each(lists) => ([[R::ZERO; 2]; 3], lists),
+        };
+        let plain = samples.is_null()
+            && matches!(labels, OfLabels::All([of_losses, ..]) if !of_losses.contains(&R::ZERO));
+        let kernel = self.kernel.filter(|_| plain).unwrap_or(self.weighted);
+        let constants = Constants { gamma: self.gamma, weights: numbers };
+        Hard { kernel, constants, weights, samples }
     }
 
     /// Where the kernel writes tiles: the arrays' own memory, or a buffer each where there is no array or it takes
@@ -436,9 +421,9 @@ pub(super) unsafe fn run_tile<R: RowReal>(
             let labels = std::slice::from_raw_parts(labels, tile.len);
             let kinds = job.kinds(isa, labels);
             if kinds == Kinds::Hard {
-                let room = memory.room();
-                let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), room, raw);
-                let Hard { kernel, constants, weights } = job.hard(weights, tile.len, room);
+                let at = job.weigh(tile, true);
+                let Hard { kernel, constants, weights, samples } =
+                    job.hard(inputs.weights.of_tile(isa, at, memory.room(), raw));
                 let mut ahead = Ahead::default();
                 job.ask(tile.number + 1, 1, inputs, &mut ahead);
                 let [value, grad, hess] = written;
@@ -447,6 +432,7 @@ pub(super) unsafe fn run_tile<R: RowReal>(
                     logits: inputs.logits.tile(isa, place(operand::LOGITS), logits, raw),
                     targets: labels.as_ptr(),
                     weights,
+                    samples,
                     gammas: [std::ptr::null(); 2],
                     value,
                     grad,

@@ -2,13 +2,13 @@
 //! probabilities.
 
 use super::elements::{Hard, Inputs, Job, Soft};
-use super::weights::{self, OfTile};
+use super::weights;
 use super::{Sums, operand};
 use crate::kernel::elementwise::Operands;
 use crate::kernel::mixed::Mixed;
 use crate::kernel::prepare::{Kinds, clear, mark};
 use crate::kernel::rows::RowReal;
-use crate::kernel::soft::SoftOperands;
+use crate::kernel::soft::{SoftConstants, SoftOperands};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
 use crate::layout::Tile;
 use crate::real::Real;
@@ -138,9 +138,7 @@ impl<R: RowReal> Work<'_, R> {
         // SAFETY: handed through from the caller; every buffer holds a tile.
         unsafe {
             let Scratch { logits, gammas, weights: memory, raw, .. } = scratch;
-            let room = memory.room();
-            let weights = inputs.weights.of_tile(isa, job.weigh(tile, Some(labels)), room, raw);
-            let hard = job.hard(weights, tile.len, room);
+            let hard = job.hard(inputs.weights.of_tile(isa, job.weigh(tile, true), memory.room(), raw));
             let operands = self.hard_operands(&hard, labels, written, (logits, gammas, raw));
             (hard.kernel)(isa, &hard.constants, &operands);
         }
@@ -164,6 +162,7 @@ impl<R: RowReal> Work<'_, R> {
                 logits: self.fetch(&self.inputs.logits, operand::LOGITS, logits, raw).as_ptr(),
                 targets: labels.as_ptr(),
                 weights: hard.weights,
+                samples: hard.samples,
                 gammas: self.gammas(gammas, raw),
                 value,
                 grad,
@@ -191,24 +190,15 @@ impl<R: RowReal> Work<'_, R> {
         // SAFETY: handed through from the caller; every buffer holds a tile.
         unsafe {
             let Scratch { logits, gammas, weights: memory, factor, raw } = scratch;
-            let room = memory.room();
-            let weights = inputs.weights.of_tile(isa, job.weigh(tile, None), room, raw);
-            let mut constants = soft.constants;
-            let weights_of_each = match weights {
-                OfTile::All(numbers) => {
-                    constants.weights = numbers;
-                    [[std::ptr::null(); 2]; 3]
-                }
-                OfTile::Each(pointers) => pointers,
-            };
-            let hard = job.hard(weights, tile.len, room);
+            let hard = job.hard(inputs.weights.of_tile(isa, job.weigh(tile, false), memory.room(), raw));
+            let constants = SoftConstants { weights: hard.constants.weights, ..soft.constants };
             let hard_operands = self.hard_operands(&hard, labels, written, (logits, gammas, raw));
             let output = |i: usize| if job.computed()[i] { written[i] } else { std::ptr::null_mut() };
             let operands = SoftOperands {
                 len: tile.len,
                 logits: hard_operands.logits,
                 targets: labels.as_ptr(),
-                weights: weights_of_each,
+                weights: hard.weights,
                 gammas: hard_operands.gammas,
                 value: output(0),
                 grad: output(1),

@@ -1,7 +1,7 @@
 //! Elements of an operand that rows of elements have in common.
 
 use super::{JobPlan, operand};
-use crate::kernel::by_row::{BEHIND, LEAST};
+use crate::kernel::by_row::BEHIND;
 use crate::kernel::tile::{Place, TILE};
 use crate::layout::{Plan, Tile};
 
@@ -32,12 +32,6 @@ impl Heads {
     /// Elements of a row.
     pub(super) fn cols(&self) -> usize {
         self.cols
-    }
-
-    /// Whether a row is so short that it costs more to choose by the labels of its elements than to lay out what each
-    /// would have with either.
-    pub(super) fn are_very_short(&self) -> bool {
-        self.cols < LEAST
     }
 
     /// How many elements need no more than a tile of these, with what may be read behind them: a number of whole tiles.

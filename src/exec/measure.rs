@@ -3,7 +3,7 @@
 use super::elements::Inputs;
 use super::heads::Heads;
 use super::labels::Labels;
-use super::weights::Weights;
+use super::weights::{LabelWeights, Weights};
 use super::{BLOCKS, JobPlan, Keeping, Stop, Sum, Sums, operand, over_blocks};
 use crate::kernel::prepare::{clear, mark};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
@@ -93,7 +93,9 @@ impl Terms<'_> {
                             (Source::Constant(1.0), pair.map(Source::Constant), operand::LISTS)
                         }
                         Weights::Lists([pair, ..]) => (Source::Constant(1.0), pair, operand::LISTS),
-                        Weights::Sampled(samples, [pair, ..]) => (samples, pair, operand::CLASSES),
+                        Weights::Sampled(samples, LabelWeights { exact: [pair, ..], .. }) => {
+                            (samples, pair, operand::CLASSES)
+                        }
                     };
                     let negative = self.fetch(&negative, list, first);
                     let positive = self.fetch(&positive, list, second);

@@ -304,7 +304,7 @@ impl<R: RowReal> Rows<R> {
                 match samples {
                     Some(samples) => Samples(&samples[..len]).times(isa, of_targets, rounded),
                     None => Samples(of_targets).times(isa, 1.0, rounded),
-                }
+                };
             }
         }
         for gamma_of in job.by_class.iter().map(|by_class| &by_class.gammas) {

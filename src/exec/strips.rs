@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 
 use super::elements::Job;
 use super::room::Room;
-use super::weights::{AtHand, OfTile};
 use super::{Block, Sums, operand};
 use crate::cache::Ahead;
 use crate::kernel::elementwise::Operands;
@@ -26,8 +25,8 @@ thread_local! {
 }
 
 /// Strips that a job may need: logits, targets, outputs, elements before they are converted, what multiplies losses,
-/// gradient and Hessian of negatives and of positives, and gammas in two parts.
-const STRIPS: usize = 14;
+/// gradient and Hessian of negatives and of positives, sample weights, and gammas in two parts.
+const STRIPS: usize = 15;
 
 /// The way of a job through strips of tiles.
 pub(super) struct Strips<R> {
@@ -58,8 +57,8 @@ impl<R: RowReal> Strips<R> {
                 targets: strip(1),
                 outputs: [strip(2), strip(3), strip(4)],
                 raw: strip(5).cast(),
-                room: Room([6, 8, 10].map(|i| [strip(i), strip(i + 1)])),
-                gammas: [strip(12), strip(13)],
+                room: Room { labels: [6, 8, 10].map(|i| [strip(i), strip(i + 1)]), samples: strip(12) },
+                gammas: [strip(13), strip(14)],
             })
         })
     }
@@ -98,10 +97,10 @@ impl<R: RowReal> Strips<R> {
         tiles: usize,
         sums: &mut Sums,
     ) -> Option<usize> {
-        // SAFETY: handed through from the caller.
-        let weights = unsafe { job.inputs.weights.at_hand(isa, job.weigh(tile, None))? };
-        let place = |operand| Place { plan: &job.plan, operand, tile };
         let (mut written, raw) = (job.written(tile, self.outputs), self.raw);
+        // SAFETY: handed through from the caller; strips are long enough.
+        let factors = unsafe { job.inputs.weights.of(isa, job.weigh(tile, true), self.room, raw)? };
+        let place = |operand| Place { plan: &job.plan, operand, tile };
         let mut ahead = Ahead::default();
         job.ask(tile.number + tiles, tiles, &job.inputs, &mut ahead);
         // SAFETY: the caller vouches for the arrays wherever the plan has elements; buffers are private and hold a
@@ -110,14 +109,7 @@ impl<R: RowReal> Strips<R> {
             let logits = job.inputs.logits.strip(isa, place(operand::LOGITS), self.logits, raw);
             let heads = job.heads_of_targets.as_ref();
             let targets = job.inputs.labels.strip(isa, (&job.plan, tile), heads, self.targets, raw);
-            let weights = match weights {
-                AtHand::Ready(weights) => weights,
-                AtHand::Products(factors) => {
-                    let labels = std::slice::from_raw_parts(targets, tile.len);
-                    OfTile::Each(self.room.lay_out(isa, &factors, (&job.plan, tile), Some(labels)))
-                }
-            };
-            let hard = job.hard(weights, tile.len, self.room);
+            let hard = job.hard(factors);
             let mut gammas = [std::ptr::null(); 2];
             for (i, list) in job.inputs.gammas.iter().flatten().enumerate() {
                 gammas[i] = list.strip(isa, place(operand::LISTS), self.gammas[i], raw);
@@ -129,6 +121,7 @@ impl<R: RowReal> Strips<R> {
                 logits,
                 targets,
                 weights: hard.weights,
+                samples: hard.samples,
                 gammas,
                 value,
                 grad,

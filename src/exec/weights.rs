@@ -1,171 +1,248 @@
 //! What multiplies the results of a tile's elements: sample weights times the weights of labels.
 
-use super::heads::Heads;
-use super::room::{Factors, Room};
+use super::heads::{Heads, parts};
+use super::room::{OfSamples, Room, lay_out};
 use super::{JobPlan, operand};
-use crate::kernel::factors::{Samples, product};
-use crate::kernel::tile::{Buffer, Place, Raw, Source};
+use crate::kernel::factors::{self, are_ordinary, product};
+use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
 use crate::layout::Tile;
 use crate::real::Real;
 use crate::simd::AnyIsa;
 
 /// What multiplies losses, gradient and Hessian of negatives and of positives.
+#[expect(clippy::large_enum_variant, reason = "a call has one")]
 #[derive(Clone, Copy, Debug)]
 pub enum Weights<R> {
     /// The same numbers for all elements.
     All([[R; 2]; 3]),
     /// Lists in the form that kernels take, as the plan's [`operand::LISTS`].
     Lists([[Source<R>; 2]; 3]),
-    /// A weight for each sample, and what it is to be multiplied with: numbers, or lists as the plan's
-    /// [`operand::CLASSES`].
-    Sampled(Source<f64>, [[Source<f64>; 2]; 3]),
+    /// A weight for each sample, and those of labels, with which it is to be multiplied.
+    Sampled(Source<f64>, LabelWeights<R>),
 }
 
-/// What multiplies the elements of one tile.
+/// What multiplies losses, gradient and Hessian of negatives and of positives beside sample weights: numbers, or lists.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelWeights<R> {
+    /// In the form that kernels take, as the plan's [`operand::LISTS`].
+    pub rounded: [[Source<R>; 2]; 3],
+    /// As they are, as the plan's [`operand::CLASSES`].
+    pub exact: [[Source<f64>; 2]; 3],
+}
+
+/// What multiplies the elements of tiles that follow each other.
 #[derive(Clone, Copy)]
-pub(super) enum OfTile<R> {
+pub(super) struct Factors<R> {
+    /// The weights of their labels.
+    pub labels: OfLabels<R>,
+    /// Those of their samples; null if there are none.
+    pub samples: *const R,
+}
+
+/// What multiplies the elements of tiles as their labels have it.
+#[derive(Clone, Copy)]
+pub(super) enum OfLabels<R> {
     /// The same for all.
     All([[R; 2]; 3]),
     /// For each its own. Null for what is not computed.
     Each([[*const R; 2]; 3]),
 }
 
-/// What multiplies the elements of tiles that follow each other.
-pub(super) enum AtHand<'a, R> {
-    /// It stands there.
-    Ready(OfTile<R>),
-    /// It is to be laid out.
-    Products(Factors<'a>),
-}
-
 /// Memory for the weights of a tile.
 pub(super) struct Memory<R> {
-    tiles: [[Buffer<R>; 2]; 3],
+    labels: [[Buffer<R>; 2]; 3],
+    samples: Buffer<R>,
 }
 
 impl<R> Memory<R> {
     /// Uninitialised.
     #[inline]
     pub const fn new() -> Self {
-        Self { tiles: [const { [const { Buffer::new() }; 2] }; 3] }
+        Self { labels: [const { [const { Buffer::new() }; 2] }; 3], samples: Buffer::new() }
     }
 
     /// Where it is: once, since what is laid out there is read through pointers.
     #[inline]
     pub fn room(&mut self) -> Room<R> {
-        Room(self.tiles.each_mut().map(|pair| pair.each_mut().map(Buffer::as_mut_ptr)))
+        Room {
+            labels: self.labels.each_mut().map(|pair| pair.each_mut().map(Buffer::as_mut_ptr)),
+            samples: self.samples.as_mut_ptr(),
+        }
     }
 }
 
 /// Where weights are needed.
 #[derive(Clone, Copy)]
-pub(super) struct Where<'a, R> {
-    /// Whose tile it is.
+pub(super) struct Where<'a> {
+    /// Whose tiles they are.
     pub plan: &'a JobPlan,
-    /// The tile.
+    /// The tiles, as one.
     pub tile: Tile,
     /// Which of losses, gradient and Hessian are computed.
     pub computed: [bool; 3],
     /// Where sample weights lie that rows have in common.
     pub heads: Option<&'a Heads>,
-    /// Its labels, if they are 0 and 1 alone: weights need to be right for the label only that an element has.
-    pub labels: Option<&'a [R]>,
+    /// Whether the kernels multiply the weights of samples with those of labels.
+    pub apart: bool,
 }
 
-impl<R> Where<'_, R> {
+impl Where<'_> {
     fn place(&self, operand: usize) -> Place<'_, { operand::COUNT }> {
         Place { plan: self.plan, operand, tile: self.tile }
+    }
+
+    /// The outputs that are computed, by number.
+    fn outputs(&self) -> impl Iterator<Item = usize> {
+        (0..3).filter(|&output| self.computed[output])
     }
 }
 
 impl<R: Real> Weights<R> {
-    /// What multiplies the elements of a tile. Pointers live as long as the arrays and the memory.
+    /// What multiplies the elements of tiles that follow each other. Pointers live as long as the arrays and the memory.
+    /// None if several tiles would need copies of lists: one of them may need none.
     ///
     /// # Safety
-    /// The arrays must be readable wherever the plan says that their operands have elements.
+    /// The arrays must be readable wherever the plan says that their operands have elements, and there must be room for
+    /// the elements of the tiles; `raw` must hold as many of the largest type.
+    #[inline]
+    pub(super) unsafe fn of(
+        &self,
+        isa: AnyIsa,
+        at: Where<'_>,
+        room: Room<R>,
+        raw: *mut u64,
+    ) -> Option<Factors<R>> {
+        let without = |labels| Factors { labels, samples: std::ptr::null() };
+        // SAFETY: handed through from the caller.
+        unsafe {
+            let (samples, weights) = match self {
+                Self::All(numbers) => return Some(without(OfLabels::All(*numbers))),
+                Self::Lists(lists) => return of_labels(isa, lists, at, room, raw).map(without),
+                Self::Sampled(samples, weights) => (samples, weights),
+            };
+            if let Some(offset) = at.place(operand::SAMPLES).constant()
+                && let Some(numbers) = numbers(isa, &weights.exact, at.place(operand::CLASSES))
+            {
+                let sample = samples.number(isa, offset);
+                let products = numbers.map(|pair| pair.map(|weight| product(sample, weight)));
+                return Some(without(OfLabels::All(products)));
+            }
+            if at.apart {
+                let labels = of_labels(isa, &weights.rounded, at, room, raw)?;
+                let OfSamples { start, ordinary } =
+                    lay_out(isa, samples, at.heads, (at.plan, at.tile), room.samples);
+                if ordinary && labels.are_ordinary(isa, at) {
+                    return Some(Factors { labels, samples: start });
+                }
+            }
+            Some(without(OfLabels::Each(products(isa, samples, &weights.exact, at, room))))
+        }
+    }
+
+    /// As [`of`](Self::of), of one tile.
+    ///
+    /// # Safety
+    /// As there.
     #[inline]
     pub(super) unsafe fn of_tile(
         &self,
         isa: AnyIsa,
-        at: Where<'_, R>,
+        at: Where<'_>,
         room: Room<R>,
         raw: &mut Raw,
-    ) -> OfTile<R> {
+    ) -> Factors<R> {
         // SAFETY: handed through from the caller.
-        unsafe {
-            match self {
-                Self::All(numbers) => OfTile::All(*numbers),
-                Self::Lists(lists) => entries(isa, lists, at, room, raw),
-                Self::Sampled(samples, labels) => products(isa, samples, labels, at, room, raw),
-            }
-        }
+        let found = unsafe { self.of(isa, at, room, raw.as_mut_ptr()) };
+        // One tile always has some.
+        found.unwrap_or(Factors { labels: OfLabels::All([[R::NAN; 2]; 3]), samples: std::ptr::null() })
     }
 }
 
-impl<R: Real> Weights<R> {
-    /// What multiplies the elements of tiles that follow each other, if nothing need be put down for each of them but
-    /// products of sample weights.
+impl<R: Real> OfLabels<R> {
+    /// Whether the products that kernels make of them are right: see [`are_ordinary`].
     ///
     /// # Safety
-    /// As [`Weights::of_tile`].
-    #[inline]
-    pub(super) unsafe fn at_hand<'a>(&'a self, isa: AnyIsa, at: Where<'a, R>) -> Option<AtHand<'a, R>> {
-        // SAFETY: handed through from the caller.
+    /// There must be as many in each list as elements.
+    unsafe fn are_ordinary(&self, isa: AnyIsa, at: Where<'_>) -> bool {
+        match self {
+            Self::All(numbers) => at.outputs().all(|output| are_ordinary(isa, &numbers[output])),
+            Self::Each(lists) => at.outputs().flat_map(|output| lists[output]).all(|list| {
+                // SAFETY: handed through from the caller.
+                are_ordinary(isa, unsafe { std::slice::from_raw_parts(list, at.tile.len) })
+            }),
+        }
+    }
+}
+
+/// The weights of labels: numbers, or entries of lists, where they stand if they stand there in a run.
+///
+/// # Safety
+/// As [`Weights::of`].
+#[inline]
+unsafe fn of_labels<R: Real>(
+    isa: AnyIsa,
+    lists: &[[Source<R>; 2]; 3],
+    at: Where<'_>,
+    room: Room<R>,
+    raw: *mut u64,
+) -> Option<OfLabels<R>> {
+    let place = at.place(operand::LISTS);
+    // SAFETY: handed through from the caller.
+    unsafe {
+        if let Some(numbers) = numbers(isa, lists, place) {
+            return Some(OfLabels::All(numbers));
+        }
+        if at.tile.len > TILE && place.repeated(size_of::<R>()).is_none() {
+            return None;
+        }
+        let mut pointers = [[std::ptr::null(); 2]; 3];
+        for output in at.outputs() {
+            for (label, list) in lists[output].iter().enumerate() {
+                pointers[output][label] = list.strip(isa, place, room.labels[output][label], raw);
+            }
+        }
+        Some(OfLabels::Each(pointers))
+    }
+}
+
+/// Writes what multiplies each element as a negative and as a positive, and says where.
+///
+/// # Safety
+/// As [`Weights::of`].
+#[inline(never)]
+unsafe fn products<R: Real>(
+    isa: AnyIsa,
+    samples: &Source<f64>,
+    weights: &[[Source<f64>; 2]; 3],
+    at: Where<'_>,
+    room: Room<R>,
+) -> [[*const R; 2]; 3] {
+    let (mut of_samples, mut of_labels, mut raw) = (Buffer::new(), Buffer::new(), Raw::new());
+    let mut pointers = [[std::ptr::null(); 2]; 3];
+    for (start, tile) in parts(None, at.tile) {
+        let place = |operand| Place { plan: at.plan, operand, tile };
+        // SAFETY: handed through from the caller; buffers hold a tile.
         unsafe {
-            match self {
-                Self::All(numbers) => Some(AtHand::Ready(OfTile::All(*numbers))),
-                Self::Lists(lists) => standing(isa, lists, at).map(AtHand::Ready),
-                Self::Sampled(samples, weights) => by_samples(isa, samples, weights, at),
+            let samples = samples.tile(isa, place(operand::SAMPLES), &mut of_samples, &mut raw);
+            let samples = std::slice::from_raw_parts(samples, tile.len);
+            for output in at.outputs() {
+                for (label, weights) in weights[output].iter().enumerate() {
+                    let weights = weights.tile(isa, place(operand::CLASSES), &mut of_labels, &mut raw);
+                    let weights = std::slice::from_raw_parts(weights, tile.len);
+                    let list = room.labels[output][label];
+                    factors::products(isa, samples, weights, list.add(start));
+                    pointers[output][label] = list.cast_const();
+                }
             }
         }
     }
-}
-
-/// Sample weights times the weights of labels, where the latter are the same for all elements.
-///
-/// # Safety
-/// As [`Weights::at_hand`].
-unsafe fn by_samples<'a, R: Real>(
-    isa: AnyIsa,
-    samples: &'a Source<f64>,
-    weights: &[[Source<f64>; 2]; 3],
-    at: Where<'a, R>,
-) -> Option<AtHand<'a, R>> {
-    // SAFETY: handed through from the caller.
-    unsafe {
-        let weights = numbers(isa, weights, at.place(operand::CLASSES))?;
-        if let Some(offset) = at.place(operand::SAMPLES).constant() {
-            let sample = samples.number(isa, offset);
-            let numbers = weights.map(|pair| pair.map(|weight| product(sample, weight)));
-            return Some(AtHand::Ready(OfTile::All(numbers)));
-        }
-        Some(AtHand::Products(Factors { samples, heads: at.heads, weights, computed: at.computed }))
-    }
-}
-
-/// Entries of lists, if they stand there in a run or are all the same.
-///
-/// # Safety
-/// As [`Weights::of_tile`].
-unsafe fn standing<R: Real>(isa: AnyIsa, lists: &[[Source<R>; 2]; 3], at: Where<'_, R>) -> Option<OfTile<R>> {
-    let place = at.place(operand::LISTS);
-    // SAFETY: handed through from the caller.
-    if let Some(numbers) = unsafe { numbers(isa, lists, place) } {
-        return Some(OfTile::All(numbers));
-    }
-    let offset = place.repeated(size_of::<R>())?;
-    let mut pointers = [[std::ptr::null(); 2]; 3];
-    for (output, _) in at.computed.iter().enumerate().filter(|&(_, computed)| *computed) {
-        let [negative, positive] = &lists[output];
-        pointers[output] = [negative.run(offset)?, positive.run(offset)?];
-    }
-    Some(OfTile::Each(pointers))
+    pointers
 }
 
 /// The numbers that all elements of a tile have in common, if they have.
 ///
 /// # Safety
-/// As [`Weights::of_tile`].
+/// As [`Weights::of`].
 #[inline]
 unsafe fn numbers<T: Real, const N: usize>(
     isa: AnyIsa,
@@ -180,96 +257,4 @@ unsafe fn numbers<T: Real, const N: usize>(
         *number = unsafe { source.number(isa, offset) };
     }
     Some(numbers)
-}
-
-/// Entries of lists, where they stand if they stand there in a run.
-///
-/// # Safety
-/// As [`Weights::of_tile`].
-#[inline(never)]
-unsafe fn entries<R: Real>(
-    isa: AnyIsa,
-    lists: &[[Source<R>; 2]; 3],
-    at: Where<'_, R>,
-    room: Room<R>,
-    raw: &mut Raw,
-) -> OfTile<R> {
-    let place = at.place(operand::LISTS);
-    // SAFETY: handed through from the caller; every buffer holds a tile.
-    unsafe {
-        if let Some(found) = standing(isa, lists, at) {
-            return found;
-        }
-        let mut pointers = [[std::ptr::null(); 2]; 3];
-        for (output, tiles) in room.0.into_iter().enumerate().filter(|&(output, _)| at.computed[output]) {
-            for (label, tile) in tiles.into_iter().enumerate() {
-                pointers[output][label] = lists[output][label].strip(isa, place, tile, raw.as_mut_ptr());
-            }
-        }
-        OfTile::Each(pointers)
-    }
-}
-
-/// Sample weights times the weights of labels, rounded once.
-///
-/// # Safety
-/// As [`Weights::of_tile`].
-#[inline(never)]
-unsafe fn products<R: Real>(
-    isa: AnyIsa,
-    samples: &Source<f64>,
-    weights: &[[Source<f64>; 2]; 3],
-    at: Where<'_, R>,
-    room: Room<R>,
-    raw: &mut Raw,
-) -> OfTile<R> {
-    let (len, place) = (at.tile.len, at.place(operand::SAMPLES));
-    let (mut own, mut negatives, mut positives) = (Buffer::new(), Buffer::new(), Buffer::new());
-    // SAFETY: what stands in buffers outlives the slice, and so do arrays.
-    let slice = |start: *const f64, len| unsafe { std::slice::from_raw_parts(start, len) };
-    // SAFETY: handed through from the caller; every buffer holds a tile.
-    unsafe {
-        match by_samples(isa, samples, weights, at) {
-            Some(AtHand::Ready(found)) => return found,
-            Some(AtHand::Products(factors)) => {
-                return OfTile::Each(room.lay_out(isa, &factors, (at.plan, at.tile), at.labels));
-            }
-            None => {}
-        }
-        let samples = Samples(slice(samples.tile(isa, place, &mut own, raw), len));
-        let place = at.place(operand::CLASSES);
-        let mut pointers = [[std::ptr::null(); 2]; 3];
-        for (output, tiles) in room.0.into_iter().enumerate().filter(|&(output, _)| at.computed[output]) {
-            let [negative, positive] = &weights[output];
-            let negatives = slice(negative.tile(isa, place, &mut negatives, raw), len);
-            let positives = slice(positive.tile(isa, place, &mut positives, raw), len);
-            pointers[output] = times(isa, samples, [negatives, positives], at.labels, tiles);
-        }
-        OfTile::Each(pointers)
-    }
-}
-
-/// Writes what multiplies each element as a negative and as a positive and says where; with labels of 0 and 1 what
-/// multiplies each as what it is.
-///
-/// # Safety
-/// There must be as many weights, and labels, as samples; both tiles must be valid for writing as many.
-unsafe fn times<R: Real>(
-    isa: AnyIsa,
-    samples: Samples<'_, f64>,
-    weights: [&[f64]; 2],
-    labels: Option<&[R]>,
-    tiles: [*mut R; 2],
-) -> [*const R; 2] {
-    // SAFETY: handed through from the caller.
-    unsafe {
-        let Some(labels) = labels else {
-            for (weights, products) in weights.into_iter().zip(tiles) {
-                samples.times(isa, weights, products);
-            }
-            return tiles.map(<*mut R>::cast_const);
-        };
-        samples.times_of_labels(isa, weights, labels, tiles[0]);
-    }
-    [tiles[0].cast_const(); 2]
 }

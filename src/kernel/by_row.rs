@@ -5,7 +5,7 @@ use crate::real::Real;
 use crate::simd::{Isa, Kernel, MOST_LANES, Pick, Vector};
 
 /// The fewest elements that rows may have: a vector has elements of no more rows than it can pick numbers from.
-pub const LEAST: usize = 5;
+const LEAST: usize = 5;
 
 /// The most. In longer rows there is little to pick.
 const MOST: usize = 2 * MOST_LANES;
@@ -59,31 +59,24 @@ const fn starts(lanes: usize) -> [[Start; MOST]; MOST + 1] {
     starts
 }
 
-/// Makes each element in lists one of two numbers of its row: that of its label, 0 or 1.
-pub struct ByRow<'a, R, const LISTS: usize> {
-    /// For each list the numbers of the rows for a label of 0 and of 1.
-    numbers: [[&'a [R]; 2]; LISTS],
-    labels: &'a [R],
-    elements: [*mut R; LISTS],
+/// Makes each element the number of its row.
+pub struct ByRow<'a, R> {
+    numbers: &'a [R],
+    elements: *mut R,
     cols: usize,
     skip: usize,
     len: usize,
 }
 
-impl<'a, R: Real, const LISTS: usize> ByRow<'a, R, LISTS> {
-    /// For `len` elements of rows of `cols`, but for `skip` that are left out of the first: for each list the numbers of
-    /// the rows for a label of 0 and of 1, the labels, and where the elements go.
+impl<'a, R: Real> ByRow<'a, R> {
+    /// For `len` elements of rows of `cols`, but for `skip` that are left out of the first: the numbers of the rows, and
+    /// where the elements go.
     ///
     /// # Safety
-    /// There must be as many labels and elements, and numbers for as many rows as they need and [`BEHIND`] more. Rows
-    /// must be [short](are_short), and the first have elements that are not left out.
-    pub unsafe fn new(
-        numbers: [[&'a [R]; 2]; LISTS],
-        labels: &'a [R],
-        elements: [*mut R; LISTS],
-        [cols, skip, len]: [usize; 3],
-    ) -> Self {
-        Self { numbers, labels, elements, cols, skip, len }
+    /// There must be as many elements, and numbers for as many rows as they need and [`BEHIND`] more. Rows must be
+    /// [short](are_short), and the first have elements that are not left out.
+    pub unsafe fn new(numbers: &'a [R], elements: *mut R, [cols, skip, len]: [usize; 3]) -> Self {
+        Self { numbers, elements, cols, skip, len }
     }
 
     /// Writes the elements of a vector from `at` on, which begins in this row and so on.
@@ -97,17 +90,7 @@ impl<'a, R: Real, const LISTS: usize> ByRow<'a, R, LISTS> {
         // has for as many columns, which is a vector longer.
         unsafe {
             let rows = ROW_OF[self.cols.min(MOST_LANES)].as_ptr().add(usize::from(place));
-            let is_1 = V::splat(isa, R::ZERO).lt(V::load(isa, self.labels.as_ptr().add(at)));
-            let mut chosen = [V::splat(isa, R::ZERO); LISTS];
-            let (numbers, elements) = (&self.numbers, &self.elements);
-            for i in 0..LISTS {
-                let of_0 = V::pick(isa, numbers[i][0].as_ptr().add(row), rows);
-                let of_1 = V::pick(isa, numbers[i][1].as_ptr().add(row), rows);
-                chosen[i] = V::select(is_1, of_1, of_0);
-            }
-            for i in 0..LISTS {
-                chosen[i].store(elements[i].add(at));
-            }
+            V::pick(isa, self.numbers.as_ptr().add(row), rows).store(self.elements.add(at));
         }
     }
 
@@ -115,19 +98,13 @@ impl<'a, R: Real, const LISTS: usize> ByRow<'a, R, LISTS> {
     #[inline(always)]
     fn by_elements(&self) {
         for at in 0..self.len {
-            let row = (self.skip + at) / self.cols;
-            // SAFETY: the maker vouches for the elements and the numbers.
-            unsafe {
-                let label = usize::from(self.labels[at] > R::ZERO);
-                for (numbers, elements) in self.numbers.iter().zip(self.elements) {
-                    elements.add(at).write(numbers[label][row]);
-                }
-            }
+            // SAFETY: the maker vouches for the elements.
+            unsafe { self.elements.add(at).write(self.numbers[(self.skip + at) / self.cols]) };
         }
     }
 }
 
-impl<R: Real, const LISTS: usize> Kernel for ByRow<'_, R, LISTS> {
+impl<R: Real> Kernel for ByRow<'_, R> {
     type Output = ();
 
     #[inline(always)]
@@ -170,26 +147,19 @@ mod tests {
     use crate::simd::AnyIsa;
 
     fn check<R: Real>(isa: AnyIsa, cols: usize, skip: usize, len: usize) {
-        let numbers: Vec<R> = (0..4500).map(|row| R::from_f64(f64::from(row))).collect();
-        let label = |i: usize| f64::from(u8::from(i * i % 7 == 2));
-        let labels: Vec<R> = (0..len).map(|i| R::from_f64(label(i))).collect();
-        let mut found = [vec![R::ZERO; len + 1], vec![R::ZERO; len + 1]];
-        let elements = found.each_mut().map(|list| list.as_mut_ptr());
-        let of = |start: usize| &numbers[start..];
-        let numbers = [[of(1), of(1100)], [of(2200), of(3300)]];
-        // SAFETY: there are `len` elements in both lists, and numbers for more rows than 1000.
-        isa.vectorize(unsafe { ByRow::new(numbers, &labels, elements, [cols, skip, len]) });
-        for i in 0..len {
-            let row = ((i + skip) / cols) as f64;
-            let want = if label(i) > 0.0 { [1100.0, 3300.0] } else { [1.0, 2200.0] };
-            let found = found.each_ref().map(|list| list[i].to_f64());
-            assert_eq!(found, want.map(|of| of + row), "{} {cols} {skip} {len} {i}", isa.name());
+        let numbers: Vec<R> = (1..1100).map(|row| R::from_f64(f64::from(row))).collect();
+        let mut found = vec![R::ZERO; len + 1];
+        // SAFETY: there are `len` elements, and numbers for more rows.
+        isa.vectorize(unsafe { ByRow::new(&numbers, found.as_mut_ptr(), [cols, skip, len]) });
+        for (i, number) in found[..len].iter().enumerate() {
+            let want = ((i + skip) / cols + 1) as f64;
+            assert_eq!(number.to_f64(), want, "{} {cols} {skip} {len} {i}", isa.name());
         }
-        assert!(found.iter().all(|list| list[len].to_f64() == 0.0), "{} {cols} {skip} {len}", isa.name());
+        assert!(found[len].to_f64() == 0.0, "{} {cols} {skip} {len}", isa.name());
     }
 
     #[test]
-    fn every_element_has_the_number_of_its_row_and_label() {
+    fn every_element_has_the_number_of_its_row() {
         for isa in AnyIsa::available() {
             for cols in (0..100).filter(|&cols| are_short(cols)) {
                 for skip in [0, 1, cols / 2, cols - 1] {

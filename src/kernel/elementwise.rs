@@ -13,7 +13,7 @@ mod operands;
 
 use cut::{Cut, Edge, Part};
 pub use operands::Operands;
-use operands::{MAX_LANES, Padded};
+use operands::{MAX_LANES, Padded, Weighing};
 
 /// What a kernel computes: a sum of these.
 pub mod output {
@@ -32,8 +32,8 @@ pub mod output {
 pub struct Constants<R> {
     /// The focusing parameter.
     pub gamma: Gamma<R>,
-    /// What losses, gradient and Hessian of negatives and of positives are multiplied with. Those of the losses are
-    /// not 0: that needs weights of each element's own.
+    /// What losses, gradient and Hessian of negatives and of positives are multiplied with. Kernels without the weights of
+    /// elements take none of 0 for losses.
     pub weights: [[R; 2]; 3],
 }
 
@@ -41,11 +41,11 @@ pub struct Constants<R> {
 ///
 /// # Safety
 /// The operands that it uses must be valid for `len` elements, aligned to their type; an output must either be exactly
-/// the memory of logits or targets, or share none with any input, and share none with another output. What streams
+/// the memory of logits, targets or samples, or share none with any input, and share none with another output. What streams
 /// must be as [`Operands::streams`] says.
 pub type TileKernel<R> = unsafe fn(AnyIsa, &Constants<R>, &Operands<R>) -> usize;
 
-/// The kernel for a gamma, a set of outputs ([`output`]) and the presence of sample weights.
+/// The kernel for a gamma, a set of outputs ([`output`]), and whether it looks for weights of elements.
 pub fn kernel<R: Real + Scales>(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<R> {
     match power::of(gamma) {
         0 => for_outputs::<R, 0>(outputs, weighted),
@@ -108,7 +108,8 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     fn run<I: Isa>(self, isa: I) -> usize {
         let lanes = <R::Lanes<I>>::LANES;
         debug_assert!(lanes <= MAX_LANES && TILE.is_multiple_of(lanes));
-        let constants = Splat::<R::Lanes<I>>::new(isa, self.constants);
+        let weighing = self.operands.weighing::<OUTPUTS, WEIGHTED>();
+        let constants = Splat::<R::Lanes<I>>::new(isa, self.constants, weighing);
         let (mut folds, mut logits, mut memory) = (Folds::new(), MaybeUninit::uninit(), Padded::new());
         let inside = Operands::padded(&mut memory);
         // A copy: nothing that the kernel writes can be suspected to change it. Made here, where no memory need be
@@ -136,7 +137,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
             unsafe {
                 if is_copy {
                     done = len - at;
-                    rest.copy_inputs::<POWER, OUTPUTS, WEIGHTED>(&inside, done, lanes);
+                    rest.copy_inputs::<POWER, OUTPUTS>(&inside, done, lanes, weighing);
                     (operands, part, checked) = (inside, Cut::group(lanes), 0..0);
                 }
                 let are_hard = Self::fold(isa, &constants, &operands, &part, &mut folds);
@@ -183,11 +184,6 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         while let Some(row) = next {
             let (mut at, end) = (row.at, row.at + row.len);
             while at < end {
-                run.prefetch::<OUTPUTS>(at, lanes);
-                // SAFETY: null or valid, for which the caller of the kernel vouches.
-                if let Some(ahead) = unsafe { run.ahead.as_ref() } {
-                    ahead.ask(at, lanes);
-                }
                 let operands = run.from(at);
                 // SAFETY: the caller vouches for the elements of groups, and for the room.
                 unsafe {
@@ -232,6 +228,11 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
             }
             let mut at = 0;
             while at < row.len {
+                run.prefetch::<OUTPUTS>(row.at + at, lanes, constants.weighing);
+                // SAFETY: null or valid, for which the caller of the kernel vouches.
+                if let Some(ahead) = unsafe { run.ahead.as_ref() } {
+                    ahead.ask(row.at + at, lanes);
+                }
                 let operands = first.from(at);
                 // SAFETY: the caller vouches for the elements of groups and for the folds.
                 unsafe {
@@ -272,21 +273,26 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     ) {
         // SAFETY: handed through from the caller.
         unsafe {
+            // Read before anything is written, which may be where they stand.
+            let mut samples = constants.zero;
+            if constants.weighing.samples {
+                samples = <R::Lanes<I>>::load(isa, operands.samples);
+            }
             if OUTPUTS & output::VALUE != 0 {
-                let weight = constants.weight::<WEIGHTED, 0>(isa, positive, operands);
+                let weight = constants.weight::<0>(isa, positive, samples, operands);
                 let loss = if WEIGHTED { margin.value_or_zero(weight) } else { margin.value(weight) };
                 put(loss, operands.value, operands.streams && OUTPUTS == output::VALUE);
             }
             if OUTPUTS & output::GRAD != 0 {
-                let weight = constants.weight::<WEIGHTED, 1>(isa, positive, operands);
+                let weight = constants.weight::<1>(isa, positive, samples, operands);
                 put(margin.descent(weight), operands.grad, operands.streams);
             }
             if OUTPUTS & output::CURVATURE != 0 {
-                let weight = constants.weight::<WEIGHTED, 2>(isa, positive, operands);
+                let weight = constants.weight::<2>(isa, positive, samples, operands);
                 put(margin.curvature(weight), operands.hess, operands.streams);
             }
             if OUTPUTS & output::GAUSS_NEWTON != 0 {
-                let weight = constants.weight::<WEIGHTED, 2>(isa, positive, operands);
+                let weight = constants.weight::<2>(isa, positive, samples, operands);
                 put(margin.gauss_newton(weight), operands.hess, operands.streams);
             }
         }
@@ -308,12 +314,13 @@ struct Splat<V: Vector> {
     gamma: Gamma<V>,
     /// Those of positives' gradients with the sign of their logits.
     weights: [[V; 2]; 3],
+    weighing: Weighing,
     zero: V,
 }
 
 impl<V: Vector> Splat<V> {
     #[inline(always)]
-    fn new(isa: V::Isa, constants: &Constants<V::Real>) -> Self {
+    fn new(isa: V::Isa, constants: &Constants<V::Real>, weighing: Weighing) -> Self {
         let zero = V::splat(isa, V::Real::ZERO);
         // Loops here and below, not `map`, which is not always compiled with the caller's instructions.
         let mut weights = [[zero; 2]; 3];
@@ -323,31 +330,33 @@ impl<V: Vector> Splat<V> {
             }
         }
         weights[1][1] = zero - weights[1][1];
-        Self { gamma: constants.gamma.splat(isa), weights, zero }
+        Self { gamma: constants.gamma.splat(isa), weights, weighing, zero }
     }
 
-    /// What multiplies an output of each lane: the weight of its label, of all elements or of its own. The margin of a
-    /// positive grows with its logit, that of a negative falls: the weights of gradients take that sign.
+    /// What multiplies an output of each lane: the weight of its label, of all elements or of its own, times that of its
+    /// sample. The margin of a positive grows with its logit, that of a negative falls: the weights of gradients take that
+    /// sign. A product of 0 is +0.0.
     ///
     /// # Safety
-    /// If `WEIGHTED`, the output's weights must be valid for a group of lanes.
+    /// The weights that there are must be valid for a group of lanes.
     #[inline(always)]
-    unsafe fn weight<const WEIGHTED: bool, const OUTPUT: usize>(
+    unsafe fn weight<const OUTPUT: usize>(
         &self,
         isa: V::Isa,
         positive: V::Mask,
+        samples: V,
         operands: &Operands<V::Real>,
     ) -> V {
-        if !WEIGHTED {
-            let [of_negative, of_positive] = self.weights[OUTPUT];
-            return V::select(positive, of_positive, of_negative);
-        }
+        let [mut of_negative, mut of_positive] = self.weights[OUTPUT];
         // SAFETY: handed through from the caller.
-        let [of_negative, of_positive] = unsafe {
-            let [of_negative, of_positive] = operands.weights[OUTPUT];
-            [V::load(isa, of_negative), V::load(isa, of_positive)]
-        };
-        let of_positive = if OUTPUT == 1 { self.zero - of_positive } else { of_positive };
-        V::select(positive, of_positive, of_negative)
+        unsafe {
+            if self.weighing.lists {
+                let [negatives, positives] = operands.weights[OUTPUT];
+                (of_negative, of_positive) = (V::load(isa, negatives), V::load(isa, positives));
+                of_positive = if OUTPUT == 1 { self.zero - of_positive } else { of_positive };
+            }
+            let weight = V::select(positive, of_positive, of_negative);
+            if self.weighing.samples { samples.mul_add(weight, self.zero) } else { weight }
+        }
     }
 }

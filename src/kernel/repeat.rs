@@ -21,80 +21,32 @@ pub trait Each: Copy {
     unsafe fn write<const N: usize>(self, row: Self::Row, at: usize);
 }
 
-/// Lists in which each element becomes the number of its row.
+/// Each element becomes the number of its row.
 #[derive(Clone, Copy)]
-pub struct Same<'a, R, const LISTS: usize> {
-    /// The numbers of the rows, as many for each list.
-    pub numbers: [&'a [R]; LISTS],
+pub struct Same<'a, R> {
+    /// The numbers of the rows.
+    pub numbers: &'a [R],
     /// Where the elements go.
-    pub elements: [*mut R; LISTS],
+    pub elements: *mut R,
 }
 
-impl<R: Real, const LISTS: usize> Each for Same<'_, R, LISTS> {
-    type Row = [R; LISTS];
+impl<R: Real> Each for Same<'_, R> {
+    type Row = R;
 
     #[inline(always)]
     fn rows(self) -> usize {
-        self.numbers[0].len()
+        self.numbers.len()
     }
 
     #[inline(always)]
-    fn row(self, row: usize) -> [R; LISTS] {
-        let mut numbers = [R::ZERO; LISTS];
-        for (number, list) in numbers.iter_mut().zip(self.numbers) {
-            *number = list[row];
-        }
-        numbers
+    fn row(self, row: usize) -> R {
+        self.numbers[row]
     }
 
     #[inline(always)]
-    unsafe fn write<const N: usize>(self, row: [R; LISTS], at: usize) {
-        for (elements, number) in self.elements.into_iter().zip(row) {
-            // SAFETY: the caller vouches for the elements.
-            unsafe { elements.add(at).cast::<[R; N]>().write_unaligned([number; N]) };
-        }
-    }
-}
-
-/// Lists in which each element becomes one of two numbers of its row: that of its label, 0 or 1.
-#[derive(Clone, Copy)]
-pub struct OfLabel<'a, R, const LISTS: usize> {
-    /// For each list the numbers of the rows for a label of 0 and of 1.
-    pub numbers: [[&'a [R]; 2]; LISTS],
-    /// The labels of the elements.
-    pub labels: &'a [R],
-    /// Where the elements go.
-    pub elements: [*mut R; LISTS],
-}
-
-impl<R: Real, const LISTS: usize> Each for OfLabel<'_, R, LISTS> {
-    type Row = [[R; 2]; LISTS];
-
-    #[inline(always)]
-    fn rows(self) -> usize {
-        self.numbers[0][0].len()
-    }
-
-    #[inline(always)]
-    fn row(self, row: usize) -> [[R; 2]; LISTS] {
-        let mut numbers = [[R::ZERO; 2]; LISTS];
-        for (pair, [of_0, of_1]) in numbers.iter_mut().zip(self.numbers) {
-            *pair = [of_0[row], of_1[row]];
-        }
-        numbers
-    }
-
-    #[inline(always)]
-    unsafe fn write<const N: usize>(self, row: [[R; 2]; LISTS], at: usize) {
-        let labels = &self.labels[at..at + N];
-        for (elements, [of_0, of_1]) in self.elements.into_iter().zip(row) {
-            let mut numbers = [of_0; N];
-            for i in 0..N {
-                numbers[i] = if labels[i] > R::ZERO { of_1 } else { of_0 };
-            }
-            // SAFETY: the caller vouches for the elements.
-            unsafe { elements.add(at).cast::<[R; N]>().write_unaligned(numbers) };
-        }
+    unsafe fn write<const N: usize>(self, number: R, at: usize) {
+        // SAFETY: the caller vouches for the elements.
+        unsafe { self.elements.add(at).cast::<[R; N]>().write_unaligned([number; N]) };
     }
 }
 
@@ -214,40 +166,15 @@ mod tests {
 
     #[test]
     fn every_element_has_the_number_of_its_row() {
-        let numbers: Vec<f32> = (0..2200).map(|row| row as f32).collect();
+        let numbers: Vec<f32> = (0..1100).map(|row| row as f32).collect();
         over_shapes(|isa, (shape, rows)| {
             let [cols, skip, len] = shape;
-            let mut found = [vec![-1.0_f32; len], vec![-1.0; len]];
-            let elements = found.each_mut().map(|list| list.as_mut_ptr());
-            let numbers = [&numbers[..rows], &numbers[1100..1100 + rows]];
-            // SAFETY: there are `len` elements in both lists.
-            isa.vectorize(unsafe { Repeat::new(Same { numbers, elements }, shape) });
-            for (i, (first, second)) in found[0].iter().zip(&found[1]).enumerate() {
-                let row = ((i + skip) / cols) as f32;
-                assert_eq!([*first, *second], [row, row + 1100.0], "{shape:?} {i}");
-            }
-        });
-    }
-
-    #[test]
-    fn every_element_has_the_number_of_its_label() {
-        let numbers: Vec<f64> = (0..4400).map(f64::from).collect();
-        let labels: Vec<f64> = (0..512).map(|i| f64::from(u8::from(i * i % 7 == 2))).collect();
-        over_shapes(|isa, (shape, rows)| {
-            let [cols, skip, len] = shape;
-            let mut found = [vec![-1.0; len], vec![-1.0; len]];
-            let elements = found.each_mut().map(|list| list.as_mut_ptr());
-            let of = |start: usize| &numbers[start..start + rows];
-            let each = OfLabel {
-                numbers: [[of(0), of(1100)], [of(2200), of(3300)]],
-                labels: &labels[..len],
-                elements,
-            };
-            // SAFETY: there are `len` elements in both lists.
+            let mut found = vec![-1.0_f32; len];
+            let each = Same { numbers: &numbers[..rows], elements: found.as_mut_ptr() };
+            // SAFETY: there are `len` elements.
             isa.vectorize(unsafe { Repeat::new(each, shape) });
-            for (i, (first, second)) in found[0].iter().zip(&found[1]).enumerate() {
-                let want = ((i + skip) / cols) as f64 + 1100.0 * labels[i];
-                assert_eq!([*first, *second], [want, want + 2200.0], "{shape:?} {i}");
+            for (i, number) in found.into_iter().enumerate() {
+                assert_eq!(number, ((i + skip) / cols) as f32, "{shape:?} {i}");
             }
         });
     }

@@ -92,7 +92,7 @@ where
         let bend = (share - self.modulator.q()) * self.excess(weight, mean);
         let slope = weight.mul_add(self.entropy.q(), -(descent * inverse));
         let p_scaled = self.modulator.p_scaled().0;
-        let inner = self.gamma * unless_zero(slope + slope + bend, self.gamma * p_scaled);
+        let inner = self.gamma * unless_zero(unless_zero(slope + slope + bend, self.gamma), p_scaled);
         let flat = (weight * self.entropy.q()) * self.entropy.p_scaled().0;
         let bracket = inner.mul_add(p_scaled, flat);
         self.factor(bracket) * weight.constant(V::Real::P_UNSCALE)

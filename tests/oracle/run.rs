@@ -41,6 +41,7 @@ impl<R: Compiled> Call<'_, R> {
             logits: self.logits.as_ptr(),
             targets: self.targets.as_ptr(),
             weights: [products.each_ref().map(|tile| tile.as_ptr()); 3],
+            samples: std::ptr::null(),
             gammas: [std::ptr::null(); 2],
             value,
             grad,

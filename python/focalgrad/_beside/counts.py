@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from focalgrad._beside.tally import real_array
+
 
 def class_weights(counts: ArrayLike, method: str = "inverse", beta: float = 0.999) -> NDArray[np.float64]:
     """Weights that balance classes of different sizes.
@@ -52,9 +54,7 @@ def class_weights(counts: ArrayLike, method: str = "inverse", beta: float = 0.99
         raise TypeError(f"beta must be a number in [0, 1); got {type(beta).__name__}")
     if not 0 <= beta < 1:
         raise ValueError(f"beta must be a number in [0, 1); got {beta!r}")
-    n = np.asarray(counts)
-    if n.dtype.kind not in "biuf" and n.size > 0:
-        raise TypeError(f"counts must be real numbers; got an array of dtype {n.dtype}")
+    n = real_array("counts", counts)
     if n.ndim != 1:
         raise ValueError(f"counts must have one dimension; got shape {n.shape}")
     n = n.astype(np.float64)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from focalgrad._core import read_array
 from focalgrad._reference.targets import invalid_indices, same_number
 from focalgrad._reference.terms import Floats
 
@@ -114,11 +115,8 @@ class Tally(NamedTuple):
 
 
 def real_array(name: str, given: ArrayLike) -> NDArray[Any]:
-    """Give an array of real numbers (those that other packages register are taken for such), or raise."""
-    array = np.asarray(given)
-    if array.dtype.kind in "cOSUMm" or array.dtype.names:
-        raise TypeError(f"{name} must be real numbers; got an array of dtype {array.dtype}")
-    return array
+    """Give the array of real numbers that calls would read, or raise what they would."""
+    return np.asarray(read_array(name, given))
 
 
 def read_weights(sample_weight: ArrayLike | None, count: int) -> Weights:

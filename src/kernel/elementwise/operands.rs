@@ -11,7 +11,7 @@ use crate::real::Real;
 use crate::simd::stream;
 
 /// The operands of a run of elements. Those that the kernel does not use may be null; an output may be the very
-/// memory of logits or targets.
+/// memory of logits, targets or samples.
 #[derive(Clone, Copy, Debug)]
 pub struct Operands<R> {
     /// Number of elements.
@@ -21,8 +21,10 @@ pub struct Operands<R> {
     /// Targets, 0 or 1.
     pub targets: *const R,
     /// What loss, gradient and Hessian of each element are multiplied with as those of a negative and of a positive,
-    /// instead of the constants.
+    /// instead of the constants; or null, all of them.
     pub weights: [[*const R; 2]; 3],
+    /// What that is multiplied with for each element; or null. Both are 0, or so that the product is a normal number.
+    pub samples: *const R,
     /// A gamma for each element as the sum of two parts: read by the kernels of
     /// [`kernel_of_gammas`](super::kernel_of_gammas).
     pub gammas: [*const R; 2],
@@ -43,6 +45,15 @@ pub struct Operands<R> {
     pub streams: bool,
 }
 
+/// Which weights elements have of their own.
+#[derive(Clone, Copy)]
+pub(super) struct Weighing {
+    /// Those of labels, in lists.
+    pub lists: bool,
+    /// Those of samples.
+    pub samples: bool,
+}
+
 /// No group of lanes is larger.
 pub(super) const MAX_LANES: usize = 64;
 
@@ -59,7 +70,7 @@ impl<R> Padded<R> {
 }
 
 /// Operands.
-const ROWS: usize = 13;
+const ROWS: usize = 14;
 
 /// Whether a set of outputs has losses, gradient, a Hessian.
 #[inline(always)]
@@ -89,11 +100,23 @@ impl<R: Real> Operands<R> {
             logits: self.logits.wrapping_add(at),
             targets: self.targets.wrapping_add(at),
             weights,
+            samples: self.samples.wrapping_add(at),
             gammas: [hi.wrapping_add(at), lo.wrapping_add(at)],
             value: self.value.wrapping_add(at),
             grad: self.grad.wrapping_add(at),
             hess: self.hess.wrapping_add(at),
             ..*self
+        }
+    }
+
+    /// Which weights there are, if there are any.
+    #[inline(always)]
+    pub(super) fn weighing<const OUTPUTS: u8, const WEIGHTED: bool>(&self) -> Weighing {
+        let [value, grad, _] = writes(OUTPUTS);
+        let output = if value { 0 } else { 2 - usize::from(grad) };
+        Weighing {
+            lists: WEIGHTED && !self.weights[output][0].is_null(),
+            samples: WEIGHTED && !self.samples.is_null(),
         }
     }
 
@@ -131,7 +154,7 @@ impl<R: Real> Operands<R> {
 
     /// Asks for memory ahead of the group of lanes that starts at element `at`.
     #[inline(always)]
-    pub(super) fn prefetch<const OUTPUTS: u8>(&self, at: usize, lanes: usize) {
+    pub(super) fn prefetch<const OUTPUTS: u8>(&self, at: usize, lanes: usize, weighing: Weighing) {
         let ([value, grad, hess], bytes) = (writes(OUTPUTS), lanes * size_of::<R>());
         let ask = |operand: *const R, used: bool| {
             if used {
@@ -141,6 +164,7 @@ impl<R: Real> Operands<R> {
         let through = !self.streams;
         ask(self.logits, true);
         ask(self.targets, true);
+        ask(self.samples, weighing.samples);
         ask(self.value, value && through);
         ask(self.grad, grad && through);
         ask(self.hess, hess && through);
@@ -182,12 +206,13 @@ impl<R: Real> Operands<R> {
         for (i, row) in rows.iter_mut().enumerate() {
             *row = start.wrapping_add(i * MAX_LANES);
         }
-        let [logits, targets, value, grad, hess, hi, lo, a, b, c, d, e, f] = rows;
+        let [logits, targets, value, grad, hess, hi, lo, samples, a, b, c, d, e, f] = rows;
         Self {
             len: MAX_LANES,
             logits,
             targets,
             weights: [[a, b], [c, d], [e, f]],
+            samples,
             gammas: [hi, lo],
             value,
             grad,
@@ -210,21 +235,25 @@ impl<R: Real> Operands<R> {
     /// # Safety
     /// The inputs must be valid for `len` elements, those of `inside` for `lanes`, which are not fewer, and writable.
     #[inline(always)]
-    pub(super) unsafe fn copy_inputs<const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>(
+    pub(super) unsafe fn copy_inputs<const POWER: u8, const OUTPUTS: u8>(
         &self,
         inside: &Self,
         len: usize,
         lanes: usize,
+        weighing: Weighing,
     ) {
         // SAFETY: handed through from the caller.
         unsafe {
             pad(self.logits, inside.logits, len, lanes);
             pad(self.targets, inside.targets, len, lanes);
             for (output, (outside, inside)) in self.weights.into_iter().zip(inside.weights).enumerate() {
-                if WEIGHTED && writes(OUTPUTS)[output] {
+                if weighing.lists && writes(OUTPUTS)[output] {
                     pad(outside[0], inside[0], len, lanes);
                     pad(outside[1], inside[1], len, lanes);
                 }
+            }
+            if weighing.samples {
+                pad(self.samples, inside.samples, len, lanes);
             }
             if POWER == PER_ELEMENT {
                 for (outside, inside) in self.gammas.into_iter().zip(inside.gammas) {

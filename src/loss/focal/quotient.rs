@@ -45,7 +45,7 @@ where
     /// -V', given V / S as `mean`.
     #[inline(always)]
     pub fn quotient_descent(&self, weight: V, mean: V) -> V {
-        let excess = unless_zero(self.excess(weight, mean), self.gamma.hi * self.p);
+        let excess = unless_zero(unless_zero(self.excess(weight, mean), self.gamma.hi), self.p);
         let slope = (self.gamma.hi * excess).mul_add(self.p, weight * self.q);
         self.modulated(weight.constant(V::Real::ONE)) * slope
     }
@@ -55,7 +55,8 @@ where
     pub fn quotient_curvature(&self, weight: V, mean: V, inverse: V, descent: V) -> V {
         let Gamma { hi, one_plus_twice, .. } = self.gamma;
         let bend = hi.mul_add(self.p, -self.q) * self.excess(weight, mean);
-        let own = unless_zero((descent + descent).neg_mul_add(inverse, bend), hi * self.p_scaled().0);
+        let own = (descent + descent).neg_mul_add(inverse, bend);
+        let own = unless_zero(unless_zero(own, hi), self.p_scaled().0);
         let bracket = hi.mul_add(own, (one_plus_twice * weight) * self.q);
         self.with_p(weight.constant(V::Real::ONE), bracket)
     }

@@ -103,7 +103,7 @@ impl<'b, 'py> Call<'b, 'py> {
         let admitted = Admitted::new(arguments.logits_name, found, &rules)?;
         admitted.check_classes(loss.classes()?)?;
         let lists = usize::from(admitted.indices)
-            + if loss.differs_by_class() { 6 } else { 0 }
+            + if loss.differs_by_class() { 9 } else { 0 }
             + if common.gamma.per_class().is_some() { 2 } else { 0 };
         // Twice while a list grows.
         check_memory(admitted.classes(), 2 * lists * size_of::<f64>())?;

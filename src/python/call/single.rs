@@ -127,6 +127,7 @@ fn run<'py, R: Real + Scales>(
         logits: x,
         targets: labels,
         weights,
+        samples: std::ptr::null(),
         gammas,
         value,
         grad,

@@ -15,7 +15,7 @@ use crate::exec::measure::{self, Measure};
 use crate::exec::rows::{
     self, ByClass, DenseClasses, Formula, Job, PerThread, RowArray, RowTargets, tile_rows,
 };
-use crate::exec::weights::Weights;
+use crate::exec::weights::{LabelWeights, Weights};
 use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, stores};
 use crate::kernel::elementwise::output;
 use crate::kernel::exact::ExactSum;
@@ -271,7 +271,10 @@ impl<'b, 'py> Call<'b, 'py> {
             logits: Source::Constant(0.0),
             labels: Labels::Dense(numbers),
             ignored: self.loss.common.ignore_index.map(|label| (numbers, label.to_f64())),
-            weights: Weights::Sampled(self.admitted.samples().unwrap_or(Source::Constant(1.0)), [weights; 3]),
+            weights: Weights::Sampled(
+                self.admitted.samples().unwrap_or(Source::Constant(1.0)),
+                LabelWeights { rounded: [weights; 3], exact: [weights; 3] },
+            ),
             gammas: None,
         });
         // SAFETY: as in `run`.

@@ -4,8 +4,8 @@
 use super::Wanted;
 use super::admit::Admitted;
 use super::sigmoid::Call;
-use crate::exec::weights::Weights;
-use crate::kernel::factors::product;
+use crate::exec::weights::{LabelWeights, Weights};
+use crate::kernel::factors::{product, products};
 use crate::kernel::tile::{Source, repeating};
 use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Reduction, SigmoidFocalLoss};
@@ -19,6 +19,8 @@ pub struct Lists<R> {
     pub classes: Vec<f64>,
     /// What multiplies losses, gradient and Hessian of negatives and of positives, beside sample weights.
     weights: [[Vec<f64>; 2]; 3],
+    /// The same in the kernel's type.
+    rounded: [[Vec<R>; 2]; 3],
     /// The same with sample weights in it, by class or along the one axis that these vary along.
     ready: Option<[[Vec<R>; 2]; 3]>,
     /// Gamma, in two parts.
@@ -94,7 +96,7 @@ impl Call<'_, '_> {
     pub(super) fn lists<R: Real>(&self, scaling: Scaling) -> Lists<R> {
         let &Self { loss, ref admitted, .. } = self;
         let elements = admitted.logits.len();
-        let mut lists = Lists { classes: self.numbers_of_classes(), ..Lists::default() };
+        let mut lists: Lists<R> = Lists { classes: self.numbers_of_classes(), ..Lists::default() };
         if loss.differs_by_class() {
             for class in 0..admitted.classes() {
                 let weights = weights_of(loss, self.wanted, class, scaling);
@@ -108,9 +110,15 @@ impl Call<'_, '_> {
             let ready = lists.ready.insert(Default::default()).iter_mut().flatten();
             let weights = lists.weights.iter().flatten().zip(numbers.into_iter().flatten());
             for (ready, (weights, number)) in ready.zip(weights) {
-                let weight = |i: usize| weights.get(i).copied().unwrap_or(number);
-                let products = samples.iter().enumerate().map(|(i, &sample)| product(sample, weight(i)));
-                *ready = repeating(products.collect(), elements);
+                let mut list = vec![R::ZERO; samples.len()];
+                // SAFETY: there are as many products as samples, and weights of classes.
+                unsafe {
+                    match &weights[..] {
+                        [] => products(isa(), &samples, number, list.as_mut_ptr()),
+                        weights => products(isa(), &samples, weights, list.as_mut_ptr()),
+                    }
+                }
+                *ready = repeating(list, elements);
             }
         }
         if loss.common.gamma.per_class().is_some() {
@@ -121,10 +129,14 @@ impl Call<'_, '_> {
                 }
             }
         }
-        let Lists { classes, weights, ready, gammas } = lists;
+        let Lists { classes, weights, ready, gammas, .. } = lists;
+        let rounded = weights.each_ref().map(|pair| {
+            pair.each_ref().map(|list| list.iter().map(|&weight| product(1.0, weight)).collect())
+        });
+        let rounded = rounded.map(|pair| pair.map(|list| repeating(list, elements)));
         let weights = weights.map(|pair| pair.map(|list| repeating(list, elements)));
         let gammas = gammas.map(|list| repeating(list, elements));
-        Lists { classes: repeating(classes, elements), weights, ready, gammas }
+        Lists { classes: repeating(classes, elements), weights, rounded, ready, gammas }
     }
 
     /// The classes that targets are compared with; NaN for the background.
@@ -153,11 +165,18 @@ impl Call<'_, '_> {
     /// Sample weights, and what they are to be multiplied with.
     pub(super) fn sampled<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Weights<R> {
         let numbers = weights_of(self.loss, self.wanted, 0, scaling);
-        let mut sources = numbers.map(|pair| pair.map(Source::Constant));
+        let mut weights = LabelWeights {
+            rounded: numbers.map(|pair| pair.map(|weight| Source::Constant(product(1.0, weight)))),
+            exact: numbers.map(|pair| pair.map(Source::Constant)),
+        };
         if self.loss.differs_by_class() {
-            sources = lists.weights.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list)));
+            let Lists { weights: exact, rounded, .. } = lists;
+            weights = LabelWeights {
+                rounded: rounded.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list))),
+                exact: exact.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list))),
+            };
         }
-        Weights::Sampled(self.admitted.samples().unwrap_or(Source::Constant(1.0)), sources)
+        Weights::Sampled(self.admitted.samples().unwrap_or(Source::Constant(1.0)), weights)
     }
 }
 
