@@ -246,3 +246,16 @@ def test_dlpack_from_another_device() -> None:
 
     with pytest.raises(TypeError, match=r"logits must be .*device.*CPU"):
         LOSS(Elsewhere(), Y)
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, RuntimeError])
+def test_exceptions_like_numpys_come_through_too(error: type[Exception]) -> None:
+    """Alone, and as an item of a list."""
+
+    class Mine:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            raise error("mine")
+
+    for given in (Mine(), [Mine()]):
+        with pytest.raises(error, match=r"^mine$"):
+            LOSS(given, Y)

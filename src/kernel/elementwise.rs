@@ -6,14 +6,14 @@ use crate::kernel::folds::Folds;
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::real::Real;
-use crate::simd::{AnyIsa, Isa, Kernel, Vector};
+use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
 
 mod cut;
 mod operands;
 
 use cut::{Cut, Edge, Part};
 pub use operands::Operands;
-use operands::{MAX_LANES, Padded, Weighing};
+use operands::{Padded, Weighing};
 
 /// What a kernel computes: a sum of these.
 pub mod output {

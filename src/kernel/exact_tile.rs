@@ -10,12 +10,10 @@
 use super::exact::ExactSum;
 use crate::kernel::tile::TILE;
 use crate::real::Real;
-use crate::simd::{Isa, Kernel, Vector};
+use crate::simd::{Isa, Kernel, MAX_LANES, Vector};
 
 /// Numbers whose magnitudes are compared side by side.
 const ROW: usize = 32;
-/// No group of float64 lanes is larger.
-const MAX_LANES: usize = 64;
 /// The most windows that are tried: they hold what differs by less than 2^150, float32 or float64.
 const WINDOWS: usize = 4;
 /// A window with the unit 2^k takes magnitudes up to 2^(WIDTH + k).

@@ -5,7 +5,7 @@
 //! they are multiplied in float64. What is finite stays finite, and what is not 0 stays so ([`Real::from_weight`]).
 
 use crate::real::Real;
-use crate::simd::{AnyIsa, Isa, Kernel, Vector};
+use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
 
 /// Numbers for the elements of a tile.
 pub trait Numbers: Copy {
@@ -160,12 +160,12 @@ impl<R: Real> Kernel for AreOrdinary<'_, R> {
                 ends = widened(ends, <R::Lanes<I>>::load(isa, numbers.as_ptr().add(at)));
                 at += lanes;
             }
-            let mut rest = [R::ONE; MOST];
+            let mut rest = [R::ONE; MAX_LANES];
             for (copy, number) in rest.iter_mut().zip(&numbers[at..]) {
                 *copy = *number;
             }
             ends = widened(ends, <R::Lanes<I>>::load(isa, rest.as_ptr()));
-            let mut found = [[R::ONE; MOST]; 2];
+            let mut found = [[R::ONE; MAX_LANES]; 2];
             for (end, found) in ends.iter().zip(&mut found) {
                 end.store(found.as_mut_ptr());
             }
@@ -175,9 +175,6 @@ impl<R: Real> Kernel for AreOrdinary<'_, R> {
         }
     }
 }
-
-/// No group of lanes is larger.
-const MOST: usize = 64;
 
 /// The smallest of numbers but 0, in steps of one to the next float, less one such step; and the largest. NaN is none.
 #[inline(always)]

@@ -14,7 +14,7 @@ use crate::kernel::soft_group::Group;
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Fold, Gamma};
 use crate::real::Real;
-use crate::simd::{AnyIsa, Isa, Kernel, Vector};
+use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
 
 /// What a label between 0 and 1 means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,8 +141,6 @@ struct Loop<R, const KIND: u8> {
 /// Fewer lanes than [`Real::Lanes`] at a time: the intermediate values are many.
 type Short<R, I> = <R as RowReal>::RowLanes<I>;
 
-/// No group of lanes is larger.
-const MAX_LANES: usize = 64;
 const INPUTS: usize = 10;
 const OUTPUTS: usize = 4;
 

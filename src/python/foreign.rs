@@ -144,7 +144,13 @@ fn from_dlpack<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<
     let py = object.py();
     match FUNCTION.import(py, "numpy", "from_dlpack")?.call1((object,)) {
         // What DLPack or NumPy's reader cannot express, the object's own way to NumPy may.
-        Err(error) if says_cannot(py, &error) && object.hasattr("__array__")? => asarray(name, object),
+        Err(error) if says_cannot(py, &error) && object.hasattr("__array__")? => {
+            // Its own library may say so too, such as torch of a tensor of bfloat16.
+            asarray(name, object).map_err(|error| {
+                let by_library = error.is_instance_of::<PyTypeError>(py) && error.traceback(py).is_some();
+                if by_library { no_array(name, object, error) } else { error }
+            })
+        }
         result => result.map_err(|error| unreadable(name, object, error)),
     }
 }
@@ -157,14 +163,18 @@ fn says_cannot(py: Python<'_>, error: &PyErr) -> bool {
         || error.is_instance_of::<PyValueError>(py)
 }
 
-/// The refusal of what NumPy can make no array of, such as lists of unequal lengths, or a library, such as a torch tensor
-/// of bfloat16. What an object's own code raises stays as it is.
+/// The refusal of what NumPy can make no array of, such as lists of unequal lengths. What an object's own code raises stays
+/// as it is.
 fn unreadable(name: &'static str, object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     let py = object.py();
+    // Only code of Python leaves a trace. Buffers have none of their own; what NumPy does with them may.
     let by_numpy = is_plain(object) && !is_list(object) || error.traceback(py).is_none();
-    if !says_cannot(py, &error) || !(by_numpy || error.is_instance_of::<PyTypeError>(py)) {
-        return error;
-    }
+    if by_numpy && says_cannot(py, &error) { no_array(name, object, error) } else { error }
+}
+
+/// The refusal of an object that gives no array, in the words of what was raised instead.
+fn no_array(name: &'static str, object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    let py = object.py();
     let got = format!("a {}, which gives no NumPy array: {}", type_name(object), error.value(py));
     let is_value = error.is_instance_of::<PyValueError>(py);
     let refusal =

@@ -241,6 +241,9 @@ pub trait Pick: Vector {
 /// Lanes of the longest vector.
 pub const MOST_LANES: usize = 16;
 
+/// Lanes of the largest group that kernels work on.
+pub const MAX_LANES: usize = 64;
+
 /// Expands the list of instruction sets into the type that holds the one in use.
 macro_rules! instruction_sets {
     ($( $(#[$cfg:meta])* $variant:ident => $module:ident ),+ $(,)?) => {

@@ -8,7 +8,7 @@ use super::{PER_ELEMENT, output};
 use crate::cache::{Ahead, LINE, prefetch, prefetch_ahead};
 use crate::kernel::folds::ROOM;
 use crate::real::Real;
-use crate::simd::stream;
+use crate::simd::{MAX_LANES, stream};
 
 /// The operands of a run of elements. Those that the kernel does not use may be null; an output may be the very
 /// memory of logits, targets or samples.
@@ -53,9 +53,6 @@ pub(super) struct Weighing {
     /// Those of samples.
     pub samples: bool,
 }
-
-/// No group of lanes is larger.
-pub(super) const MAX_LANES: usize = 64;
 
 /// A group's worth of every operand, for the elements that do not fill a group.
 #[repr(align(64))]

@@ -19,7 +19,7 @@ pub struct Lists<R> {
     pub classes: Vec<f64>,
     /// What multiplies losses, gradient and Hessian of negatives and of positives, beside sample weights.
     weights: [[Vec<f64>; 2]; 3],
-    /// The same in the kernel's type.
+    /// The same in the kernel's type, if sample weights are multiplied with each element.
     rounded: [[Vec<R>; 2]; 3],
     /// The same with sample weights in it, by class or along the one axis that these vary along.
     ready: Option<[[Vec<R>; 2]; 3]>,
@@ -130,9 +130,11 @@ impl Call<'_, '_> {
             }
         }
         let Lists { classes, weights, ready, gammas, .. } = lists;
-        let rounded = weights.each_ref().map(|pair| {
-            pair.each_ref().map(|list| list.iter().map(|&weight| product(1.0, weight)).collect())
-        });
+        let of_kernel = |list: &Vec<f64>| {
+            let read = if ready.is_some() { &[][..] } else { list };
+            read.iter().map(|&weight| product(1.0, weight)).collect()
+        };
+        let rounded = weights.each_ref().map(|pair| pair.each_ref().map(of_kernel));
         let rounded = rounded.map(|pair| pair.map(|list| repeating(list, elements)));
         let weights = weights.map(|pair| pair.map(|list| repeating(list, elements)));
         let gammas = gammas.map(|list| repeating(list, elements));
