@@ -218,3 +218,19 @@ def test_in_place_with_one_label_between_0_and_1(where: int, label: float) -> No
     loss.value_and_grad(logits, target, out=logits, grad_out=target)
     assert same_bits(logits, value)
     assert same_bits(target, grad)
+
+
+@pytest.mark.parametrize("operand", ["logits", "targets", "sample_weight"])
+@pytest.mark.parametrize(("method", "keyword"), OUTPUTS)
+def test_an_input_is_read_before_any_result_is_written(method: str, keyword: str, operand: str) -> None:
+    """Whole groups of lanes: those of the tail are copied, and see nothing of it."""
+    loss, rng = fg.SigmoidFocalLoss(reduction="none"), np.random.default_rng(11)
+    given = {
+        "logits": rng.normal(size=1_000).astype(np.float32),
+        "targets": (np.arange(1_000) % 3 == 0).astype(np.float32),
+        "sample_weight": rng.uniform(0.5, 2, 1_000).astype(np.float32),
+    }
+    want = getattr(loss, method)(**given)
+    got = getattr(loss, method)(**given, **{keyword: given[operand]})
+    for one, other in zip(got, want, strict=True) if type(got) is tuple else [(got, want)]:
+        assert same_bits(one, other)
