@@ -1,19 +1,19 @@
 //! The sigmoid focal loss over a run of elements: one logit, one target, one set of results an element.
 
-use std::mem::MaybeUninit;
+use std::ops::Range;
 
+use crate::cache::{LINE, prefetch, prefetch_ahead};
 use crate::kernel::folds::Folds;
+use crate::kernel::labels::{Exceptions, Ignored, is_hard};
+use crate::kernel::operands::{Constants, Operands, Padded};
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
 
 mod cut;
-mod operands;
 
 use cut::{Cut, Edge, Part};
-pub use operands::Operands;
-use operands::{Padded, Weighing};
 
 /// What a kernel computes: a sum of these.
 pub mod output {
@@ -25,16 +25,6 @@ pub mod output {
     pub const CURVATURE: u8 = 4;
     /// The Gauss-Newton Hessian.
     pub const GAUSS_NEWTON: u8 = 8;
-}
-
-/// The numbers of a call that are the same for every element.
-#[derive(Clone, Copy, Debug)]
-pub struct Constants<R> {
-    /// The focusing parameter.
-    pub gamma: Gamma<R>,
-    /// What losses, gradient and Hessian of negatives and of positives are multiplied with. Kernels without the weights of
-    /// elements take none of 0 for losses.
-    pub weights: [[R; 2]; 3],
 }
 
 /// A kernel for one class of gammas and one set of outputs. It gives back how many elements it has done.
@@ -108,26 +98,25 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     fn run<I: Isa>(self, isa: I) -> usize {
         let lanes = <R::Lanes<I>>::LANES;
         debug_assert!(lanes <= MAX_LANES && TILE.is_multiple_of(lanes));
-        let weighing = self.operands.weighing::<OUTPUTS, WEIGHTED>();
+        let weighing = Weighing::of::<R, OUTPUTS, WEIGHTED>(self.operands);
         let constants = Splat::<R::Lanes<I>>::new(isa, self.constants, weighing);
-        let (mut folds, mut logits, mut memory) = (Folds::new(), MaybeUninit::uninit(), Padded::new());
-        let inside = Operands::padded(&mut memory);
+        let (mut folds, mut memory) = (Folds::new(), Padded::new());
+        let inside = memory.operands(self.operands);
         // A copy: nothing that the kernel writes can be suspected to change it. Made here, where no memory need be
         // copied: to read in one what was just written in pieces waits for all that is being written.
         let mut run = *self.operands;
         let len = run.len;
         // What streams is no input: elements may be computed twice.
         run.streams &= len >= lanes;
-        run.prefetch_ends::<OUTPUTS>();
+        prefetch_ends::<R, OUTPUTS>(&run);
         // Where groups are shorter than lines, some begin within one.
-        let lead = run.before_a_line::<OUTPUTS>() % lanes;
+        let lead = before_a_line::<R, OUTPUTS>(&run) % lanes;
         let cut = Cut { len, lanes, overlap: run.streams, lead };
         let mut at = 0;
         while at < len {
             let mut operands = run;
             let mut part = cut.part(at);
             let (mut done, mut checked) = (part.len(), part.end..len.min(at + TILE));
-            let rest = operands.from(at);
             // What does not fill a group goes the same way on a padded copy: it gets the bits that it would get
             // anywhere.
             let is_copy = done == 0;
@@ -137,22 +126,23 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
             unsafe {
                 if is_copy {
                     done = len - at;
-                    rest.copy_inputs::<POWER, OUTPUTS>(&inside, done, lanes, weighing);
+                    Padded::copy_inputs(&run, at, &inside, done, lanes);
                     (operands, part, checked) = (inside, Cut::group(lanes), 0..0);
                 }
                 let are_hard = Self::fold(isa, &constants, &operands, &part, &mut folds);
-                if run.stops && !(are_hard && operands.are_hard(checked)) {
-                    break;
+                if run.stops {
+                    let ignored = constants.ignored;
+                    let part_is = are_hard || are_known(operands.targets, part.reach(), ignored);
+                    if !(part_is && are_known(operands.targets, checked, ignored)) {
+                        break;
+                    }
                 }
-                if !are_hard {
-                    operands.logits = operands.without_others(part.reach(), &mut logits);
-                    Self::fold(isa, &constants, &operands, &part, &mut folds);
-                }
-                Self::unfold(isa, &constants, &operands, &inside, &part, &folds);
+                let are_ordinary = are_hard && constants.ignored.is_none();
+                Self::unfold(isa, &constants, &operands, (&inside, are_ordinary), &part, &folds);
                 if is_copy {
-                    rest.take_outputs::<OUTPUTS>(&inside, done);
+                    run.take_outputs(at, &inside, 0, done);
                 } else if let Some(Edge { at, len, skip }) = part.edge() {
-                    operands.from(at).take_outputs::<OUTPUTS>(&inside.from(skip), len);
+                    run.take_outputs(at, &inside, skip, len);
                 }
             }
             at += done;
@@ -204,8 +194,8 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     }
 
     /// The second half of a part's work, which reads logits and targets again, and the other inputs: those of a group
-    /// of lanes before anything of it is written. Targets are 0 or 1, or their logits NaN. A group that has elements of
-    /// others is written `inside`.
+    /// of lanes before anything of it is written. Only where the elements `are_ordinary` are targets not looked at for
+    /// others than 0 and 1. A group that has elements of others is written `inside`.
     ///
     /// # Safety
     /// As [`Self::fold`], which must have filled the folds. `inside` must be valid for a group.
@@ -214,7 +204,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         isa: I,
         constants: &Splat<R::Lanes<I>>,
         run: &Operands<R>,
-        inside: &Operands<R>,
+        (inside, are_ordinary): (&Operands<R>, bool),
         part: &Part,
         folds: &Folds<R>,
     ) {
@@ -224,11 +214,11 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
         while let Some(row) = next {
             let mut first = run.from(row.at);
             if !row.whole {
-                first = first.into(inside);
+                first = first.writing_to(inside);
             }
             let mut at = 0;
             while at < row.len {
-                run.prefetch::<OUTPUTS>(row.at + at, lanes, constants.weighing);
+                prefetch_group::<R, OUTPUTS>(run, row.at + at, lanes, constants.weighing);
                 // SAFETY: null or valid, for which the caller of the kernel vouches.
                 if let Some(ahead) = unsafe { run.ahead.as_ref() } {
                     ahead.ask(row.at + at, lanes);
@@ -237,19 +227,23 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
                 // SAFETY: the caller vouches for the elements of groups and for the folds.
                 unsafe {
                     // The sign bit of -y says which label it is.
-                    let sign = constants.zero - <R::Lanes<I>>::load(isa, operands.targets);
+                    let y = <R::Lanes<I>>::load(isa, operands.targets);
+                    let sign = constants.zero - y;
                     let positive = sign.is_negative();
                     let z = -<R::Lanes<I>>::load(isa, operands.logits).flip(sign);
+                    let exceptions =
+                        if are_ordinary { None } else { Some(Exceptions::of_hard(y, constants.ignored)) };
+                    let lanes = Lanes { positive, exceptions };
                     let fold = folds.get(isa, place);
                     if POWER == PER_ELEMENT {
                         let [hi, lo] = operands.gammas;
                         let gamma =
                             Gamma::of_lanes(<R::Lanes<I>>::load(isa, hi), <R::Lanes<I>>::load(isa, lo));
                         let margin = Margin::<_, { power::GENERAL }>::of(z, fold, &gamma);
-                        Self::write(isa, positive, &margin, constants, &operands);
+                        Self::write(isa, lanes, &margin, constants, &operands);
                     } else {
                         let margin = Margin::<_, POWER>::of(z, fold, &constants.gamma);
-                        Self::write(isa, positive, &margin, constants, &operands);
+                        Self::write(isa, lanes, &margin, constants, &operands);
                     }
                 }
                 at += lanes;
@@ -266,7 +260,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     #[inline(always)]
     unsafe fn write<I: Isa, const FORM: u8>(
         isa: I,
-        positive: <R::Lanes<I> as Vector>::Mask,
+        Lanes { positive, exceptions }: Lanes<R::Lanes<I>>,
         margin: &Margin<R::Lanes<I>, FORM>,
         constants: &Splat<R::Lanes<I>>,
         operands: &Operands<R>,
@@ -281,22 +275,31 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
             if OUTPUTS & output::VALUE != 0 {
                 let weight = constants.weight::<0>(isa, positive, samples, operands);
                 let loss = if WEIGHTED { margin.value_or_zero(weight) } else { margin.value(weight) };
-                put(loss, operands.value, operands.streams && OUTPUTS == output::VALUE);
+                put(loss, exceptions, operands.value, operands.streams && OUTPUTS == output::VALUE);
             }
             if OUTPUTS & output::GRAD != 0 {
                 let weight = constants.weight::<1>(isa, positive, samples, operands);
-                put(margin.descent(weight), operands.grad, operands.streams);
+                put(margin.descent(weight), exceptions, operands.grad, operands.streams);
             }
             if OUTPUTS & output::CURVATURE != 0 {
                 let weight = constants.weight::<2>(isa, positive, samples, operands);
-                put(margin.curvature(weight), operands.hess, operands.streams);
+                put(margin.curvature(weight), exceptions, operands.hess, operands.streams);
             }
             if OUTPUTS & output::GAUSS_NEWTON != 0 {
                 let weight = constants.weight::<2>(isa, positive, samples, operands);
-                put(margin.gauss_newton(weight), operands.hess, operands.streams);
+                put(margin.gauss_newton(weight), exceptions, operands.hess, operands.streams);
             }
         }
     }
+}
+
+/// What the results of a group of lanes depend on beside their margins.
+#[derive(Clone, Copy)]
+struct Lanes<V: Vector> {
+    /// Where the label is 1.
+    positive: V::Mask,
+    /// Elements that the formula is not for, where there may be any.
+    exceptions: Option<Exceptions<V>>,
 }
 
 /// Writes a result, past the caches if it `streams`.
@@ -304,9 +307,31 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
 /// # Safety
 /// As [`Vector::store`], or [`Vector::stream`].
 #[inline(always)]
-unsafe fn put<V: Vector>(lanes: V, result: *mut V::Real, streams: bool) {
+unsafe fn put<V: Vector>(
+    mut lanes: V,
+    exceptions: Option<Exceptions<V>>,
+    result: *mut V::Real,
+    streams: bool,
+) {
+    if let Some(exceptions) = exceptions {
+        lanes = exceptions.result(lanes);
+    }
     // SAFETY: handed through from the caller.
     unsafe { if streams { lanes.stream(result) } else { lanes.store(result) } }
+}
+
+/// Whether these targets are all 0, 1 or ignored.
+///
+/// # Safety
+/// They must be valid.
+#[inline(always)]
+unsafe fn are_known<R: Real>(targets: *const R, elements: Range<usize>, ignored: Option<Ignored<R>>) -> bool {
+    let mut all = true;
+    for at in elements {
+        // SAFETY: handed through from the caller.
+        all &= is_hard(unsafe { targets.add(at).read() }, ignored);
+    }
+    all
 }
 
 /// The constants in vectors.
@@ -315,6 +340,7 @@ struct Splat<V: Vector> {
     /// Those of positives' gradients with the sign of their logits.
     weights: [[V; 2]; 3],
     weighing: Weighing,
+    ignored: Option<Ignored<V::Real>>,
     zero: V,
 }
 
@@ -330,7 +356,8 @@ impl<V: Vector> Splat<V> {
             }
         }
         weights[1][1] = zero - weights[1][1];
-        Self { gamma: constants.gamma.splat(isa), weights, weighing, zero }
+        let ignored = constants.ignored;
+        Self { gamma: constants.gamma.splat(isa), weights, weighing, ignored, zero }
     }
 
     /// What multiplies an output of each lane: the weight of its label, of all elements or of its own, times that of its
@@ -359,4 +386,80 @@ impl<V: Vector> Splat<V> {
             if self.weighing.samples { samples.mul_add(weight, self.zero) } else { weight }
         }
     }
+}
+
+/// Which weights elements have of their own.
+#[derive(Clone, Copy)]
+struct Weighing {
+    /// Those of labels, in lists.
+    lists: bool,
+    /// Those of samples.
+    samples: bool,
+}
+
+impl Weighing {
+    /// Those that there are, if the kernel looks for any.
+    #[inline(always)]
+    fn of<R, const OUTPUTS: u8, const WEIGHTED: bool>(operands: &Operands<R>) -> Self {
+        let [value, grad, _] = writes(OUTPUTS);
+        let output = if value { 0 } else { 2 - usize::from(grad) };
+        Self {
+            lists: WEIGHTED && !operands.weights[output][0].is_null(),
+            samples: WEIGHTED && !operands.samples.is_null(),
+        }
+    }
+}
+
+/// Whether a set of outputs has losses, gradient, a Hessian.
+#[inline(always)]
+const fn writes(outputs: u8) -> [bool; 3] {
+    let hess = output::CURVATURE | output::GAUSS_NEWTON;
+    [outputs & output::VALUE != 0, outputs & output::GRAD != 0, outputs & hess != 0]
+}
+
+/// Asks for memory ahead of the group of lanes that starts at element `at`.
+#[inline(always)]
+fn prefetch_group<R, const OUTPUTS: u8>(run: &Operands<R>, at: usize, lanes: usize, weighing: Weighing) {
+    let ([value, grad, hess], bytes) = (writes(OUTPUTS), lanes * size_of::<R>());
+    let through = !run.streams;
+    let operands = [
+        (run.logits, true),
+        (run.targets, true),
+        (run.samples, weighing.samples),
+        (run.value.cast_const(), value && through),
+        (run.grad.cast_const(), grad && through),
+        (run.hess.cast_const(), hess && through),
+    ];
+    for (operand, used) in operands {
+        if used {
+            prefetch_ahead(operand.wrapping_add(at).cast(), bytes);
+        }
+    }
+}
+
+/// Asks for the lines in which results that are written past the caches begin and end, where those are not whole
+/// lines: ordinary stores that wait for memory would hold up all that follow.
+#[inline(always)]
+fn prefetch_ends<R, const OUTPUTS: u8>(run: &Operands<R>) {
+    let [_, grad, hess] = writes(OUTPUTS);
+    // Losses beside others do not go past the caches.
+    let results = [(run.value, OUTPUTS == output::VALUE), (run.grad, grad), (run.hess, hess)];
+    for (result, streams) in results {
+        for end in [result, result.wrapping_add(run.len)] {
+            if run.streams && streams && !end.addr().is_multiple_of(LINE) {
+                prefetch::<false>(end.cast_const().cast());
+            }
+        }
+    }
+}
+
+/// Elements before the first cache line of results, if they are written past the caches.
+#[inline(always)]
+fn before_a_line<R, const OUTPUTS: u8>(run: &Operands<R>) -> usize {
+    let result = match writes(OUTPUTS) {
+        [_, true, _] => run.grad,
+        [_, _, true] => run.hess,
+        _ => run.value,
+    };
+    if run.streams { result.addr().wrapping_neg() % LINE / size_of::<R>() } else { 0 }
 }
