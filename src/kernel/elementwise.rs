@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 
 use crate::kernel::folds::Folds;
+use crate::kernel::output;
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::real::Real;
@@ -14,18 +15,6 @@ mod operands;
 use cut::{Cut, Edge, Part};
 pub use operands::Operands;
 use operands::{Padded, Weighing};
-
-/// What a kernel computes: a sum of these.
-pub mod output {
-    /// The loss.
-    pub const VALUE: u8 = 1;
-    /// Its gradient.
-    pub const GRAD: u8 = 2;
-    /// The exact Hessian.
-    pub const CURVATURE: u8 = 4;
-    /// The Gauss-Newton Hessian.
-    pub const GAUSS_NEWTON: u8 = 8;
-}
 
 /// The numbers of a call that are the same for every element.
 #[derive(Clone, Copy, Debug)]

@@ -13,19 +13,9 @@ use crate::kernel::rows::RowReal;
 use crate::kernel::soft_group::Group;
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Fold, Gamma};
+use crate::params::SoftTargets;
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
-
-/// What a label between 0 and 1 means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Meaning {
-    /// The probability that modulates is that of a draw from both classes.
-    Mixture,
-    /// The mean of the losses of both classes.
-    Expected,
-    /// The distance of probability and label modulates.
-    Quality,
-}
 
 /// The numbers of a call that are the same for every element.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +26,7 @@ pub struct SoftConstants<R> {
     /// no weights of their own.
     pub weights: [[R; 2]; 3],
     /// What labels between 0 and 1 mean.
-    pub meaning: Meaning,
+    pub meaning: SoftTargets,
     /// 1 - s and s/2 of label smoothing.
     pub smoothing: [R; 2],
     /// The Gauss-Newton Hessian instead of the exact one (logits only).
@@ -51,7 +41,7 @@ pub struct SoftConstants<R> {
 
 impl<R: Real> SoftConstants<R> {
     /// No weights, no smoothing, no clipping, no quotient, the exact Hessian.
-    pub fn new(gamma: f64, meaning: Meaning) -> Self {
+    pub fn new(gamma: f64, meaning: SoftTargets) -> Self {
         Self {
             gamma: Gamma::new(gamma),
             weights: [[R::ONE; 2]; 3],
@@ -107,11 +97,11 @@ pub struct SoftOperands<R> {
 pub type SoftKernel<R> = unsafe fn(AnyIsa, &SoftConstants<R>, &SoftOperands<R>);
 
 /// The kernel for a meaning, of logits or of probabilities.
-pub fn kernel<R: RowReal>(meaning: Meaning, probabilities: bool) -> SoftKernel<R> {
+pub fn kernel<R: RowReal>(meaning: SoftTargets, probabilities: bool) -> SoftKernel<R> {
     match (probabilities, meaning) {
         (true, _) => run::<R, PROBABILITIES>,
-        (false, Meaning::Expected) => run::<R, EXPECTED>,
-        (false, Meaning::Mixture | Meaning::Quality) => run::<R, FACTOR>,
+        (false, SoftTargets::Expected) => run::<R, EXPECTED>,
+        (false, SoftTargets::Mixture | SoftTargets::Quality) => run::<R, FACTOR>,
     }
 }
 

@@ -1,12 +1,13 @@
 //! A group of lanes of [`super::soft`]: from its inputs to its outputs.
 
 use crate::kernel::folds::Folds;
-use crate::kernel::soft::{EXPECTED, FACTOR, Meaning, SoftConstants, SoftOperands};
+use crate::kernel::soft::{EXPECTED, FACTOR, SoftConstants, SoftOperands};
 use crate::loss::factor::{Labels, Modulated};
 use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::loss::probability::{Given, Point};
 use crate::loss::product::unless_zero;
 use crate::loss::soft::Soft;
+use crate::params::SoftTargets;
 use crate::real::Real;
 use crate::simd::Vector;
 
@@ -177,7 +178,7 @@ where
     unsafe fn factor(&self, lanes: &Lanes<'_, V>, fold: Fold<V>, outputs: &Outputs<V::Real>) {
         let likely = self.zero.lt(lanes.x);
         let labels = Labels::new(lanes.y, likely, self.smoothing);
-        let quality = self.constants.meaning == Meaning::Quality;
+        let quality = self.constants.meaning == SoftTargets::Quality;
         let soft = Soft::new(lanes.x, fold, labels, quality, &lanes.gamma);
         let side = Side { labels, likely, clipped: None };
         let surrogate = if self.constants.gauss_newton && !outputs.hess.is_null() {
@@ -214,10 +215,10 @@ where
         let side = Side { labels, likely, clipped: Some(clipped) };
         // SAFETY: handed through from the caller.
         unsafe {
-            if self.constants.meaning == Meaning::Expected {
+            if self.constants.meaning == SoftTargets::Expected {
                 self.expected_probabilities(lanes, point, &side, outputs);
             } else {
-                let quality = self.constants.meaning == Meaning::Quality;
+                let quality = self.constants.meaning == SoftTargets::Quality;
                 let given = Given::new(point, labels, quality, &lanes.gamma);
                 self.write(lanes, &given, &side, outputs);
             }
