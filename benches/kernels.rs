@@ -4,8 +4,9 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands, output};
+use focalgrad::kernel::elementwise::{Constants, Operands};
 use focalgrad::kernel::exact_tile::{ExactTileSum, Summable};
+use focalgrad::kernel::output;
 use focalgrad::kernel::reduce::TileSum;
 use focalgrad::kernel::tile::TILE;
 use focalgrad::loss::focal::Gamma;

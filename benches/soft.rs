@@ -6,14 +6,19 @@ use std::ptr::null_mut;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands, output};
-use focalgrad::kernel::soft::{Meaning, SoftConstants, SoftOperands};
+use focalgrad::kernel::elementwise::{Constants, Operands};
+use focalgrad::kernel::output;
+use focalgrad::kernel::soft::{SoftConstants, SoftOperands};
 use focalgrad::kernel::tile::TILE;
 use focalgrad::loss::focal::Gamma;
+use focalgrad::params::SoftTargets;
 use focalgrad::simd::AnyIsa;
 
-const MEANINGS: [(&str, Meaning); 3] =
-    [("mixture", Meaning::Mixture), ("expected", Meaning::Expected), ("quality", Meaning::Quality)];
+const MEANINGS: [(&str, SoftTargets); 3] = [
+    ("mixture", SoftTargets::Mixture),
+    ("expected", SoftTargets::Expected),
+    ("quality", SoftTargets::Quality),
+];
 
 const OUTPUTS: [(&str, u8); 3] = [
     ("value", output::VALUE),

@@ -6,7 +6,8 @@ use std::ptr::null;
 
 use focalgrad::cache::LINE;
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands, output};
+use focalgrad::kernel::elementwise::{Constants, Operands};
+use focalgrad::kernel::output;
 use focalgrad::kernel::tile::TILE;
 use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;

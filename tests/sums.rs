@@ -2,9 +2,9 @@
 
 mod oracle;
 
-use focalgrad::kernel::elementwise::output;
 use focalgrad::kernel::exact::ExactSum;
 use focalgrad::kernel::exact_tile::ExactTileSum;
+use focalgrad::kernel::output;
 use focalgrad::kernel::reduce::{TileSum, Total};
 use focalgrad::kernel::tile::TILE;
 use focalgrad::simd::AnyIsa;

@@ -11,6 +11,7 @@ pub mod heads;
 pub mod indices;
 pub mod labels;
 pub mod measure;
+pub mod operand;
 mod room;
 pub mod rows;
 mod strips;
@@ -63,28 +64,6 @@ pub enum Stop {
     Interrupted,
     /// It could not be done.
     Failed(Error),
-}
-
-/// The operands of a job by their numbers in its plan.
-pub mod operand {
-    /// Logits.
-    pub const LOGITS: usize = 0;
-    /// Targets.
-    pub const TARGETS: usize = 1;
-    /// Sample weights.
-    pub const SAMPLES: usize = 2;
-    /// Lists of float64 by class.
-    pub const CLASSES: usize = 3;
-    /// Lists of the kernel's type, by class or along the one axis that sample weights vary along.
-    pub const LISTS: usize = 4;
-    /// The losses.
-    pub const VALUE: usize = 5;
-    /// The gradient.
-    pub const GRAD: usize = 6;
-    /// The Hessian.
-    pub const HESS: usize = 7;
-    /// How many there are.
-    pub const COUNT: usize = 8;
 }
 
 /// The plan of a job: which elements it visits in which order, and where its operands keep them.

@@ -86,7 +86,7 @@ pub struct DenseClasses<R> {
 /// What to do with rows.
 #[derive(Clone, Debug)]
 pub struct Formula<R> {
-    /// What it computes ([`output`](crate::kernel::elementwise::output)).
+    /// What it computes ([`output`](crate::kernel::output)).
     pub outputs: u8,
     /// What is the same for every row.
     pub constants: Constants<R>,

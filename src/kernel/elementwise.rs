@@ -6,6 +6,7 @@ use crate::cache::{LINE, prefetch, prefetch_ahead};
 use crate::kernel::folds::Folds;
 use crate::kernel::labels::{Exceptions, Ignored, is_hard};
 use crate::kernel::operands::{Constants, Operands, Padded};
+use crate::kernel::output;
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::real::Real;
@@ -14,18 +15,6 @@ use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
 mod cut;
 
 use cut::{Cut, Edge, Part};
-
-/// What a kernel computes: a sum of these.
-pub mod output {
-    /// The loss.
-    pub const VALUE: u8 = 1;
-    /// Its gradient.
-    pub const GRAD: u8 = 2;
-    /// The exact Hessian.
-    pub const CURVATURE: u8 = 4;
-    /// The Gauss-Newton Hessian.
-    pub const GAUSS_NEWTON: u8 = 8;
-}
 
 /// A kernel for one class of gammas and one set of outputs. It gives back how many elements it has done.
 ///

@@ -14,6 +14,7 @@ pub mod factors;
 mod folds;
 pub(crate) mod grid;
 pub mod mixed;
+pub mod output;
 pub mod prepare;
 pub mod reduce;
 pub mod repeat;

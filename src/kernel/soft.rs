@@ -14,25 +14,15 @@ use crate::kernel::rows::RowReal;
 use crate::kernel::soft_group::Group;
 use crate::kernel::tile::TILE;
 use crate::loss::focal::Fold;
+use crate::params::SoftTargets;
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
-
-/// What a label between 0 and 1 means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Meaning {
-    /// The probability that modulates is that of a draw from both classes.
-    Mixture,
-    /// The mean of the losses of both classes.
-    Expected,
-    /// The distance of probability and label modulates.
-    Quality,
-}
 
 /// What a call with soft labels or probabilities says, beside what every call says.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<R> {
     /// What labels between 0 and 1 mean.
-    pub meaning: Meaning,
+    pub meaning: SoftTargets,
     /// 1 - s and s/2 of label smoothing.
     pub smoothing: [R; 2],
     /// The Gauss-Newton Hessian instead of the exact one (logits only).
@@ -47,7 +37,7 @@ pub struct Options<R> {
 
 impl<R: Real> Options<R> {
     /// No smoothing, no clipping, no quotient, the exact Hessian.
-    pub fn new(meaning: Meaning) -> Self {
+    pub fn new(meaning: SoftTargets) -> Self {
         Self {
             meaning,
             smoothing: [R::ONE, R::ZERO],
@@ -77,11 +67,11 @@ impl<R: Real> Options<R> {
 pub type SoftKernel<R> = unsafe fn(AnyIsa, &Constants<R>, &Options<R>, &Operands<R>);
 
 /// The kernel for a meaning, of logits or of probabilities.
-pub fn kernel<R: RowReal>(meaning: Meaning, probabilities: bool) -> SoftKernel<R> {
+pub fn kernel<R: RowReal>(meaning: SoftTargets, probabilities: bool) -> SoftKernel<R> {
     match (probabilities, meaning) {
         (true, _) => run::<R, PROBABILITIES>,
-        (false, Meaning::Expected) => run::<R, EXPECTED>,
-        (false, Meaning::Mixture | Meaning::Quality) => run::<R, FACTOR>,
+        (false, SoftTargets::Expected) => run::<R, EXPECTED>,
+        (false, SoftTargets::Mixture | SoftTargets::Quality) => run::<R, FACTOR>,
     }
 }
 

@@ -3,12 +3,13 @@
 use crate::kernel::folds::Folds;
 use crate::kernel::labels::Exceptions;
 use crate::kernel::operands::{Constants, Operands};
-use crate::kernel::soft::{EXPECTED, FACTOR, Meaning, Options};
+use crate::kernel::soft::{EXPECTED, FACTOR, Options};
 use crate::loss::factor::{Labels, Modulated};
 use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::loss::probability::{Given, Point};
 use crate::loss::product::unless_zero;
 use crate::loss::soft::Soft;
+use crate::params::SoftTargets;
 use crate::real::Real;
 use crate::simd::Vector;
 
@@ -213,7 +214,7 @@ where
     unsafe fn factor(&self, lanes: &Lanes<'_, V>, fold: Fold<V>, outputs: &Outputs<V::Real>) {
         let likely = self.zero.lt(lanes.x);
         let labels = Labels::new(lanes.y, likely, self.smoothing);
-        let quality = self.options.meaning == Meaning::Quality;
+        let quality = self.options.meaning == SoftTargets::Quality;
         let soft = Soft::new(lanes.x, fold, labels, quality, &lanes.gamma);
         let side = Side { labels, likely, clipped: None };
         let surrogate = if self.options.gauss_newton && !outputs.hess.is_null() {
@@ -250,10 +251,10 @@ where
         let side = Side { labels, likely, clipped: Some(clipped) };
         // SAFETY: handed through from the caller.
         unsafe {
-            if self.options.meaning == Meaning::Expected {
+            if self.options.meaning == SoftTargets::Expected {
                 self.expected_probabilities(lanes, point, &side, outputs);
             } else {
-                let quality = self.options.meaning == Meaning::Quality;
+                let quality = self.options.meaning == SoftTargets::Quality;
                 let given = Given::new(point, labels, quality, &lanes.gamma);
                 self.write(lanes, &given, &side, outputs);
             }

@@ -6,7 +6,6 @@
 use std::mem::MaybeUninit;
 
 use super::grid::{self, Grid};
-use super::reduce::SIDE_BY_SIDE;
 use crate::cache::{Ahead, prefetch_run};
 use crate::element::{DType, Narrow, Widen};
 use crate::layout::{Piece, Plan, Tile};
@@ -15,6 +14,9 @@ use crate::simd::{AnyIsa, stream};
 
 /// Elements in a tile. A handful of tiles of the largest type fit the first-level cache.
 pub const TILE: usize = 512;
+
+/// Tiles that kernels go over at once, if their operands allow it: few enough for the first-level cache.
+pub const STRIP: usize = 4;
 
 /// Memory for one tile, aligned to a cache line.
 #[repr(align(64))]
@@ -281,9 +283,6 @@ impl<R> Source<R> {
         }
     }
 }
-
-/// Tiles that kernels go over at once, if their operands allow it: few enough for the first-level cache.
-pub const STRIP: usize = SIDE_BY_SIDE;
 
 /// Makes a list go on for a strip of tiles behind its end, as if it began again; not for more than `most` elements, if
 /// a call has no more.

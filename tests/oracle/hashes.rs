@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::output;
 use focalgrad::kernel::exact::ExactSum;
 use focalgrad::kernel::exact_tile::{ExactTileSum, Summable};
+use focalgrad::kernel::output;
 use focalgrad::kernel::reduce::{TileSum, Total};
 use focalgrad::kernel::tile::TILE;
 use focalgrad::real::Real;

@@ -1,8 +1,9 @@
 //! Running the kernels over plain arrays.
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands, output};
+use focalgrad::kernel::elementwise::{Constants, Operands};
 use focalgrad::kernel::factors::Samples;
+use focalgrad::kernel::output;
 use focalgrad::kernel::tile::TILE;
 use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;

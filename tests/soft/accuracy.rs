@@ -2,8 +2,8 @@
 //! magnitudes of what cancels in it.
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::soft::Meaning;
 use focalgrad::kernel::tile::TILE;
+use focalgrad::params::SoftTargets;
 use focalgrad::simd::AnyIsa;
 use rayon::prelude::*;
 
@@ -138,8 +138,9 @@ fn float64_keeps_twice_the_promise() {
             let mut out = call.run(isa, &[x], &[y]).map(|row| row[0]);
             let (_, size) = truth(&call, x, y);
             let kind = call.meaning as usize * 2 + usize::from(call.probabilities);
-            if call.meaning != Meaning::Expected {
-                let blur = if call.meaning == Meaning::Quality { (size[0] / loss[0]).max(1.0) } else { 1.0 };
+            if call.meaning != SoftTargets::Expected {
+                let blur =
+                    if call.meaning == SoftTargets::Quality { (size[0] / loss[0]).max(1.0) } else { 1.0 };
                 let error = (out[3] - factor[0]).abs() / ulp::<f64>(factor[0] * blur);
                 worst[kind][4] = worst[kind][4].max(error);
                 assert!(error <= BOUNDS[0], "{} {call:?} {x} {y}: {error} {}", isa.name(), out[3]);
@@ -163,7 +164,7 @@ fn float64_keeps_twice_the_promise() {
 fn the_quotient_by_the_sum_of_factors_has_its_own_derivatives() {
     for isa in AnyIsa::available() {
         for Row { call, x, y, loss, factor } in rows() {
-            if call.meaning == Meaning::Expected {
+            if call.meaning == SoftTargets::Expected {
                 continue;
             }
             let (value, sum) = (0.375, 8.0);
@@ -177,7 +178,7 @@ fn the_quotient_by_the_sum_of_factors_has_its_own_derivatives() {
                 size[1] + factor[1].abs(),
                 size[2] + 4.0 * factor[2].abs() + factor[1] * factor[1] + (2.0 * grad * factor[1]).abs(),
             ];
-            let blur = 1.0 + if call.meaning == Meaning::Quality { size[0] / loss[0].abs() } else { 0.0 };
+            let blur = 1.0 + if call.meaning == SoftTargets::Quality { size[0] / loss[0].abs() } else { 0.0 };
             let name = format!("{} {call:?} {x} {y}: {out:?} {grad} {hess}", isa.name());
             assert!((out[1] - grad).abs() <= 1e-14 * sizes[0] * blur, "{name}");
             assert!((out[2] - hess).abs() <= 1e-14 * sizes[1] * blur * blur, "{name}");
@@ -186,7 +187,13 @@ fn the_quotient_by_the_sum_of_factors_has_its_own_derivatives() {
 }
 
 /// Hard labels through the soft kernels: the errors of losses, gradient, Hessian, and of the factor.
-fn hard<R: Compiled>(isa: AnyIsa, meaning: Meaning, gamma: f64, logits: &[f64], worst: &mut [(f64, f64); 4]) {
+fn hard<R: Compiled>(
+    isa: AnyIsa,
+    meaning: SoftTargets,
+    gamma: f64,
+    logits: &[f64],
+    worst: &mut [(f64, f64); 4],
+) {
     let call = Call::plain(meaning, gamma);
     let x: Vec<R> = logits.iter().map(|&x| R::from_f64(x)).collect();
     let opposite: Vec<R> = logits.iter().map(|&x| R::from_f64(-x)).collect();
@@ -202,7 +209,7 @@ fn hard<R: Compiled>(isa: AnyIsa, meaning: Meaning, gamma: f64, logits: &[f64], 
             let sign = if k == 1 { -1.0 } else { 1.0 };
             let (got, mirrored) = (positive[k][i].to_f64(), sign * negative[k][i].to_f64());
             let error = |got: f64| match k {
-                3 if meaning == Meaning::Expected => 0.0,
+                3 if meaning == SoftTargets::Expected => 0.0,
                 3 => {
                     let truth = AtLogit::new(exact[i]).modulation(gamma);
                     let (bits, lowest) = if size_of::<R>() == 4 { (24, -126) } else { (53, -1022) };

@@ -4,8 +4,9 @@
 use std::ptr::{null, null_mut};
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands, output};
+use focalgrad::kernel::elementwise::{Constants, Operands};
 use focalgrad::kernel::mixed::Mixed;
+use focalgrad::kernel::output;
 use focalgrad::kernel::prepare::{Kinds, kinds};
 use focalgrad::kernel::soft::SoftOperands;
 use focalgrad::loss::focal::Gamma;

@@ -3,18 +3,22 @@
 use std::ptr::{null, null_mut};
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::soft::{Meaning, SoftConstants, SoftOperands};
+use focalgrad::kernel::soft::{SoftConstants, SoftOperands};
 use focalgrad::kernel::tile::TILE;
+use focalgrad::params::SoftTargets;
 use focalgrad::real::Real;
 use focalgrad::simd::AnyIsa;
 
-pub const MEANINGS: [(&str, Meaning); 3] =
-    [("mixture", Meaning::Mixture), ("expected", Meaning::Expected), ("quality", Meaning::Quality)];
+pub const MEANINGS: [(&str, SoftTargets); 3] = [
+    ("mixture", SoftTargets::Mixture),
+    ("expected", SoftTargets::Expected),
+    ("quality", SoftTargets::Quality),
+];
 
 /// A call as the user knows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    pub meaning: Meaning,
+    pub meaning: SoftTargets,
     pub probabilities: bool,
     pub gamma: f64,
     pub smoothing: f64,
@@ -24,7 +28,7 @@ pub struct Call {
 
 impl Call {
     /// Logits, neither weights nor smoothing.
-    pub fn plain(meaning: Meaning, gamma: f64) -> Self {
+    pub fn plain(meaning: SoftTargets, gamma: f64) -> Self {
         Self { meaning, probabilities: false, gamma, smoothing: 0.0, weights: [1.0; 2] }
     }
 
@@ -33,9 +37,9 @@ impl Call {
         let s = self.smoothing;
         let y = y * (1.0 - s) + s / 2.0;
         let m = match self.meaning {
-            Meaning::Mixture => y * (1.0 - p) + (1.0 - y) * p,
-            Meaning::Expected => p.min(1.0 - p),
-            Meaning::Quality => (p - y).abs(),
+            SoftTargets::Mixture => y * (1.0 - p) + (1.0 - y) * p,
+            SoftTargets::Expected => p.min(1.0 - p),
+            SoftTargets::Quality => (p - y).abs(),
         };
         m.powf(self.gamma)
     }
@@ -71,7 +75,7 @@ impl Call {
                 value,
                 grad,
                 hess,
-                factor: if self.meaning == Meaning::Expected { null_mut() } else { factor },
+                factor: if self.meaning == SoftTargets::Expected { null_mut() } else { factor },
             };
             // SAFETY: every operand is a tile long, or null.
             unsafe { kernel(isa, constants, &operands) };

@@ -1,6 +1,6 @@
 //! What happens at infinite logits, at probabilities of 0 and 1, under weights of 0, and to NaN.
 
-use focalgrad::kernel::soft::Meaning;
+use focalgrad::params::SoftTargets;
 use focalgrad::simd::AnyIsa;
 
 use crate::harness::{Call, MEANINGS, spread};
@@ -85,11 +85,11 @@ fn no_label_hangs() {
 fn quality_at_its_singular_point() {
     for isa in AnyIsa::available() {
         for gamma in [0.5, 1.0, 1.7, 3.0] {
-            let out = Call::plain(Meaning::Quality, gamma).run(isa, &[0.0_f32], &[0.5]);
+            let out = Call::plain(SoftTargets::Quality, gamma).run(isa, &[0.0_f32], &[0.5]);
             assert_eq!([out[0][0], out[1][0], out[2][0]], [0.0; 3]);
         }
         let log2 = f64::ln(2.0);
-        let call = Call::plain(Meaning::Quality, 2.0);
+        let call = Call::plain(SoftTargets::Quality, 2.0);
         let out = call.run(isa, &[0.0_f64], &[0.5]);
         assert_eq!((out[0][0], out[1][0]), (0.0, 0.0));
         assert!((out[2][0] - 2.0 * log2 / 16.0).abs() < 1e-15);
@@ -121,7 +121,7 @@ fn probabilities_of_0_and_1_have_limits() {
 #[test]
 fn clipped_probabilities_have_no_derivative() {
     for isa in AnyIsa::available() {
-        let call = Call { probabilities: true, ..Call::plain(Meaning::Mixture, 2.0) };
+        let call = Call { probabilities: true, ..Call::plain(SoftTargets::Mixture, 2.0) };
         let constants = call.constants::<f32>().clipped(1e-3);
         let edge = 1e-3_f32;
         let x = [0.0, edge, edge.next_up(), 1.0, 1.0 - edge, f32::NAN];

@@ -1,6 +1,6 @@
 //! The losses for labels between 0 and 1 in float64, and what their errors are counted in.
 
-use focalgrad::kernel::soft::Meaning;
+use focalgrad::params::SoftTargets;
 
 use crate::harness::Call;
 
@@ -38,7 +38,7 @@ pub fn truth(call: &Call, x: f64, y: f64) -> Truth {
         Folded { small, large, losses, y: [positive, negative], weights: [b, a], sign: 1.0 }
     };
     let (mut value, mut size) = match call.meaning {
-        Meaning::Expected => expected(call, &folded),
+        SoftTargets::Expected => expected(call, &folded),
         _ => with_factor(call, &folded),
     };
     value[3] = gauss_newton(call, &folded);
@@ -53,7 +53,7 @@ fn gauss_newton(call: &Call, folded: &Folded) -> f64 {
     let descent = |p: f64, q: f64, loss: f64| q.powf(g) * (q + g * p * loss);
     let parts = [small * descent(small, large, losses[0]), large * descent(large, small, losses[1])];
     let mean = weights[0] * y[0] + weights[1] * y[1];
-    let weights = if call.meaning == Meaning::Expected { weights } else { [mean; 2] };
+    let weights = if call.meaning == SoftTargets::Expected { weights } else { [mean; 2] };
     weights[0] * y[0] * parts[0] + weights[1] * y[1] * parts[1]
 }
 
@@ -62,7 +62,7 @@ fn expected(call: &Call, folded: &Folded) -> Truth {
     for class in 0..2 {
         let mut y = [0.0; 2];
         y[class] = 1.0;
-        let of_class = Call { meaning: Meaning::Mixture, ..*call };
+        let of_class = Call { meaning: SoftTargets::Mixture, ..*call };
         let (value, size) = with_factor(&of_class, &Folded { y, ..*folded });
         for k in 0..3 {
             if folded.y[class] != 0.0 {
@@ -80,7 +80,7 @@ fn with_factor(call: &Call, folded: &Folded) -> Truth {
     let weight = weights[0] * y[0] + weights[1] * y[1];
     let nearer = small.max(y[0]);
     // `quality`: |p - y| is known to an ulp of the larger of both.
-    let (m, k, blur) = if call.meaning == Meaning::Quality {
+    let (m, k, blur) = if call.meaning == SoftTargets::Quality {
         let d = small - y[0];
         (d.abs(), d.signum(), nearer / d.abs())
     } else {

@@ -1,6 +1,6 @@
 //! Errors in ulp over rows that are hard in one way or another, for every instruction set.
 
-use focalgrad::kernel::elementwise::output;
+use focalgrad::kernel::output;
 use focalgrad::kernel::rows::RowReal;
 use focalgrad::simd::AnyIsa;
 

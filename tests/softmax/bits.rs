@@ -1,7 +1,7 @@
 //! Results depend on the numbers alone: not on the layout, the instruction set, the neighbours or what
 //! else is asked for.
 
-use focalgrad::kernel::elementwise::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
+use focalgrad::kernel::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
 use focalgrad::kernel::rows::{Form, RowReal, Scratch};
 use focalgrad::simd::AnyIsa;
 

@@ -2,7 +2,7 @@
 
 use std::ptr::null;
 
-use focalgrad::kernel::elementwise::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
+use focalgrad::kernel::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
 use focalgrad::kernel::rows::{Constants, DenseOperands, Form, Matrix, RowReal, Scratch};
 use focalgrad::loss::focal::{Gamma, power};
 use focalgrad::simd::AnyIsa;

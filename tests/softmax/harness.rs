@@ -2,7 +2,7 @@
 
 use std::ptr::null;
 
-use focalgrad::kernel::elementwise::output;
+use focalgrad::kernel::output;
 use focalgrad::kernel::rows::{Constants, Form, Matrix, Operands, RowReal, Scratch};
 use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;

@@ -1,6 +1,6 @@
 //! Infinities, NaN, ignored rows, weights and options by class.
 
-use focalgrad::kernel::elementwise::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
+use focalgrad::kernel::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
 use focalgrad::kernel::rows::{Constants, Form, RowReal, Scratch};
 use focalgrad::loss::focal::power;
 use focalgrad::simd::AnyIsa;

@@ -2,7 +2,7 @@
 
 use std::ptr::null;
 
-use focalgrad::kernel::elementwise::output::{CURVATURE, GRAD, VALUE};
+use focalgrad::kernel::output::{CURVATURE, GRAD, VALUE};
 use focalgrad::kernel::rows::{Constants, DenseOperands, Form, Matrix, Operands, RowReal, Scratch};
 use focalgrad::simd::AnyIsa;
 

@@ -1,7 +1,8 @@
 //! One target a row: the sum of the modulating factors as the denominator, and the sigmoid modulator.
 
-use focalgrad::kernel::elementwise::output::{CURVATURE, GRAD, VALUE};
-use focalgrad::kernel::rows::{Constants, Form, Modulator, RowReal, Scratch};
+use focalgrad::kernel::output::{CURVATURE, GRAD, VALUE};
+use focalgrad::kernel::rows::{Constants, Form, RowReal, Scratch};
+use focalgrad::params::Modulator;
 use focalgrad::simd::AnyIsa;
 
 use crate::dd::Dd;

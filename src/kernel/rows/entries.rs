@@ -5,7 +5,7 @@ use super::{Constants, DenseOperands, Form, Operands, Scratch, batch, dense, pro
 use crate::simd::AnyIsa;
 
 /// An element type with compiled kernels of rows. What is computed is a set of
-/// [`output`](crate::kernel::elementwise::output)s.
+/// [`output`](crate::kernel::output)s.
 ///
 /// `form` is for tests: left to itself a kernel takes the faster one, and the results are the same. Probabilities
 /// are taken to the nearer of the `bounds` first; they have no Gauss-Newton Hessian, and the softmax as modulator,

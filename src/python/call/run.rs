@@ -7,7 +7,7 @@ use super::admit::{Admitted, Outputs, Rules};
 use super::{Results, Wanted};
 use crate::element::DType;
 use crate::exec::{Stop, operand};
-use crate::kernel::elementwise::output;
+use crate::kernel::output;
 use crate::params::{Common, Hessian, Normalizer, Reduction};
 use crate::python::array::Array;
 

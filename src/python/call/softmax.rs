@@ -17,8 +17,8 @@ use crate::exec::rows::{
 };
 use crate::exec::weights::{LabelWeights, Weights};
 use crate::exec::{JobPlan, Keeping, Sum, Sums, operand, stores};
-use crate::kernel::elementwise::output;
 use crate::kernel::exact::ExactSum;
+use crate::kernel::output;
 use crate::kernel::rows::Constants;
 use crate::kernel::tile::{Source, Stores, TILE, Target};
 use crate::layout::Plan;

@@ -2,9 +2,10 @@
 
 use std::ptr::null;
 
-use focalgrad::kernel::elementwise::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
-use focalgrad::kernel::rows::{Constants, DenseOperands, Matrix, Modulator, Operands, RowReal, Scratch};
+use focalgrad::kernel::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
+use focalgrad::kernel::rows::{Constants, DenseOperands, Matrix, Operands, RowReal, Scratch};
 use focalgrad::loss::focal::{Gamma, power};
+use focalgrad::params::Modulator;
 use focalgrad::simd::AnyIsa;
 
 use super::{Hash, SplitMix, same};

@@ -3,14 +3,18 @@
 use std::ptr::{null, null_mut};
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::soft::{Meaning, SoftConstants, SoftOperands};
+use focalgrad::kernel::soft::{SoftConstants, SoftOperands};
 use focalgrad::kernel::tile::TILE;
+use focalgrad::params::SoftTargets;
 use focalgrad::simd::AnyIsa;
 
 use super::{Hash, SplitMix};
 
-const MEANINGS: [(&str, Meaning); 3] =
-    [("mixture", Meaning::Mixture), ("expected", Meaning::Expected), ("quality", Meaning::Quality)];
+const MEANINGS: [(&str, SoftTargets); 3] = [
+    ("mixture", SoftTargets::Mixture),
+    ("expected", SoftTargets::Expected),
+    ("quality", SoftTargets::Quality),
+];
 const GAMMAS: [f64; 4] = [0.0, 0.5, 1.7, 2.0];
 const QUANTITIES: [&str; 5] = ["value", "gradient", "Hessian", "factor", "Gauss-Newton"];
 
@@ -59,7 +63,7 @@ pub fn all_of<R: Compiled>(isa: AnyIsa, list: &mut Vec<(String, u64)>) {
                 let quantities = QUANTITIES.into_iter().zip(hashes);
                 // What a meaning does not have is not computed.
                 let there = quantities.filter(|&(quantity, _)| match quantity {
-                    "factor" => meaning != Meaning::Expected,
+                    "factor" => meaning != SoftTargets::Expected,
                     "Gauss-Newton" => !probabilities,
                     _ => true,
                 });
@@ -72,7 +76,7 @@ pub fn all_of<R: Compiled>(isa: AnyIsa, list: &mut Vec<(String, u64)>) {
 /// Hashes over all sizes: plain, smoothed, clipped and weighted, and as a quotient by the sum of the factors.
 fn of_meaning<R: Compiled>(
     isa: AnyIsa,
-    meaning: Meaning,
+    meaning: SoftTargets,
     probabilities: bool,
     gamma: f64,
     inputs: &Inputs<R>,
@@ -81,7 +85,7 @@ fn of_meaning<R: Compiled>(
     let smoothed = plain.smoothed(0.125).clipped(2.0_f64.powi(-50));
     let quotient = Some([0.375, 0.125].map(R::from_f64));
     let mut variants = vec![(plain, [1.0, 1.0]), (smoothed, [0.75, 0.25])];
-    if meaning != Meaning::Expected {
+    if meaning != SoftTargets::Expected {
         variants.push((SoftConstants { quotient, ..plain }, [0.75, 0.25]));
     }
     let x = if probabilities { &inputs.probabilities } else { &inputs.logits };
@@ -103,7 +107,7 @@ fn of_meaning<R: Compiled>(
                     value,
                     grad,
                     hess,
-                    factor: if meaning == Meaning::Expected { null_mut() } else { factor },
+                    factor: if meaning == SoftTargets::Expected { null_mut() } else { factor },
                 };
                 // SAFETY: inputs have `len` elements, weights and outputs a tile.
                 unsafe { kernel(isa, &constants, &operands) };
