@@ -257,6 +257,23 @@ unsafe fn widen<E: Element, R: Real>(isa: AnyIsa, source: *const u8, target: *mu
 }
 
 /// # Safety
+/// As [`Widen`], of float64 numbers.
+unsafe fn widen_weights<R: Real>(isa: AnyIsa, source: *const u8, target: *mut R, len: usize) {
+    struct Loop<R>(*const f64, *mut R, usize);
+    impl<R: Real> Kernel for Loop<R> {
+        type Output = ();
+        #[inline(always)]
+        fn run<I: Isa>(self, _: I) {
+            for i in 0..self.2 {
+                // SAFETY: the caller vouches for as many elements.
+                unsafe { self.1.add(i).write(R::from_weight(self.0.add(i).read_unaligned())) }
+            }
+        }
+    }
+    isa.vectorize(Loop(source.cast::<f64>(), target, len));
+}
+
+/// # Safety
 /// As [`Narrow`].
 unsafe fn narrow<H: Half, R: Real>(isa: AnyIsa, source: *const R, target: *mut u8, len: usize) {
     struct Loop<H, R>(*const R, *mut H, usize);
@@ -304,6 +321,12 @@ macro_rules! dtypes {
                 match self {
                     $( Self::$variant => widen::<$type, R>, )+
                 }
+            }
+
+            /// As [`DType::widen`], of weights: as [`Real::from_weight`] has it where the kernel's type has a smaller
+            /// range.
+            pub fn widen_weights<R: Real>(self) -> Widen<R> {
+                if self == Self::Float64 { widen_weights::<R> } else { self.widen() }
             }
 
             /// The conversion of results, for half types.

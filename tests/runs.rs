@@ -2,14 +2,13 @@
 //! where they are asked to.
 
 use std::ops::Range;
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 
 use focalgrad::cache::LINE;
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands};
+use focalgrad::kernel::operands::{Constants, Operands};
 use focalgrad::kernel::output;
 use focalgrad::kernel::tile::TILE;
-use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;
 
 /// Three tiles and a little more.
@@ -27,30 +26,28 @@ fn labels() -> Vec<f32> {
 fn run(isa: AnyIsa, gamma: f64, logits: &[f32], targets: &[f32], stops: bool) -> ([Vec<f32>; 2], usize) {
     let [mut value, mut grad] = [vec![-1.0; logits.len()], vec![-1.0; logits.len()]];
     let operands = Operands { stops, ..operands(logits, targets, [&mut value, &mut grad, &mut []]) };
-    let kernel = f32::kernel(gamma, output::VALUE | output::GRAD, false);
+    let kernel = f32::kernel(gamma, output::VALUE | output::GRAD);
     // SAFETY: every operand that the kernel uses is as long as the logits.
     let done = unsafe { kernel(isa, &constants(gamma), &operands) };
     ([value, grad], done)
 }
 
 fn constants(gamma: f64) -> Constants<f32> {
-    Constants { gamma: Gamma::new(gamma), weights: [[0.75, 0.25]; 3] }
+    Constants::new(gamma, [0.75, 0.25])
 }
 
-fn operands(logits: &[f32], targets: &[f32], [value, grad, hess]: [&mut [f32]; 3]) -> Operands<f32> {
+fn operands(logits: &[f32], targets: &[f32], outputs: [&mut [f32]; 3]) -> Operands<f32> {
+    // Outputs without elements are not wanted.
+    let pointer = |rows: &mut [f32]| if rows.is_empty() { null_mut() } else { rows.as_mut_ptr() };
+    let [value, grad, hess] = outputs.map(pointer);
     Operands {
         len: logits.len(),
         logits: logits.as_ptr(),
         targets: targets.as_ptr(),
-        weights: [[null(); 2]; 3],
-        samples: std::ptr::null(),
-        gammas: [null(); 2],
-        value: value.as_mut_ptr(),
-        grad: grad.as_mut_ptr(),
-        hess: hess.as_mut_ptr(),
-        ahead: null(),
-        stops: false,
-        streams: false,
+        value,
+        grad,
+        hess,
+        ..Operands::NONE
     }
 }
 
@@ -138,21 +135,17 @@ fn what_streams_has_the_same_bits_and_touches_nothing_else() {
     let sets = [output::VALUE, output::GRAD, output::VALUE | output::GRAD, output::GRAD | output::CURVATURE];
     for isa in AnyIsa::available() {
         for set in sets {
-            let kernel = f32::kernel(2.0, set, false);
+            let kernel = f32::kernel(2.0, set);
             for len in [1, 15, 40, TILE, TILE + 9, LEN] {
                 let run = |start: usize, streams: bool| {
                     let mut results = [(); 3].map(|()| vec![-1.0_f32; len + 48]);
                     let places = results.each_ref().map(|result| beyond_a_line(result, start, len));
-                    let [value, grad, hess] = results.each_mut();
-                    let operands = operands(
-                        &logits[..len],
-                        &targets[..len],
-                        [
-                            &mut value[places[0].clone()],
-                            &mut grad[places[1].clone()],
-                            &mut hess[places[2].clone()],
-                        ],
-                    );
+                    let wanted = [output::VALUE, output::GRAD, output::CURVATURE].map(|one| set & one != 0);
+                    let mut outputs = [(); 3].map(|()| &mut [][..]);
+                    for (i, result) in results.iter_mut().enumerate().filter(|&(i, _)| wanted[i]) {
+                        outputs[i] = &mut result[places[i].clone()];
+                    }
+                    let operands = operands(&logits[..len], &targets[..len], outputs);
                     // SAFETY: every operand is `len` long; all results begin as far from a line.
                     let done = unsafe {
                         kernel(isa, &constants(2.0), &Operands { streams, stops: true, ..operands })
@@ -186,7 +179,7 @@ fn what_streams_stops_as_well() {
                 let place = beyond_a_line(&grad, start, LEN);
                 let first = place.start;
                 let operands = operands(&logits, &targets, [&mut [], &mut grad[place], &mut []]);
-                let kernel = f32::kernel(2.0, output::GRAD, false);
+                let kernel = f32::kernel(2.0, output::GRAD);
                 // SAFETY: every operand that the kernel uses is as long as the logits.
                 let done = unsafe {
                     kernel(isa, &constants(2.0), &Operands { streams: true, stops: true, ..operands })
@@ -210,7 +203,7 @@ fn what_streams_reads_all_inputs_where_they_are() {
     let [a, b, c, d, gamma] = lists.each_ref().map(|list| list.as_ptr());
     let set = output::GRAD | output::CURVATURE;
     for isa in AnyIsa::available() {
-        for kernel in [f32::kernel(1.7, set, true), f32::kernel_of_gammas(set)] {
+        for kernel in [f32::kernel(1.7, set), f32::kernel_of_gammas(set)] {
             for len in [40, 64, 70, TILE, TILE + 9, LEN] {
                 let run = |start: usize, streams: bool| {
                     let mut results = [(); 2].map(|()| vec![-1.0_f32; len + 48]);
@@ -250,9 +243,9 @@ fn what_streams_reads_all_inputs_where_they_are() {
 fn what_streams_in_float64_has_the_same_bits() {
     let logits: Vec<f64> = logits().into_iter().map(f64::from).collect();
     let targets: Vec<f64> = labels().into_iter().map(f64::from).collect();
-    let constants = Constants { gamma: Gamma::new(2.0), weights: [[0.75, 0.25]; 3] };
+    let constants = Constants::new(2.0, [0.75, 0.25]);
     for isa in AnyIsa::available() {
-        let kernel = f64::kernel(2.0, output::GRAD, false);
+        let kernel = f64::kernel(2.0, output::GRAD);
         for len in [1, 7, 32, 40, TILE, TILE + 9, LEN] {
             let run = |start: usize, streams: bool| {
                 let mut grad = vec![-1.0_f64; len + 24];
@@ -261,15 +254,10 @@ fn what_streams_in_float64_has_the_same_bits() {
                     len,
                     logits: logits.as_ptr(),
                     targets: targets.as_ptr(),
-                    weights: [[null(); 2]; 3],
-                    samples: std::ptr::null(),
-                    gammas: [null(); 2],
-                    value: std::ptr::null_mut(),
                     grad: grad[first..first + len].as_mut_ptr(),
-                    hess: std::ptr::null_mut(),
-                    ahead: null(),
                     stops: true,
                     streams,
+                    ..Operands::NONE
                 };
                 // SAFETY: inputs are `len` long or longer, the gradient is.
                 assert_eq!(unsafe { kernel(isa, &constants, &operands) }, len);

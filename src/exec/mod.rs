@@ -6,15 +6,15 @@
 
 pub mod columns;
 pub mod elements;
-mod general;
-pub mod heads;
 pub mod indices;
 pub mod labels;
 pub mod measure;
 pub mod operand;
-mod room;
+pub mod outputs;
+pub mod per_row;
 pub mod rows;
-mod strips;
+mod samples;
+mod strip;
 pub mod weights;
 
 use crate::cache;
@@ -155,13 +155,13 @@ impl Sum {
 pub struct Sums {
     /// The losses.
     pub value: Sum,
-    /// The modulating factors.
+    /// The modulating factors, exactly: derivatives are divided by this sum, which must not depend on the order.
     pub factor: Sum,
 }
 
 impl Sums {
     fn new(keeping: Keeping) -> Self {
-        Self { value: Sum::new(keeping), factor: Sum::new(keeping) }
+        Self { value: Sum::new(keeping), factor: Sum::new(Keeping::Exact) }
     }
 
     fn merge(&mut self, other: Self) {

@@ -13,7 +13,7 @@ use crate::real::Real;
 /// An element type with compiled kernels.
 pub trait Compiled: Real + Scales {
     /// As [`kernel`].
-    fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<Self>;
+    fn kernel(gamma: f64, outputs: u8) -> TileKernel<Self>;
     /// As [`kernel_of_gammas`].
     fn kernel_of_gammas(outputs: u8) -> TileKernel<Self>;
     /// As [`soft::kernel`].
@@ -21,8 +21,8 @@ pub trait Compiled: Real + Scales {
 }
 
 impl Compiled for f32 {
-    fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<f32> {
-        kernel(gamma, outputs, weighted)
+    fn kernel(gamma: f64, outputs: u8) -> TileKernel<f32> {
+        kernel(gamma, outputs)
     }
 
     fn kernel_of_gammas(outputs: u8) -> TileKernel<f32> {
@@ -36,8 +36,8 @@ impl Compiled for f32 {
 }
 
 impl Compiled for f64 {
-    fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<f64> {
-        kernel(gamma, outputs, weighted)
+    fn kernel(gamma: f64, outputs: u8) -> TileKernel<f64> {
+        kernel(gamma, outputs)
     }
 
     fn kernel_of_gammas(outputs: u8) -> TileKernel<f64> {

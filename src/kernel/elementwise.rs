@@ -24,71 +24,61 @@ use cut::{Cut, Edge, Part};
 /// must be as [`Operands::streams`] says.
 pub type TileKernel<R> = unsafe fn(AnyIsa, &Constants<R>, &Operands<R>) -> usize;
 
-/// The kernel for a gamma, a set of outputs ([`output`]), and whether it looks for weights of elements.
-pub fn kernel<R: Real + Scales>(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<R> {
+/// The kernel for a gamma and a set of outputs ([`output`]). Elements may have gammas of their own unless this one is a
+/// whole number up to 3, for which products do.
+pub fn kernel<R: Real + Scales>(gamma: f64, outputs: u8) -> TileKernel<R> {
     match power::of(gamma) {
-        0 => for_outputs::<R, 0>(outputs, weighted),
-        1 => for_outputs::<R, 1>(outputs, weighted),
-        2 => for_outputs::<R, 2>(outputs, weighted),
-        3 => for_outputs::<R, 3>(outputs, weighted),
-        _ => for_outputs::<R, { power::GENERAL }>(outputs, weighted),
+        power::GENERAL => for_outputs::<R, { power::GENERAL }>(outputs),
+        _ => for_outputs::<R, { power::WHOLE }>(outputs),
     }
 }
 
-/// The kernel for gammas and weights of each element's own, and a set of outputs.
+/// The kernel for gammas of each element's own, and a set of outputs.
 pub fn kernel_of_gammas<R: Real + Scales>(outputs: u8) -> TileKernel<R> {
-    for_outputs::<R, PER_ELEMENT>(outputs, true)
+    for_outputs::<R, { power::GENERAL }>(outputs)
 }
 
-/// In the place of a class of gammas: each element has its own.
-const PER_ELEMENT: u8 = power::GENERAL - 1;
-
-fn for_outputs<R: Real + Scales, const POWER: u8>(outputs: u8, weighted: bool) -> TileKernel<R> {
+fn for_outputs<R: Real + Scales, const POWER: u8>(outputs: u8) -> TileKernel<R> {
     use output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
     const BOTH: u8 = VALUE | GRAD;
     const EXACT: u8 = GRAD | CURVATURE;
     const SURROGATE: u8 = GRAD | GAUSS_NEWTON;
     match outputs {
-        VALUE => for_weights::<R, POWER, VALUE>(weighted),
-        GRAD => for_weights::<R, POWER, GRAD>(weighted),
-        BOTH => for_weights::<R, POWER, BOTH>(weighted),
-        EXACT => for_weights::<R, POWER, EXACT>(weighted),
-        SURROGATE => for_weights::<R, POWER, SURROGATE>(weighted),
+        VALUE => run::<R, POWER, VALUE>,
+        GRAD => run::<R, POWER, GRAD>,
+        BOTH => run::<R, POWER, BOTH>,
+        EXACT => run::<R, POWER, EXACT>,
+        SURROGATE => run::<R, POWER, SURROGATE>,
         _ => unreachable!("no call asks for the outputs {outputs:#b}"),
     }
 }
 
-fn for_weights<R: Real + Scales, const POWER: u8, const OUTPUTS: u8>(weighted: bool) -> TileKernel<R> {
-    if weighted { run::<R, POWER, OUTPUTS, true> } else { run::<R, POWER, OUTPUTS, false> }
-}
-
 /// # Safety
 /// As [`TileKernel`].
-unsafe fn run<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>(
+unsafe fn run<R: Real + Scales, const POWER: u8, const OUTPUTS: u8>(
     isa: AnyIsa,
     constants: &Constants<R>,
     operands: &Operands<R>,
 ) -> usize {
-    isa.vectorize(Sigmoid::<R, POWER, OUTPUTS, WEIGHTED> { constants, operands })
+    isa.vectorize(Sigmoid::<R, POWER, OUTPUTS> { constants, operands })
 }
 
 /// The loops over a run of elements.
-struct Sigmoid<'a, R, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> {
+struct Sigmoid<'a, R, const POWER: u8, const OUTPUTS: u8> {
     constants: &'a Constants<R>,
     operands: &'a Operands<R>,
 }
 
-impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool> Kernel
-    for Sigmoid<'_, R, POWER, OUTPUTS, WEIGHTED>
-{
+impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8> Kernel for Sigmoid<'_, R, POWER, OUTPUTS> {
     type Output = usize;
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> usize {
         let lanes = <R::Lanes<I>>::LANES;
         debug_assert!(lanes <= MAX_LANES && TILE.is_multiple_of(lanes));
-        let weighing = Weighing::of::<R, OUTPUTS, WEIGHTED>(self.operands);
-        let constants = Splat::<R::Lanes<I>>::new(isa, self.constants, weighing);
+        let weighing = Weighing::of::<R, OUTPUTS>(self.constants, self.operands);
+        let own_gammas = !self.operands.gammas[0].is_null();
+        let constants = Splat::<R::Lanes<I>>::new(isa, self.constants, weighing, own_gammas);
         let (mut folds, mut memory) = (Folds::new(), Padded::new());
         let inside = memory.operands(self.operands);
         // A copy: nothing that the kernel writes can be suspected to change it. Made here, where no memory need be
@@ -140,9 +130,7 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     }
 }
 
-impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
-    Sigmoid<'_, R, POWER, OUTPUTS, WEIGHTED>
-{
+impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8> Sigmoid<'_, R, POWER, OUTPUTS> {
     /// The first half of a part's work, which reads logits and targets: whether all targets of its groups are 0 or 1.
     ///
     /// # Safety
@@ -224,16 +212,13 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
                         if are_ordinary { None } else { Some(Exceptions::of_hard(y, constants.ignored)) };
                     let lanes = Lanes { positive, exceptions };
                     let fold = folds.get(isa, place);
-                    if POWER == PER_ELEMENT {
+                    let mut gamma = constants.gamma;
+                    if POWER == power::GENERAL && constants.own_gammas {
                         let [hi, lo] = operands.gammas;
-                        let gamma =
-                            Gamma::of_lanes(<R::Lanes<I>>::load(isa, hi), <R::Lanes<I>>::load(isa, lo));
-                        let margin = Margin::<_, { power::GENERAL }>::of(z, fold, &gamma);
-                        Self::write(isa, lanes, &margin, constants, &operands);
-                    } else {
-                        let margin = Margin::<_, POWER>::of(z, fold, &constants.gamma);
-                        Self::write(isa, lanes, &margin, constants, &operands);
+                        gamma = Gamma::of_lanes(<R::Lanes<I>>::load(isa, hi), <R::Lanes<I>>::load(isa, lo));
                     }
+                    let margin = Margin::<_, POWER>::of(z, fold, &gamma);
+                    Self::write(isa, lanes, &margin, constants, &operands);
                 }
                 at += lanes;
                 place += lanes;
@@ -247,23 +232,23 @@ impl<R: Real + Scales, const POWER: u8, const OUTPUTS: u8, const WEIGHTED: bool>
     /// # Safety
     /// As [`Self::unfold`].
     #[inline(always)]
-    unsafe fn write<I: Isa, const FORM: u8>(
+    unsafe fn write<I: Isa>(
         isa: I,
         Lanes { positive, exceptions }: Lanes<R::Lanes<I>>,
-        margin: &Margin<R::Lanes<I>, FORM>,
+        margin: &Margin<R::Lanes<I>, POWER>,
         constants: &Splat<R::Lanes<I>>,
         operands: &Operands<R>,
     ) {
         // SAFETY: handed through from the caller.
         unsafe {
             // Read before anything is written, which may be where they stand.
-            let mut samples = constants.zero;
-            if constants.weighing.samples {
+            let (mut samples, weighing) = (constants.zero, constants.weighing);
+            if weighing.samples {
                 samples = <R::Lanes<I>>::load(isa, operands.samples);
             }
             if OUTPUTS & output::VALUE != 0 {
                 let weight = constants.weight::<0>(isa, positive, samples, operands);
-                let loss = if WEIGHTED { margin.value_or_zero(weight) } else { margin.value(weight) };
+                let loss = if weighing.zeros { margin.value_or_zero(weight) } else { margin.value(weight) };
                 put(loss, exceptions, operands.value, operands.streams && OUTPUTS == output::VALUE);
             }
             if OUTPUTS & output::GRAD != 0 {
@@ -326,6 +311,8 @@ unsafe fn are_known<R: Real>(targets: *const R, elements: Range<usize>, ignored:
 /// The constants in vectors.
 struct Splat<V: Vector> {
     gamma: Gamma<V>,
+    /// Whether elements have gammas of their own instead.
+    own_gammas: bool,
     /// Those of positives' gradients with the sign of their logits.
     weights: [[V; 2]; 3],
     weighing: Weighing,
@@ -335,7 +322,7 @@ struct Splat<V: Vector> {
 
 impl<V: Vector> Splat<V> {
     #[inline(always)]
-    fn new(isa: V::Isa, constants: &Constants<V::Real>, weighing: Weighing) -> Self {
+    fn new(isa: V::Isa, constants: &Constants<V::Real>, weighing: Weighing, own_gammas: bool) -> Self {
         let zero = V::splat(isa, V::Real::ZERO);
         // Loops here and below, not `map`, which is not always compiled with the caller's instructions.
         let mut weights = [[zero; 2]; 3];
@@ -346,7 +333,7 @@ impl<V: Vector> Splat<V> {
         }
         weights[1][1] = zero - weights[1][1];
         let ignored = constants.ignored;
-        Self { gamma: constants.gamma.splat(isa), weights, weighing, ignored, zero }
+        Self { gamma: constants.gamma.splat(isa), own_gammas, weights, weighing, ignored, zero }
     }
 
     /// What multiplies an output of each lane: the weight of its label, of all elements or of its own, times that of its
@@ -377,25 +364,25 @@ impl<V: Vector> Splat<V> {
     }
 }
 
-/// Which weights elements have of their own.
+/// Which weights there are.
 #[derive(Clone, Copy)]
 struct Weighing {
-    /// Those of labels, in lists.
+    /// Whether elements have weights of labels of their own.
     lists: bool,
-    /// Those of samples.
+    /// Whether they have weights of samples.
     samples: bool,
+    /// Whether losses may have the weight 0, which makes 0 of an infinite one.
+    zeros: bool,
 }
 
 impl Weighing {
-    /// Those that there are, if the kernel looks for any.
     #[inline(always)]
-    fn of<R, const OUTPUTS: u8, const WEIGHTED: bool>(operands: &Operands<R>) -> Self {
+    fn of<R: Real, const OUTPUTS: u8>(constants: &Constants<R>, operands: &Operands<R>) -> Self {
         let [value, grad, _] = writes(OUTPUTS);
         let output = if value { 0 } else { 2 - usize::from(grad) };
-        Self {
-            lists: WEIGHTED && !operands.weights[output][0].is_null(),
-            samples: WEIGHTED && !operands.samples.is_null(),
-        }
+        let (lists, samples) = (!operands.weights[output][0].is_null(), !operands.samples.is_null());
+        let [of_losses, ..] = constants.weights;
+        Self { lists, samples, zeros: lists | samples | of_losses.contains(&R::ZERO) }
     }
 }
 

@@ -260,7 +260,11 @@ mod tests {
                     assert_eq!(kinds(isa, &one_hard, None), of_one(Kinds::Hard), "{len} {at}");
                     let index = Some(Ignored::new(one_soft[at]));
                     assert_eq!(kinds(isa, &one_soft, index), Kinds::Hard, "{len} {at}");
-                    assert_eq!(kinds(isa, &one_hard, Some(Ignored::new(f64::NAN))), Kinds::Hard, "{len} {at}");
+                    assert_eq!(
+                        kinds(isa, &one_hard, Some(Ignored::new(f64::NAN))),
+                        Kinds::Hard,
+                        "{len} {at}"
+                    );
                 }
             }
             assert_eq!(kinds::<f32>(isa, &[], None), Kinds::Hard);

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::ptr::{copy_nonoverlapping, null, null_mut};
 
 use crate::cache::Ahead;
+use crate::kernel::labels::Ignored;
 use crate::loss::focal::Gamma;
 use crate::real::Real;
 use crate::simd::{MAX_LANES, stream};
@@ -20,9 +21,15 @@ pub struct Constants<R> {
     /// What losses, gradient and Hessian of negatives and of positives are multiplied with, where elements have no
     /// weights of their own.
     pub weights: [[R; 2]; 3],
-    /// Elements whose target is this number have results of +0.0, whatever the logit; NaN stands for targets that are
-    /// NaN.
-    pub ignored: Option<R>,
+    /// Elements with such a target have results of +0.0, whatever the logit.
+    pub ignored: Option<Ignored<R>>,
+}
+
+impl<R: Real> Constants<R> {
+    /// A gamma for all elements, none of which is ignored, and these weights of negatives and positives.
+    pub fn new(gamma: f64, weights: [R; 2]) -> Self {
+        Self { gamma: Gamma::new(gamma), weights: [weights; 3], ignored: None }
+    }
 }
 
 /// The operands of a run of elements. What is not there or not wanted is null; an output may be the very memory of
@@ -66,7 +73,7 @@ pub(super) const INPUTS: usize = 11;
 /// Operands that are written.
 pub(super) const OUTPUTS: usize = 4;
 
-impl<R> Operands<R> {
+impl<R: Copy> Operands<R> {
     /// No elements and no operands: what a call lacks is taken from here.
     pub const NONE: Self = Self {
         len: 0,

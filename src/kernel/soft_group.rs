@@ -191,9 +191,7 @@ where
             weights = unsafe { [V::load(isa, negative.add(lanes.at)), V::load(isa, positive.add(lanes.at))] };
         }
         match lanes.samples {
-            Some(samples) => {
-                [samples.mul_add(weights[0], self.zero), samples.mul_add(weights[1], self.zero)]
-            }
+            Some(samples) => [samples.mul_add(weights[0], self.zero), samples.mul_add(weights[1], self.zero)],
             None => weights,
         }
     }

@@ -107,6 +107,12 @@ impl<R: Real> Source<R> {
         Self::Array { data, dtype, size: dtype.size(), widen, repeats: false }
     }
 
+    /// Weights of any type, as kernels take them: see [`Real::from_weight`].
+    pub fn weights(data: *const u8, dtype: DType) -> Self {
+        let widen = (dtype != R::DTYPE).then(|| dtype.widen_weights());
+        Self::Array { data, dtype, size: dtype.size(), widen, repeats: false }
+    }
+
     /// A list made by [`repeating`]: where it begins again and again, tiles need no copy.
     pub fn list(list: &[R]) -> Self {
         Self::Array {
@@ -176,6 +182,25 @@ impl<R: Real> Source<R> {
     ) -> *const R {
         // SAFETY: handed through from the caller; buffers hold a tile, the raw one of the largest type.
         unsafe { self.strip(isa, place, buffer.as_mut_ptr(), raw.as_mut_ptr()) }
+    }
+
+    /// A tile as a slice, which lives no longer than the array and the buffer.
+    ///
+    /// # Safety
+    /// As [`Source::tile`].
+    #[inline]
+    pub unsafe fn slice<'s, const N: usize>(
+        &self,
+        isa: AnyIsa,
+        (plan, operand, tile): (&Plan<N>, usize, Tile),
+        buffer: &'s mut Buffer<R>,
+        raw: &mut Raw,
+    ) -> &'s [R] {
+        // SAFETY: handed through from the caller; a tile has `len` elements.
+        unsafe {
+            let start = self.tile(isa, Place { plan, operand, tile }, buffer, raw);
+            std::slice::from_raw_parts(start, tile.len)
+        }
     }
 
     /// As [`Source::tile`], of several tiles that follow each other.

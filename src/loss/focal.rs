@@ -35,6 +35,8 @@ pub use fold::{FOLD, Fold};
 pub mod power {
     /// Any gamma.
     pub const GENERAL: u8 = u8::MAX;
+    /// A whole number up to [`LARGEST_PRODUCT`] that is known while the program runs.
+    pub const WHOLE: u8 = u8::MAX - 1;
     /// The largest whole gamma that is computed by products.
     pub const LARGEST_PRODUCT: u8 = 3;
 
@@ -283,9 +285,10 @@ where
             q
         };
         // Where the power costs an ulp or two less, this one need not be spent on.
+        let class = if POWER == power::WHOLE { gamma.class } else { POWER };
         let softplus = if LOW {
             softplus + (softplus_lo + unlikely_lo)
-        } else if POWER <= 2 {
+        } else if class <= 2 {
             softplus
         } else {
             softplus + softplus_lo
@@ -356,11 +359,17 @@ where
             return (weight * weight.constant(V::Real::Q_UNSCALE)) * self.modulation;
         }
         // The weight first: no product on the way is smaller than the last.
+        let class = if POWER == power::WHOLE { self.gamma.class } else { POWER };
         let mut product = weight;
-        let mut i = 0;
-        while i < POWER {
+        // No loop: known or not, the number of products is the same for all elements.
+        if class >= 1 {
             product = product * self.modulation;
-            i += 1;
+        }
+        if class >= 2 {
+            product = product * self.modulation;
+        }
+        if class >= power::LARGEST_PRODUCT {
+            product = product * self.modulation;
         }
         product
     }

@@ -1,11 +1,9 @@
 //! Running the kernels over plain arrays.
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands};
-use focalgrad::kernel::factors::Samples;
+use focalgrad::kernel::operands::{Constants, Operands};
 use focalgrad::kernel::output;
 use focalgrad::kernel::tile::TILE;
-use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;
 
 /// Losses, gradient and Hessian of up to a tile of elements.
@@ -25,34 +23,26 @@ pub struct Call<'a, R> {
 impl<R: Compiled> Call<'_, R> {
     /// Runs one kernel over at most a tile; what it does not compute stays as it was.
     pub fn run(&self, outputs: u8, results: &mut Results<R>) {
-        let constants =
-            Constants { gamma: Gamma::new(self.gamma), weights: [self.weights.map(R::from_weight); 3] };
+        let constants = Constants::new(self.gamma, self.weights.map(R::from_weight));
         let len = self.logits.len();
         assert!(len <= TILE && self.targets.len() == len && self.samples.is_none_or(|s| s.len() == len));
         let [value, grad, hess] = results.each_mut().map(|row| row.as_mut_ptr());
-        let mut products = [[R::ZERO; TILE]; 2];
-        if let Some(samples) = self.samples {
-            for (tile, weight) in products.iter_mut().zip(self.weights) {
-                // SAFETY: there are `len` samples, and products hold a tile.
-                unsafe { Samples(samples).times(self.isa, weight, tile.as_mut_ptr()) };
-            }
+        let mut samples = [R::ZERO; TILE];
+        for (sample, number) in samples.iter_mut().zip(self.samples.into_iter().flatten()) {
+            *sample = R::from_weight(*number);
         }
         let operands = Operands {
             len,
             logits: self.logits.as_ptr(),
             targets: self.targets.as_ptr(),
-            weights: [products.each_ref().map(|tile| tile.as_ptr()); 3],
-            samples: std::ptr::null(),
-            gammas: [std::ptr::null(); 2],
+            samples: if self.samples.is_some() { samples.as_ptr() } else { std::ptr::null() },
             value,
             grad,
             hess,
-            ahead: std::ptr::null(),
-            stops: false,
-            streams: false,
+            ..Operands::NONE
         };
-        // SAFETY: every operand holds `len` elements, products and results a tile.
-        unsafe { R::kernel(self.gamma, outputs, self.samples.is_some())(self.isa, &constants, &operands) };
+        // SAFETY: every operand holds `len` elements, samples and results a tile.
+        unsafe { R::kernel(self.gamma, outputs)(self.isa, &constants, &operands) };
     }
 }
 

@@ -89,9 +89,9 @@ fn float32_keeps_twice_the_promise() {
                 for (isa, all) in AnyIsa::available().into_iter().zip(&mut all) {
                     let mut out = call.run(isa, &x, &y);
                     if !probabilities {
-                        let mut constants = call.constants();
-                        constants.gauss_newton = true;
-                        out[3].clone_from(&call.run_with(isa, &constants, &x, &y)[2]);
+                        let mut options = call.options();
+                        options.gauss_newton = true;
+                        out[3].clone_from(&call.run_with(isa, &options, &x, &y)[2]);
                     }
                     for k in 0..if probabilities { 3 } else { 4 } {
                         let worst = worst_of(&x, &y, &out[k], &truths, k);
@@ -145,9 +145,9 @@ fn float64_keeps_twice_the_promise() {
                 worst[kind][4] = worst[kind][4].max(error);
                 assert!(error <= BOUNDS[0], "{} {call:?} {x} {y}: {error} {}", isa.name(), out[3]);
             }
-            let mut constants = call.constants();
-            constants.gauss_newton = !call.probabilities;
-            out[3] = call.run_with(isa, &constants, &[x], &[y])[2][0];
+            let mut options = call.options();
+            options.gauss_newton = !call.probabilities;
+            out[3] = call.run_with(isa, &options, &[x], &[y])[2][0];
             for k in 0..if call.probabilities { 3 } else { 4 } {
                 let unit = ulp::<f64>(loss[k].abs().max(size[k] / 2.0));
                 let error = (out[k] - loss[k]).abs() / unit;
@@ -168,9 +168,9 @@ fn the_quotient_by_the_sum_of_factors_has_its_own_derivatives() {
                 continue;
             }
             let (value, sum) = (0.375, 8.0);
-            let mut constants = call.constants::<f64>();
-            constants.quotient = Some([value, 1.0 / sum]);
-            let out = call.run_with(isa, &constants, &[x], &[y]).map(|row| row[0]);
+            let mut options = call.options::<f64>();
+            options.quotient = Some([value, 1.0 / sum]);
+            let out = call.run_with(isa, &options, &[x], &[y]).map(|row| row[0]);
             let (_, size) = truth(&call, x, y);
             let grad = (loss[1] - value * factor[1]) / sum;
             let hess = (loss[2] - value * factor[2] - 2.0 * grad * factor[1]) / sum;

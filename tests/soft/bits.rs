@@ -1,15 +1,13 @@
 //! Bits depend neither on the place in a tile nor on neighbours, nor on the instruction set if it has a fused
 //! multiply-add.
 
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands};
+use focalgrad::kernel::labels::{Kinds, kinds};
 use focalgrad::kernel::mixed::Mixed;
+use focalgrad::kernel::operands::{Constants, Operands};
 use focalgrad::kernel::output;
-use focalgrad::kernel::prepare::{Kinds, kinds};
-use focalgrad::kernel::soft::SoftOperands;
-use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;
 
 use crate::harness::{Call, MEANINGS, same, spread};
@@ -48,52 +46,28 @@ fn every_length_and_instruction_set_gives_the_same_bits() {
 fn mixed(isa: AnyIsa, call: &Call, x: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
     let mut results = [(); 3].map(|()| vec![0.0; x.len()]);
     let [value, grad, hess] = results.each_mut().map(|row| row.as_mut_ptr());
-    let weights = call.weights.map(|weight| vec![weight as f32; x.len()]);
     // The value by a call of its own: no kernel for hard labels has all three outputs.
     for outputs in [output::VALUE, output::GRAD | output::CURVATURE] {
-        let kernels = Mixed {
-            hard: f32::kernel(call.gamma, outputs, false),
-            hard_constants: Constants {
-                gamma: Gamma::new(call.gamma),
-                weights: [call.weights.map(|weight| weight as f32); 3],
-            },
-            soft: f32::soft_kernel(call.meaning, false),
-            soft_constants: call.constants(),
-        };
+        let (hard, soft) = (f32::kernel(call.gamma, outputs), f32::soft_kernel(call.meaning, false));
+        let (constants, options) = (&call.constants(), &call.options());
         let pick = |flag, row: *mut f32| if outputs & flag != 0 { row } else { null_mut() };
-        let soft = SoftOperands {
+        let operands = Operands {
             len: x.len(),
             logits: x.as_ptr(),
             targets: y.as_ptr(),
-            weights: [weights.each_ref().map(|row| row.as_ptr()); 3],
-            gammas: [null(); 2],
             value: pick(output::VALUE, value),
             grad: pick(output::GRAD, grad),
             hess: pick(output::CURVATURE, hess),
-            factor: null_mut(),
-        };
-        let hard = Operands {
-            len: x.len(),
-            logits: x.as_ptr(),
-            targets: y.as_ptr(),
-            weights: [[null(); 2]; 3],
-            samples: std::ptr::null(),
-            gammas: [null(); 2],
-            value: soft.value,
-            grad: soft.grad,
-            hess: soft.hess,
-            ahead: std::ptr::null(),
-            stops: false,
-            streams: false,
+            ..Operands::NONE
         };
         // SAFETY: every operand is as long as `x`, less than a tile, or null.
         unsafe {
-            match kinds(isa, y) {
+            match kinds(isa, y, None) {
                 Kinds::Hard => {
-                    (kernels.hard)(isa, &kernels.hard_constants, &hard);
+                    hard(isa, constants, &operands);
                 }
-                Kinds::Soft => (kernels.soft)(isa, &kernels.soft_constants, &soft),
-                Kinds::Both => kernels.run(isa, &hard, &soft),
+                Kinds::Soft => soft(isa, constants, options, &operands),
+                Kinds::Both => Mixed { hard, soft, options, constants }.run(isa, &operands),
             }
         }
     }
@@ -137,23 +111,18 @@ fn gammas_of_their_own_equal_one_gamma_for_all() {
         let run = |gamma: Option<f64>| {
             let mut out = [vec![0.0_f32; 200], vec![0.0_f32; 200]];
             let [grad, hess] = out.each_mut().map(|row| row.as_mut_ptr());
-            let constants = Constants { gamma: Gamma::new(gamma.unwrap_or(0.0)), weights: [[1.0; 2]; 3] };
+            let constants = Constants::new(gamma.unwrap_or(0.0), [1.0; 2]);
             let operands = Operands {
                 len: 200,
                 logits: x.as_ptr(),
                 targets: y.as_ptr(),
                 weights: [[ones.as_ptr(); 2]; 3],
-                samples: std::ptr::null(),
                 gammas: [hi.as_ptr(), lo.as_ptr()],
-                value: null_mut(),
                 grad,
                 hess,
-                ahead: std::ptr::null(),
-                stops: false,
-                streams: false,
+                ..Operands::NONE
             };
-            let kernel =
-                gamma.map_or(f32::kernel_of_gammas(outputs), |gamma| f32::kernel(gamma, outputs, true));
+            let kernel = gamma.map_or(f32::kernel_of_gammas(outputs), |gamma| f32::kernel(gamma, outputs));
             // SAFETY: every operand that the kernel uses is 200 long.
             unsafe { kernel(isa, &constants, &operands) };
             out

@@ -1,9 +1,10 @@
 //! Running the soft kernels over plain arrays.
 
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::soft::{SoftConstants, SoftOperands};
+use focalgrad::kernel::operands::{Constants, Operands};
+use focalgrad::kernel::soft::Options;
 use focalgrad::kernel::tile::TILE;
 use focalgrad::params::SoftTargets;
 use focalgrad::real::Real;
@@ -44,41 +45,39 @@ impl Call {
         m.powf(self.gamma)
     }
 
-    pub fn constants<R: Real>(&self) -> SoftConstants<R> {
-        SoftConstants::new(self.gamma, self.meaning).smoothed(self.smoothing)
+    pub fn constants<R: Real>(&self) -> Constants<R> {
+        Constants::new(self.gamma, self.weights.map(R::from_weight))
+    }
+
+    pub fn options<R: Real>(&self) -> Options<R> {
+        Options::new(self.meaning).smoothed(self.smoothing)
     }
 
     /// Value, gradient, Hessian and factor of every element.
     pub fn run<R: Compiled>(&self, isa: AnyIsa, x: &[R], y: &[R]) -> [Vec<R>; 4] {
-        self.run_with(isa, &self.constants(), x, y)
+        self.run_with(isa, &self.options(), x, y)
     }
 
-    /// The same with other constants; no factor for `Expected`, which has none.
-    pub fn run_with<R: Compiled>(
-        &self,
-        isa: AnyIsa,
-        constants: &SoftConstants<R>,
-        x: &[R],
-        y: &[R],
-    ) -> [Vec<R>; 4] {
+    /// The same with other options; no factor for `Expected`, which has none.
+    pub fn run_with<R: Compiled>(&self, isa: AnyIsa, options: &Options<R>, x: &[R], y: &[R]) -> [Vec<R>; 4] {
         let mut out = [(); 4].map(|()| vec![R::ZERO; x.len()]);
         let kernel = R::soft_kernel(self.meaning, self.probabilities);
         let weights = self.weights.map(|weight| [R::from_weight(weight); TILE]);
         for at in (0..x.len()).step_by(TILE) {
             let [value, grad, hess, factor] = out.each_mut().map(|row| row[at..].as_mut_ptr());
-            let operands = SoftOperands {
+            let operands = Operands {
                 len: TILE.min(x.len() - at),
                 logits: x[at..].as_ptr(),
                 targets: y[at..].as_ptr(),
                 weights: [weights.each_ref().map(|row| row.as_ptr()); 3],
-                gammas: [null(); 2],
                 value,
                 grad,
                 hess,
                 factor: if self.meaning == SoftTargets::Expected { null_mut() } else { factor },
+                ..Operands::NONE
             };
             // SAFETY: every operand is a tile long, or null.
-            unsafe { kernel(isa, constants, &operands) };
+            unsafe { kernel(isa, &self.constants(), options, &operands) };
         }
         out
     }

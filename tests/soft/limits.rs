@@ -122,10 +122,10 @@ fn probabilities_of_0_and_1_have_limits() {
 fn clipped_probabilities_have_no_derivative() {
     for isa in AnyIsa::available() {
         let call = Call { probabilities: true, ..Call::plain(SoftTargets::Mixture, 2.0) };
-        let constants = call.constants::<f32>().clipped(1e-3);
+        let options = call.options::<f32>().clipped(1e-3);
         let edge = 1e-3_f32;
         let x = [0.0, edge, edge.next_up(), 1.0, 1.0 - edge, f32::NAN];
-        let [value, grad, hess, _] = call.run_with(isa, &constants, &x, &[1.0; 6]);
+        let [value, grad, hess, _] = call.run_with(isa, &options, &x, &[1.0; 6]);
         assert_eq!(value[0], value[1]);
         assert!((f64::from(value[0]) - 0.998_001 * -f64::ln(1e-3)).abs() < 2e-6);
         assert!(grad[0] == 0.0 && hess[0] == 0.0 && grad[3] == 0.0 && hess[3] == 0.0);

@@ -1,9 +1,10 @@
 //! Hashes of losses for labels between 0 and 1 and for probabilities, element by element.
 
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::soft::{SoftConstants, SoftOperands};
+use focalgrad::kernel::operands::{Constants, Operands};
+use focalgrad::kernel::soft::Options;
 use focalgrad::kernel::tile::TILE;
 use focalgrad::params::SoftTargets;
 use focalgrad::simd::AnyIsa;
@@ -81,40 +82,40 @@ fn of_meaning<R: Compiled>(
     gamma: f64,
     inputs: &Inputs<R>,
 ) -> [u64; 5] {
-    let plain = SoftConstants::<R>::new(gamma, meaning);
+    let plain = Options::<R>::new(meaning);
     let smoothed = plain.smoothed(0.125).clipped(2.0_f64.powi(-50));
     let quotient = Some([0.375, 0.125].map(R::from_f64));
     let mut variants = vec![(plain, [1.0, 1.0]), (smoothed, [0.75, 0.25])];
     if meaning != SoftTargets::Expected {
-        variants.push((SoftConstants { quotient, ..plain }, [0.75, 0.25]));
+        variants.push((Options { quotient, ..plain }, [0.75, 0.25]));
     }
     let x = if probabilities { &inputs.probabilities } else { &inputs.logits };
     let mut hashes = [const { Hash::new() }; 5];
-    for (constants, weights) in variants {
+    for (options, weights) in variants {
         let small = (0..SMALL).map(|len| (SMALL - len, SMALL));
         for (from, to) in small.chain((0..LARGE).step_by(TILE).map(|at| (at, at + TILE))) {
-            let run = |constants| {
+            let run = |options| {
                 let kernel = R::soft_kernel(meaning, probabilities);
                 let mut out = [[R::ZERO; TILE]; 4];
                 let [value, grad, hess, factor] = out.each_mut().map(|row| row.as_mut_ptr());
                 let weights = weights.map(|weight| [R::from_f64(weight); TILE]);
-                let operands = SoftOperands {
+                let operands = Operands {
                     len: to - from,
                     logits: x[from..to].as_ptr(),
                     targets: inputs.labels[from..to].as_ptr(),
                     weights: [weights.each_ref().map(|row| row.as_ptr()); 3],
-                    gammas: [null(); 2],
                     value,
                     grad,
                     hess,
                     factor: if meaning == SoftTargets::Expected { null_mut() } else { factor },
+                    ..Operands::NONE
                 };
                 // SAFETY: inputs have `len` elements, weights and outputs a tile.
-                unsafe { kernel(isa, &constants, &operands) };
+                unsafe { kernel(isa, &Constants::new(gamma, [R::ONE; 2]), &options, &operands) };
                 out
             };
-            let [value, grad, hess, factor] = run(constants);
-            let surrogate = run(SoftConstants { gauss_newton: !probabilities, ..constants })[2];
+            let [value, grad, hess, factor] = run(options);
+            let surrogate = run(Options { gauss_newton: !probabilities, ..options })[2];
             for (hash, row) in hashes.iter_mut().zip([value, grad, hess, factor, surrogate]) {
                 row[..to - from].iter().for_each(|x| hash.add(x.to_f64()));
             }

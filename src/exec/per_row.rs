@@ -1,4 +1,4 @@
-//! Elements of an operand that rows of elements have in common.
+//! Elements of an operand that rows of elements have in common: a sample weight or a class index for a row of classes.
 
 use super::{JobPlan, operand};
 use crate::kernel::by_row::BEHIND;
@@ -7,21 +7,21 @@ use crate::layout::{Plan, Tile};
 
 /// Where they lie.
 #[derive(Clone, Debug)]
-pub struct Heads {
+pub struct PerRow {
     /// Elements of a row: two or more.
     cols: usize,
     /// The operand, a row an element.
     plan: Plan<1>,
 }
 
-impl Heads {
-    /// Those of sample weights, if rows have them in common.
-    pub fn of_samples(plan: &JobPlan) -> Option<Self> {
+impl PerRow {
+    /// Sample weights, if rows have them in common.
+    pub fn samples(plan: &JobPlan) -> Option<Self> {
         Self::new(plan, operand::SAMPLES)
     }
 
-    /// Those of targets, if rows have them in common.
-    pub fn of_targets(plan: &JobPlan) -> Option<Self> {
+    /// Targets, if rows have them in common.
+    pub fn targets(plan: &JobPlan) -> Option<Self> {
         Self::new(plan, operand::TARGETS)
     }
 
@@ -44,7 +44,7 @@ impl Heads {
     /// The place of those that a tile needs, and how many elements of its first row lie before the tile. The tile must
     /// be one of the plan that these were made of.
     #[inline]
-    pub(super) fn of(&self, plan: &JobPlan, tile: Tile) -> (Place<'_, 1>, usize) {
+    pub(super) fn place(&self, plan: &JobPlan, tile: Tile) -> (Place<'_, 1>, usize) {
         let start = plan.start(tile);
         let (number, skip) = (start / self.cols, start % self.cols);
         let len = (skip + tile.len).div_ceil(self.cols);
@@ -56,10 +56,10 @@ impl Heads {
 /// elements in common: those, each with the number of the elements before it.
 #[inline]
 pub(super) fn parts(
-    heads: Option<&Heads>,
+    per_row: Option<&PerRow>,
     Tile { number, len }: Tile,
 ) -> impl Iterator<Item = (usize, Tile)> {
-    let reach = heads.map_or(TILE, Heads::reach);
+    let reach = per_row.map_or(TILE, PerRow::reach);
     (0..len)
         .step_by(reach)
         .map(move |start| (start, Tile { number: number + start / TILE, len: reach.min(len - start) }))
