@@ -85,9 +85,13 @@ impl Terms<'_> {
         unsafe {
             match measure {
                 Measure::Count => terms.fill(1.0),
-                Measure::Positives => self.labels(terms, first),
+                Measure::Positives => {
+                    self.labels(terms, first);
+                    self.isa.vectorize(Inside(terms));
+                }
                 Measure::Weights => {
                     self.labels(terms, first);
+                    self.isa.vectorize(Inside(terms));
                     let (samples, [negative, positive], list) = match self.inputs.weights {
                         Weights::All([pair, ..]) => {
                             (Source::Constant(1.0), pair.map(Source::Constant), operand::LISTS)
@@ -150,6 +154,20 @@ impl Terms<'_> {
                     indices.write(self.isa, self.plan, self.tile, self.heads, terms.as_mut_ptr());
                 }
             }
+        }
+    }
+}
+
+/// Makes labels outside [0, 1] NaN, as their losses are.
+struct Inside<'a>(&'a mut [f64]);
+
+impl Kernel for Inside<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        for y in self.0 {
+            *y = if (*y < 0.0) | (*y > 1.0) { f64::NAN } else { *y };
         }
     }
 }
