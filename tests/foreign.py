@@ -52,6 +52,13 @@ class Negated(Tensor):
         return True
 
 
+class Donated(Tensor):
+    """As jax's arrays whose memory a function has taken over."""
+
+    def is_deleted(self) -> bool:
+        return True
+
+
 class Unreadable(Tensor):
     """As torch's tensors of bfloat16: neither DLPack nor their own library can say what they are."""
 

@@ -94,7 +94,11 @@ impl Terms<'_> {
             let labels = std::slice::from_raw_parts(labels, tile.len);
             match measure {
                 Measure::Count => terms.fill(1.0),
-                Measure::Positives => terms.copy_from_slice(labels),
+                Measure::Positives => {
+                    for (term, label) in terms.iter_mut().zip(labels) {
+                        *term = inside(*label);
+                    }
+                }
                 Measure::Weights => {
                     let (operand, [negative, positive]) = match weights {
                         LabelWeights::All([pair, ..]) => (operand::LISTS, pair.map(Source::Constant)),
@@ -120,6 +124,12 @@ impl Terms<'_> {
     }
 }
 
+/// A label, NaN outside [0, 1], as its loss is.
+#[inline(always)]
+fn inside(label: f64) -> f64 {
+    if (label < 0.0) | (label > 1.0) { f64::NAN } else { label }
+}
+
 /// s ((1 - y) `w_0` + y `w_1`) for each label y.
 struct Weigh<'a> {
     labels: &'a [f64],
@@ -137,7 +147,8 @@ impl Kernel for Weigh<'_> {
         let weights = self.negative.iter().zip(self.positive).zip(self.samples);
         for ((term, y), ((negative, positive), sample)) in self.terms.iter_mut().zip(self.labels).zip(weights)
         {
-            *term = sample * ((1.0 - *y) * negative + *y * positive);
+            let y = inside(*y);
+            *term = sample * ((1.0 - y) * negative + y * positive);
         }
     }
 }

@@ -90,8 +90,8 @@ pub struct Formula<R> {
     pub outputs: u8,
     /// What is the same for every row.
     pub constants: Constants<R>,
-    /// For probabilities: the bounds that they are clipped to.
-    pub bounds: Option<[R; 2]>,
+    /// For probabilities: the bounds that they are clipped to, if they are.
+    pub probabilities: Option<Option<[R; 2]>>,
     /// For targets of every class, given so or made from class indices.
     pub dense: Option<DenseClasses<R>>,
 }
@@ -337,7 +337,7 @@ impl<R: RowReal> Job<R> {
     ) {
         let Memory { scratch, matrices: [logits, targets, grad, hess], raw } = memory;
         let view = View { isa, classes: self.classes, run };
-        let Formula { outputs, ref constants, bounds, ref dense } = self.formula;
+        let Formula { outputs, ref constants, probabilities, ref dense } = self.formula;
         // SAFETY: handed through from the caller.
         unsafe {
             let operands = Operands {
@@ -346,18 +346,18 @@ impl<R: RowReal> Job<R> {
                 hess: view.output(self.hess.as_ref(), operand::HESS, hess),
                 ..self.operands(run, rows)
             };
-            match (dense, bounds) {
+            match (dense, probabilities) {
                 (None, None) => R::run(isa, constants, &operands, outputs, None, scratch),
                 (None, Some(bounds)) => {
                     R::run_probabilities(isa, constants, &operands, bounds, outputs, scratch);
                 }
-                (Some(classes), bounds) => {
+                (Some(classes), probabilities) => {
                     let targets = match &self.targets {
                         RowTargets::Dense(array) => view.input(array, operand::TARGETS, targets, raw),
                         RowTargets::Indices(..) => self.one_hot(run, rows, targets),
                     };
                     let operands = classes.operands(&operands, targets);
-                    match bounds {
+                    match probabilities {
                         None => R::run_dense(isa, constants, &operands, outputs, None, scratch),
                         Some(bounds) => {
                             R::run_dense_probabilities(

@@ -4,15 +4,16 @@
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel};
 
-/// Notes which targets are the one that is ignored.
+/// Notes which targets are the one that is ignored; NaN: every NaN is.
 pub fn mark(isa: AnyIsa, targets: &[f64], index: f64, ignored: &mut [bool]) {
     struct Mark<'a>(&'a [f64], f64, &'a mut [bool]);
     impl Kernel for Mark<'_> {
         type Output = ();
         #[inline(always)]
         fn run<I: Isa>(self, _: I) {
+            let nan = self.1.is_nan();
             for (target, ignored) in self.0.iter().zip(self.2) {
-                *ignored = *target == self.1;
+                *ignored = (*target == self.1) | (nan & target.is_nan());
             }
         }
     }
@@ -47,6 +48,8 @@ mod tests {
             clear(isa, &mut results, &ignored);
             assert_eq!(results, [0.0, 1.0, 2.0, 0.0]);
             assert!(results[3].is_sign_positive());
+            mark(isa, &[255.0, 1.0, f64::NAN, 255.0], f64::NAN, &mut ignored);
+            assert_eq!(ignored, [false, false, true, false]);
         }
     }
 }

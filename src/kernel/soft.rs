@@ -27,8 +27,8 @@ pub struct Options<R> {
     pub smoothing: [R; 2],
     /// The Gauss-Newton Hessian instead of the exact one (logits only).
     pub gauss_newton: bool,
-    /// Bounds that probabilities are clipped to.
-    pub clip: [R; 2],
+    /// Bounds that probabilities are clipped to. Without them a probability outside \[0, 1\] makes its element NaN.
+    pub clip: Option<[R; 2]>,
     /// The value V and 1/S, where the loss is divided by the sum S of the modulating factors: gradient
     /// and exact Hessian become (n' - V s') / S and (n'' - V s'' - 2 V' s') / S, with n the element's
     /// weighted loss as it is without and s its modulating factor. Not with `Expected`.
@@ -38,13 +38,7 @@ pub struct Options<R> {
 impl<R: Real> Options<R> {
     /// No smoothing, no clipping, no quotient, the exact Hessian.
     pub fn new(meaning: SoftTargets) -> Self {
-        Self {
-            meaning,
-            smoothing: [R::ONE, R::ZERO],
-            gauss_newton: false,
-            clip: [R::ZERO, R::ONE],
-            quotient: None,
-        }
+        Self { meaning, smoothing: [R::ONE, R::ZERO], gauss_newton: false, clip: None, quotient: None }
     }
 
     /// With label smoothing `s`.
@@ -54,7 +48,7 @@ impl<R: Real> Options<R> {
 
     /// With probabilities clipped to \[eps, 1 - eps\].
     pub fn clipped(self, eps: f64) -> Self {
-        Self { clip: [R::from_f64(eps), R::from_f64(1.0 - eps)], ..self }
+        Self { clip: Some([R::from_f64(eps), R::from_f64(1.0 - eps)]), ..self }
     }
 }
 

@@ -155,9 +155,10 @@ where
         let isa = self.zero.isa();
         // SAFETY: handed through from the caller.
         unsafe {
+            let targets = V::load(isa, operands.targets.add(at));
             let mut lanes = Lanes {
                 x: V::load(isa, operands.logits.add(at)),
-                y: V::load(isa, operands.targets.add(at)),
+                y: inside(targets),
                 gamma: self.gamma,
                 samples: None,
                 exceptions: None,
@@ -168,7 +169,7 @@ where
                 lanes.samples = Some(V::load(isa, operands.samples.add(at)));
             }
             if self.constants.ignored.is_some() {
-                lanes.exceptions = Some(Exceptions::of_soft(lanes.y, self.constants.ignored));
+                lanes.exceptions = Some(Exceptions::of_soft(targets, self.constants.ignored));
             }
             let [hi, lo] = operands.gammas;
             if !hi.is_null() {
@@ -240,13 +241,18 @@ where
     /// As [`Self::work`].
     #[inline(always)]
     unsafe fn probabilities(&self, lanes: &Lanes<'_, V>, outputs: &Outputs<V::Real>) {
-        let [low, high] = splat::<V>(self.zero.isa(), self.options.clip);
-        let clipped = V::either(lanes.x.lt(low), high.lt(lanes.x));
-        // A NaN stays, -0.0 becomes 0.0, here and in labels below.
-        let p = low.max_or(high.min_or(lanes.x)) + self.zero;
+        let (p, clipped) = match self.options.clip {
+            None => (inside(lanes.x), None),
+            Some(bounds) => {
+                let [low, high] = splat::<V>(self.zero.isa(), bounds);
+                // A NaN stays, and -0.0 becomes 0.0.
+                let p = low.max_or(high.min_or(lanes.x)) + self.zero;
+                (p, Some(V::either(lanes.x.lt(low), high.lt(lanes.x))))
+            }
+        };
         let (point, likely) = Point::new(p);
-        let labels = Labels::new(lanes.y + self.zero, likely, self.smoothing);
-        let side = Side { labels, likely, clipped: Some(clipped) };
+        let labels = Labels::new(lanes.y, likely, self.smoothing);
+        let side = Side { labels, likely, clipped };
         // SAFETY: handed through from the caller.
         unsafe {
             if self.options.meaning == SoftTargets::Expected {
@@ -321,7 +327,8 @@ where
     #[inline(always)]
     fn unless_clipped(&self, side: &Side<V>, derivative: V) -> V {
         match side.clipped {
-            Some(clipped) => V::select(clipped, self.zero, derivative),
+            // 0, or NaN for a target that is.
+            Some(clipped) => V::select(clipped, side.labels.small - side.labels.small, derivative),
             None => derivative,
         }
     }
@@ -399,6 +406,14 @@ where
             }
         }
     }
+}
+
+/// A label or a probability, NaN where it is outside \[0, 1\]. A -0.0 becomes 0.0.
+#[inline(always)]
+fn inside<V: Vector>(x: V) -> V {
+    let zero = x.constant(V::Real::ZERO);
+    let outside = V::either(x.lt(zero), x.constant(V::Real::ONE).lt(x));
+    V::select(outside, x.constant(V::Real::NAN), x + zero)
 }
 
 /// Two numbers in vectors.

@@ -80,7 +80,7 @@ impl CommonArguments<'_, '_> {
                 let takes = "None or a number that float64 has";
                 return Err(Error::value("ignore_index", object.str()?, takes).into());
             }
-            Ok(Label::new("ignore_index", label)?)
+            Ok(Label::new(label))
         };
         Ok(Common {
             gamma,
@@ -187,6 +187,7 @@ pub fn shown_label(py: Python<'_>, label: Option<Label>) -> PyResult<Option<Boun
         None => None,
         Some(Label::Whole(number)) => Some(number.into_pyobject(py)?.into_any()),
         Some(Label::Other(number)) => Some(number.into_pyobject(py)?.into_any()),
+        Some(Label::Nan) => Some(f64::NAN.into_pyobject(py)?.into_any()),
     })
 }
 

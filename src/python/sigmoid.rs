@@ -58,7 +58,8 @@ const NAMES: [&str; 12] = [
 ///     Focusing parameter, finite and >= 0; an array has one for each class.
 /// reduction : {"none", "sum", "mean", "sum_classes"}, default "mean"
 ///     What a call returns: the losses, their sum, their sum divided by the normaliser, or their sums over the
-///     class axis.
+///     class axis. Gradient and Hessian are those of what is returned: "mean" divides them too. Boosting libraries
+///     want those of each sample: give them "sum".
 /// normalizer : None, "weights", "positives", "focal_weights" or float, default None
 ///     What "mean" divides by: the number of elements that are not ignored, the sum of the sample, class and
 ///     alpha weights, the number of positives, the sum of the modulating factors, or a positive number. Where it
@@ -70,7 +71,7 @@ const NAMES: [&str; 12] = [
 /// label_smoothing : float, default 0.0
 ///     In [0, 1): a target y becomes ``y * (1 - label_smoothing) + label_smoothing / 2``.
 /// ignore_index : number or None, default None
-///     Targets equal to it have loss, gradient and Hessian 0 and count in no denominator.
+///     Targets equal to it have loss, gradient and Hessian 0 and count in no denominator. NaN: targets that are NaN.
 /// background_index : int or None, default None
 ///     The class index that means no class: all its classes are negative.
 /// from_logits : bool, default True
@@ -102,8 +103,8 @@ const NAMES: [&str; 12] = [
 /// and ``gamma <= 5``. They have the same bits for any number of threads. Calls on large arrays run in
 /// parallel, without the interpreter; other threads must not write to the arrays meanwhile.
 ///
-/// NaN logits and targets give NaN for their element. Infinite logits give the limit. A weight of 0 makes even an
-/// infinite loss 0. Targets outside [0, 1] are not checked.
+/// NaN logits and targets give NaN for their element, and so do targets outside [0, 1] and, unless they are clipped,
+/// probabilities outside [0, 1]. Infinite logits give the limit. A weight of 0 makes even an infinite loss 0.
 ///
 /// References
 /// ----------
@@ -267,7 +268,7 @@ impl SigmoidFocalLoss {
     /// Parameters
     /// ----------
     /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    ///     Raw scores, of any shape and memory layout. Integers count as float64.
     /// targets : array_like of real numbers or bools
     ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
     ///     without it.
@@ -324,7 +325,7 @@ impl SigmoidFocalLoss {
     /// Parameters
     /// ----------
     /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    ///     Raw scores, of any shape and memory layout. Integers count as float64.
     /// targets : array_like of real numbers or bools
     ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
     ///     without it.
@@ -374,7 +375,7 @@ impl SigmoidFocalLoss {
     /// Parameters
     /// ----------
     /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    ///     Raw scores, of any shape and memory layout. Integers count as float64.
     /// targets : array_like of real numbers or bools
     ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
     ///     without it.
@@ -444,7 +445,7 @@ impl SigmoidFocalLoss {
     /// Parameters
     /// ----------
     /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    ///     Raw scores, of any shape and memory layout. Integers count as float64.
     /// targets : array_like of real numbers or bools
     ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
     ///     without it.
@@ -511,10 +512,13 @@ impl SigmoidFocalLoss {
     /// Parameters
     /// ----------
     /// targets : array_like
-    ///     As for a call. With a class axis, one-dimensional targets are class indices; of the others, those of a
-    ///     floating dtype are dense.
+    ///     As for a call. With a class axis, one-dimensional targets are class indices, and floats of more
+    ///     dimensions are dense: they have a class axis.
     /// sample_weight : array_like, optional
     ///     Broadcasts as in a call.
+    /// dense : bool, optional
+    ///     Whether targets have a class axis. It must be given for integers and bools of more dimensions, which may
+    ///     be class indices or one-hot.
     ///
     /// Returns
     /// -------
@@ -525,7 +529,8 @@ impl SigmoidFocalLoss {
     /// Raises
     /// ------
     /// ValueError
-    ///     For a loss of probabilities or with ``modulator="sigmoid"``, and for class indices out of range.
+    ///     For a loss of probabilities or with ``modulator="sigmoid"``, for class indices out of range and dense
+    ///     targets outside [0, 1], and if `dense` must be given and is not.
     ///
     /// Examples
     /// --------
@@ -534,13 +539,14 @@ impl SigmoidFocalLoss {
     /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=0.0)
     /// >>> round(loss.init_score(np.array([1] * 10 + [0] * 90)), 6)
     /// -2.197225
-    #[pyo3(signature = (targets, sample_weight=None))]
+    #[pyo3(signature = (targets, sample_weight=None, *, dense=None))]
     fn init_score<'py>(
         slf: &Bound<'py, Self>,
         targets: &Bound<'py, PyAny>,
         sample_weight: Object<'_, 'py>,
+        dense: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        beside(slf.py(), "init_score", (slf, targets, sample_weight))
+        beside(slf.py(), "init_score", (slf, targets, sample_weight, dense))
     }
 
     /// The class posteriors that scores stand for, if a model minimised this loss.
@@ -552,6 +558,9 @@ impl SigmoidFocalLoss {
     /// ----------
     /// scores : array_like
     ///     Logits, of any shape; the classes are along the class axis.
+    /// out : ndarray, optional
+    ///     An array of the scores' shape and the result's dtype to fill and return. It may be the very same array as
+    ///     the scores.
     ///
     /// Returns
     /// -------
@@ -561,8 +570,10 @@ impl SigmoidFocalLoss {
     ///
     /// Raises
     /// ------
+    /// TypeError
+    ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     For a loss of probabilities.
+    ///     For a loss of probabilities, and if shapes do not fit or `out` cannot be filled.
     ///
     /// Examples
     /// --------
@@ -571,8 +582,13 @@ impl SigmoidFocalLoss {
     /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=2.0)
     /// >>> loss.posterior(np.array([0.0, 1.0])).round(3)
     /// array([0.5  , 0.936])
-    fn posterior<'py>(slf: &Bound<'py, Self>, scores: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        beside(slf.py(), "posterior", (slf, scores))
+    #[pyo3(signature = (scores, *, out=None))]
+    fn posterior<'py>(
+        slf: &Bound<'py, Self>,
+        scores: &Bound<'py, PyAny>,
+        out: Object<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        beside(slf.py(), "posterior", (slf, scores, out))
     }
 
     /// A copy with some parameters changed.
@@ -641,7 +657,7 @@ impl SigmoidFocalLoss {
 /// Parameters
 /// ----------
 /// inputs : array_like of real numbers
-///     Logits, of any shape and memory layout. Integers and bools count as float64.
+///     Logits, of any shape and memory layout. Integers count as float64.
 /// targets : array_like of real numbers or bools
 ///     0, 1 or between, of the inputs' shape; with a class axis also class indices, of the inputs' shape
 ///     without it.

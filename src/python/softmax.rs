@@ -44,7 +44,9 @@ const NAMES: [&str; 10] = [
 /// gamma : float or array_like of shape (C,), default 2.0
 ///     Focusing parameter, finite and >= 0; an array has one for each target class.
 /// reduction : {"none", "sum", "mean"}, default "mean"
-///     What a call returns: the losses, their sum, or their sum divided by the normaliser.
+///     What a call returns: the losses, their sum, or their sum divided by the normaliser. Gradient and Hessian are
+///     those of what is returned: "mean" divides them too. Boosting libraries want those of each sample: give them
+///     "sum".
 /// normalizer : None, "weights", "focal_weights" or float, default None
 ///     What "mean" divides by: the number of targets that are not ignored, the sum of the sample and alpha
 ///     weights, the sum of the modulating factors, or a positive number. Where it is 0, value, gradient and
@@ -54,7 +56,8 @@ const NAMES: [&str; 10] = [
 /// label_smoothing : float, default 0.0
 ///     In [0, 1): a target y becomes ``y * (1 - label_smoothing) + label_smoothing / C``.
 /// ignore_index : number or None, default None
-///     Class indices equal to it have loss, gradient and Hessian 0 and count in no denominator.
+///     Class indices equal to it have loss, gradient and Hessian 0 and count in no denominator. NaN: those that are
+///     NaN.
 /// from_logits : bool, default True
 ///     False: inputs are probabilities, taken as they are, and derivatives are with respect to them.
 /// eps : float, default 0.0
@@ -84,7 +87,8 @@ const NAMES: [&str; 10] = [
 /// in parallel, without the interpreter; other threads must not write to the arrays meanwhile.
 ///
 /// A logit of -inf is a class of probability 0, one of +inf the limit. Rows with a NaN, with two or more +inf, or
-/// without a logit above -inf are NaN. A weight of 0 makes even an infinite loss 0.
+/// without a logit above -inf are NaN, and so are those with a dense target or an unclipped probability outside [0, 1].
+/// A weight of 0 makes even an infinite loss 0.
 ///
 /// References
 /// ----------
@@ -208,7 +212,7 @@ impl SoftmaxFocalLoss {
     /// Parameters
     /// ----------
     /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    ///     Raw scores, of any shape and memory layout. Integers count as float64.
     /// targets : array_like of real numbers or bools
     ///     Class indices, of the logits' shape without the class axis; or a target for each class, of the
     ///     logits' shape.
@@ -266,7 +270,7 @@ impl SoftmaxFocalLoss {
     /// Parameters
     /// ----------
     /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    ///     Raw scores, of any shape and memory layout. Integers count as float64.
     /// targets : array_like of real numbers or bools
     ///     Class indices, of the logits' shape without the class axis; or a target for each class, of the
     ///     logits' shape.
@@ -316,7 +320,7 @@ impl SoftmaxFocalLoss {
     /// Parameters
     /// ----------
     /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    ///     Raw scores, of any shape and memory layout. Integers count as float64.
     /// targets : array_like of real numbers or bools
     ///     Class indices, of the logits' shape without the class axis; or a target for each class, of the
     ///     logits' shape.
@@ -388,7 +392,7 @@ impl SoftmaxFocalLoss {
     /// Parameters
     /// ----------
     /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+    ///     Raw scores, of any shape and memory layout. Integers count as float64.
     /// targets : array_like of real numbers or bools
     ///     Class indices, of the logits' shape without the class axis; or a target for each class, of the
     ///     logits' shape.
@@ -455,10 +459,13 @@ impl SoftmaxFocalLoss {
     /// Parameters
     /// ----------
     /// targets : array_like
-    ///     As for a call. With a class axis, one-dimensional targets are class indices; of the others, those of a
-    ///     floating dtype are dense.
+    ///     As for a call. With a class axis, one-dimensional targets are class indices, and floats of more
+    ///     dimensions are dense: they have a class axis.
     /// sample_weight : array_like, optional
     ///     Broadcasts as in a call.
+    /// dense : bool, optional
+    ///     Whether targets have a class axis. It must be given for integers and bools of more dimensions, which may
+    ///     be class indices or one-hot.
     ///
     /// Returns
     /// -------
@@ -469,7 +476,8 @@ impl SoftmaxFocalLoss {
     /// Raises
     /// ------
     /// ValueError
-    ///     For a loss of probabilities or with ``modulator="sigmoid"``, and for class indices out of range.
+    ///     For a loss of probabilities or with ``modulator="sigmoid"``, for class indices out of range and dense
+    ///     targets outside [0, 1], and if `dense` must be given and is not.
     ///
     /// Examples
     /// --------
@@ -478,13 +486,14 @@ impl SoftmaxFocalLoss {
     /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0)
     /// >>> loss.init_score(np.array([0, 0, 0, 1])).round(6)
     /// array([ 0.549306, -0.549306])
-    #[pyo3(signature = (targets, sample_weight=None))]
+    #[pyo3(signature = (targets, sample_weight=None, *, dense=None))]
     fn init_score<'py>(
         slf: &Bound<'py, Self>,
         targets: &Bound<'py, PyAny>,
         sample_weight: Object<'_, 'py>,
+        dense: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        beside(slf.py(), "init_score", (slf, targets, sample_weight))
+        beside(slf.py(), "init_score", (slf, targets, sample_weight, dense))
     }
 
     /// The class posteriors that scores stand for, if a model minimised this loss.
@@ -496,6 +505,9 @@ impl SoftmaxFocalLoss {
     /// ----------
     /// scores : array_like
     ///     Logits, of any shape; the classes are along the class axis.
+    /// out : ndarray, optional
+    ///     An array of the scores' shape and the result's dtype to fill and return. It may be the very same array as
+    ///     the scores.
     ///
     /// Returns
     /// -------
@@ -505,8 +517,10 @@ impl SoftmaxFocalLoss {
     ///
     /// Raises
     /// ------
+    /// TypeError
+    ///     If an argument is of a type or dtype that is not taken.
     /// ValueError
-    ///     For a loss of probabilities.
+    ///     For a loss of probabilities, and if shapes do not fit or `out` cannot be filled.
     ///
     /// Examples
     /// --------
@@ -515,8 +529,13 @@ impl SoftmaxFocalLoss {
     /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0)
     /// >>> loss.posterior(np.zeros((1, 4)))
     /// array([[0.25, 0.25, 0.25, 0.25]])
-    fn posterior<'py>(slf: &Bound<'py, Self>, scores: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        beside(slf.py(), "posterior", (slf, scores))
+    #[pyo3(signature = (scores, *, out=None))]
+    fn posterior<'py>(
+        slf: &Bound<'py, Self>,
+        scores: &Bound<'py, PyAny>,
+        out: Object<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        beside(slf.py(), "posterior", (slf, scores, out))
     }
 
     /// A copy with some parameters changed.
@@ -584,7 +603,7 @@ impl SoftmaxFocalLoss {
 /// Parameters
 /// ----------
 /// inputs : array_like of real numbers
-///     Logits, of any shape and memory layout. Integers and bools count as float64.
+///     Logits, of any shape and memory layout. Integers count as float64.
 /// targets : array_like of real numbers or bools
 ///     Class indices, of the inputs' shape without the class axis; or a target for each class, of the inputs'
 ///     shape.

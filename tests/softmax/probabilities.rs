@@ -20,7 +20,7 @@ struct Case<'a, R> {
     targets: &'a [i64],
     /// The same as numbers, or others.
     y: &'a [R],
-    bounds: [R; 2],
+    bounds: Option<[R; 2]>,
     constants: Constants<R>,
     form: Option<Form>,
 }
@@ -148,7 +148,7 @@ fn keeps_the_promise<R: RowReal>() {
         let p = draw::<R>(&mut random);
         for quotient in [None, Some([R::from_f64(0.05), R::from_f64(0.25)])] {
             let constants = Constants { quotient, ..Constants::new(gamma) };
-            let bounds = [R::NEG_INFINITY, R::INFINITY];
+            let bounds = None;
             let case = Case { classes: 4, p: &p, targets: &targets, y: &y, bounds, constants, form: None };
             examine(&case, gamma, &mut worst);
         }
@@ -172,9 +172,9 @@ fn float64_keeps_the_promise() {
 #[test]
 fn limits_and_clipping() {
     let inf = f32::INFINITY;
-    let open = [-inf, inf];
+    let open = None;
     for isa in AnyIsa::available() {
-        let run = |p: f32, gamma: f64, bounds: [f32; 2], y: f32| {
+        let run = |p: f32, gamma: f64, bounds: Option<[f32; 2]>, y: f32| {
             let constants = Constants::new(gamma);
             let (p, y) = ([p, 0.25], [y, 0.0]);
             let case = Case { classes: 2, p: &p, targets: &[0], y: &y, bounds, constants, form: None };
@@ -196,12 +196,19 @@ fn limits_and_clipping() {
         assert_eq!(run(1.0, 0.5, open, 1.0), [0.0, 0.0, inf]);
         assert_eq!(run(1.0, 1.0, open, 1.0), [0.0, 0.0, 2.0]);
         assert_eq!(run(1.0, 2.0, open, 1.0), [0.0; 3]);
+        // -0.0 is 0, and what is no probability has no loss unless it is clipped.
+        assert_eq!(run(-0.0, 2.0, open, 1.0), [inf, -inf, inf]);
+        for p in [1.0_f32.next_up(), -1e-9, inf, -inf, 2.5] {
+            assert!(run(p, 2.0, open, 1.0).iter().all(|x| x.is_nan()));
+            assert!(run(p, 2.0, open, 0.0).iter().all(|x| x.is_nan()));
+        }
         let (least, most) = (0.125, 0.875);
         let inside = run(least, 2.0, open, 1.0);
-        assert_eq!(run(least, 2.0, [least, most], 1.0), inside);
-        assert_eq!(run(0.1, 2.0, [least, most], 1.0), [inside[0], 0.0, 0.0]);
+        assert_eq!(run(least, 2.0, Some([least, most]), 1.0), inside);
+        assert_eq!(run(0.1, 2.0, Some([least, most]), 1.0), [inside[0], 0.0, 0.0]);
         let inside = run(most, 2.0, open, 1.0);
-        assert_eq!(run(most, 2.0, [least, most], 1.0), inside);
-        assert_eq!(run(0.9, 2.0, [least, most], 1.0), [inside[0], 0.0, 0.0]);
+        assert_eq!(run(most, 2.0, Some([least, most]), 1.0), inside);
+        assert_eq!(run(0.9, 2.0, Some([least, most]), 1.0), [inside[0], 0.0, 0.0]);
+        assert_eq!(run(inf, 2.0, Some([least, most]), 1.0), [inside[0], 0.0, 0.0]);
     }
 }

@@ -63,7 +63,9 @@ def hard_logits(own: Scaled, rest: Scaled, gamma: Floats) -> Floats:
 
 
 @np.errstate(all="ignore")
-def init_score(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None = None) -> float | NDArray[Any]:
+def init_score(
+    loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None = None, dense: bool | None = None
+) -> float | NDArray[Any]:
     """Score that minimises the loss among all constant ones.
 
     Parameters
@@ -71,11 +73,13 @@ def init_score(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None = 
     loss : SigmoidFocalLoss or SoftmaxFocalLoss
         Its reduction and normaliser do not matter: the sum is minimised.
     targets : array_like
-        As for a call. Without a class axis: any shape. With one, one-dimensional targets are class indices;
-        of the others, those of a floating dtype are dense, and of integers and bools those are dense for the
-        sigmoid loss that hold nothing but 0, 1 and ignored targets, unless there is a ``background_index``.
+        As for a call. Without a class axis: any shape. With one, one-dimensional targets are class indices,
+        and floats of more dimensions are dense: they have the class axis.
     sample_weight : array_like, optional
         Broadcasts as in a call.
+    dense : bool, optional
+        Whether targets have the class axis. Must be given for integers and bools of more dimensions, which
+        may be class indices or one-hot.
 
     Returns
     -------
@@ -89,8 +93,9 @@ def init_score(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None = 
     ------
     ValueError
         For a loss of probabilities or with ``modulator="sigmoid"``, which has no minimum; for class indices
-        that are negative, no whole numbers or too large (2**27 or more where no parameter gives C); if the
-        weights of a class have a negative sum.
+        that are negative, no whole numbers or too large (2**27 or more where no parameter gives C); for dense
+        targets outside [0, 1]; if `dense` must be given and is not; if the weights of a class have a negative
+        sum.
 
     Examples
     --------
@@ -110,7 +115,7 @@ def init_score(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None = 
     softmax = hasattr(loss, "modulator")
     if softmax and loss.modulator == "sigmoid":
         raise ValueError("init_score takes modulator='softmax'; got 'sigmoid', whose loss has no minimum")
-    found = tally(loss, targets, sample_weight)
+    found = tally(loss, targets, sample_weight, dense)
     if len(found.own.value) == 0:
         return 0.0
     return softmax_score(loss, found) if softmax else sigmoid_score(loss, found)

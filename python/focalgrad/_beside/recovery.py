@@ -109,7 +109,7 @@ def row_posterior(z: Floats, alpha: Any, gamma: Any, modulator: str) -> Floats:
 
 
 @np.errstate(all="ignore")
-def posterior(loss: Any, scores: ArrayLike) -> NDArray[Any]:
+def posterior(loss: Any, scores: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
     """Class posteriors that scores stand for, if a model minimised this loss.
 
     Parameters
@@ -118,6 +118,8 @@ def posterior(loss: Any, scores: ArrayLike) -> NDArray[Any]:
         The loss that trained the model.
     scores : array_like
         Logits of any shape; the classes are along ``loss.class_axis``.
+    out : ndarray, optional
+        To fill and return: of the scores' shape and the result's dtype.
 
     Returns
     -------
@@ -147,13 +149,23 @@ def posterior(loss: Any, scores: ArrayLike) -> NDArray[Any]:
     if not loss.from_logits:
         raise ValueError("posterior takes a loss of logits; got one with from_logits=False")
     scores = real_array("scores", scores)
+    if scores.dtype.kind == "b":
+        raise TypeError("scores must be an array of numbers; got an array of dtype bool")
     dtype = np.dtype(np.float64) if scores.dtype.kind in "biu" else scores.dtype
     softmax = hasattr(loss, "modulator")
     axis: Any = None if loss.class_axis is None else positive_axis("scores", loss.class_axis, scores)
     known = per_class_length(loss)
     if known not in (None, axis if axis is None else scores.shape[axis]):
         raise ValueError(f"scores must have {known} classes along axis {axis}; got shape {scores.shape}")
-    out = np.empty_like(scores, dtype=dtype, subok=False)
+    if out is None:
+        out = np.empty_like(scores, dtype=dtype, subok=False)
+    elif not isinstance(out, np.ndarray) or out.dtype != dtype:
+        raise TypeError(
+            f"out must be an array of the result's dtype {dtype}; "
+            f"got {getattr(out, 'dtype', type(out).__name__)}"
+        )
+    elif out.shape != scores.shape:
+        raise ValueError(f"out must be of the result's shape {scores.shape}; got shape {out.shape}")
     for part in slices(scores.shape, axis):
         z = scores[part].astype(np.float64)
         if softmax:

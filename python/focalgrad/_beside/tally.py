@@ -190,20 +190,28 @@ def per_class_length(loss: Any) -> int | None:
     return lengths[0] if lengths else None
 
 
-def are_dense(loss: Any, targets: NDArray[Any]) -> bool:
+def are_dense(loss: Any, targets: NDArray[Any], dense: bool | None) -> bool:
     """Whether targets have a class axis; see `init_score`."""
+    if dense is not None and not isinstance(dense, (bool, np.bool_)):
+        raise TypeError(f"dense must be None, True or False; got {type(dense).__name__}")
     if loss.class_axis is None:
+        if dense is not None and not dense:
+            raise ValueError("dense must be None or True for a loss without class_axis; got False")
         return True
-    if targets.ndim <= 1 or getattr(loss, "background_index", None) is not None:
-        return False
-    if targets.dtype.kind not in "biu":
-        return True
-    if hasattr(loss, "modulator"):
-        return False
-    return all(
-        bool(np.all((some == 0) | (some == 1) | same_number(some, loss.ignore_index)))
-        for some in pieces(targets)
-    )
+    if dense is None:
+        if targets.ndim > 1 and targets.dtype.kind in "biu":
+            raise ValueError(
+                f"dense must be True or False for targets of dtype {targets.dtype} and shape "
+                f"{targets.shape}: True if they are 0 or 1 for every class along axis {loss.class_axis}, "
+                "False if they are class indices; got None"
+            )
+        dense = targets.ndim > 1
+    only = "background_index" if getattr(loss, "background_index", None) is not None else None
+    if hasattr(loss, "modulator") and loss.ignore_index is not None:
+        only = "ignore_index"
+    if dense and only is not None:
+        raise ValueError(f"targets must be class indices with {only}; got dense ones")
+    return bool(dense)
 
 
 def index_weights(loss: Any, targets: NDArray[Any], weights: Weights) -> tuple[Floats, float]:
@@ -237,6 +245,20 @@ def index_weights(loss: Any, targets: NDArray[Any], weights: Weights) -> tuple[F
     return found, apart
 
 
+def refuse_outside(targets: NDArray[Any], ignore_index: float | None) -> None:
+    """Refuse dense targets outside [0, 1], which have no loss to be minimised."""
+    start = 0
+    for some in pieces(targets):
+        bad = np.flatnonzero(((some < 0) | (some > 1)) & ~same_number(some, ignore_index))
+        if bad.size:
+            where = ", ".join(str(i) for i in np.unravel_index(start + bad[0], targets.shape))
+            place = f"targets[{where}]" if targets.ndim else "targets"
+            raise ValueError(
+                f"targets must be from 0 to 1 where they are dense; got {place} = {some[bad[0]]}"
+            )
+        start += some.size
+
+
 def scaled_sum(*factors: Floats) -> Scaled:
     """Sum of products, none of which is lost to the range of float64."""
     product = Scaled(np.ones(len(factors[0])), 0)
@@ -252,13 +274,14 @@ def joint(parts: list[Scaled]) -> Scaled:
     return Scaled(np.concatenate(values), np.array([part.exponent for part in parts], np.int64))
 
 
-def tally(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None) -> Tally:
+def tally(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None, dense: bool | None) -> Tally:
     """Count targets; parameters as for `init_score`."""
     targets = real_array("targets", targets)
     weights = read_weights(sample_weight, targets.size)
-    if not are_dense(loss, targets):
+    if not are_dense(loss, targets, dense):
         found, apart = index_weights(loss, targets, weights.spread(targets.shape))
         return Tally(Scaled(found, 0), apart, None)
+    refuse_outside(targets, loss.ignore_index)
     columns = [
         grouped(column, weight, loss.ignore_index) for column, weight in by_class(loss, targets, weights)
     ]
@@ -270,8 +293,6 @@ def by_class(loss: Any, targets: NDArray[Any], weights: Weights) -> list[tuple[N
     axis, softmax = loss.class_axis, hasattr(loss, "modulator")
     if axis is None:
         return [(targets, weights.spread(targets.shape))]
-    if softmax and loss.ignore_index is not None:
-        raise ValueError("targets must be class indices with ignore_index; got dense ones")
     axis = positive_axis("targets", axis, targets)
     classes, known = targets.shape[axis], per_class_length(loss)
     if known not in (None, classes):

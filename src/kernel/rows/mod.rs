@@ -15,6 +15,7 @@
 mod batch;
 mod chunks;
 mod dense;
+mod domain;
 mod entries;
 mod margins;
 mod probabilities;

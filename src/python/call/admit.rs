@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt};
 
 use super::{Arguments, Wanted};
+use crate::element::DType;
 use crate::error::Error;
 use crate::kernel::tile::Source;
 use crate::params::options::Named;
@@ -105,6 +106,10 @@ impl<'b, 'py> Admitted<'b, 'py> {
     /// `TypeError` and `ValueError` for what is refused.
     pub fn new(name: &'static str, found: &'b Found<'_, 'py>, rules: &Rules) -> PyResult<Self> {
         let logits = Array::read(name, &found.logits)?;
+        if logits.dtype == DType::Bool {
+            let got = "an array of dtype bool; were logits and targets swapped?";
+            return Err(Error::wrong_type(name, got, "an array of numbers").into());
+        }
         let targets = Array::read("targets", &found.targets)?;
         let axis = rules.class_axis.map(|axis| check_axis(&logits, axis)).transpose()?;
         let indices = axis.is_some_and(|axis| targets.shape == without(logits.shape, axis));

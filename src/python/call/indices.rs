@@ -22,7 +22,7 @@ pub fn check_indices(
     classes: usize,
     others: [Option<f64>; 2],
 ) -> PyResult<()> {
-    let valid = Valid { classes: classes as f64, others: others.map(|other| other.unwrap_or(f64::NAN)) };
+    let valid = Valid::new(classes, others);
     let search = Shared::new(Search {
         source: Source::numbers(targets.data, targets.dtype),
         strides: targets.strides,
@@ -114,7 +114,10 @@ fn refuse(targets: &Array<'_, '_>, valid: Valid, place: &[usize]) -> PyErr {
         ),
     };
     let others = valid.others.iter().filter(|other| !other.is_nan());
-    let others: String = others.map(|other| format!(" or {other}")).collect();
+    let mut others: String = others.map(|other| format!(" or {other}")).collect();
+    if valid.nan {
+        others.push_str(" or NaN");
+    }
     let takes = match valid.classes {
         0.0 => format!("class indices, of which there are none without classes{others}"),
         classes => format!("class indices, whole numbers from 0 to {}{others}", classes - 1.0),

@@ -392,15 +392,11 @@ impl<'b, 'py> Call<'b, 'py> {
         let common = &self.loss.common;
         let [value, grad, hess] = self.weights_of(0, alpha, scaling).map(R::from_weight);
         let constants = Constants::new(common.gamma.of(0));
-        let clip = if common.eps > 0.0 {
-            [common.eps, 1.0 - common.eps]
-        } else {
-            [f64::NEG_INFINITY, f64::INFINITY]
-        };
+        let clip = (common.eps > 0.0).then(|| [common.eps, 1.0 - common.eps].map(R::from_f64));
         Formula {
             outputs: kernel_outputs(self.wanted),
             constants: Constants { modulator: self.loss.modulator, value, grad, hess, ..constants },
-            bounds: (!common.from_logits).then_some(clip.map(R::from_f64)),
+            probabilities: (!common.from_logits).then_some(clip),
             dense: self.is_dense().then(|| self.dense_classes()),
         }
     }

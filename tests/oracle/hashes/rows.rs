@@ -152,7 +152,7 @@ impl<R: RowReal> Call<'_, R> {
         let (value_to, factor_to) = (value.as_mut_ptr(), factor.as_mut_ptr());
         let grad_to = Matrix { data: grad.as_mut_ptr(), row, class };
         let hess_to = Matrix { data: hess.as_mut_ptr(), row, class };
-        let bounds = [2.0_f64.powi(-50), 1.0].map(R::from_f64);
+        let bounds = Some([2.0_f64.powi(-50), 1.0].map(R::from_f64));
         let (isa, constants, mut scratch) = (self.isa, &self.constants, Scratch::new());
         if loss.dense {
             let operands = DenseOperands {
