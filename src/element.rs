@@ -24,6 +24,16 @@ pub trait Element: Copy + Send + Sync + 'static {
     }
 }
 
+/// A type whose slices are arrays.
+pub trait Stored: Copy + Send + Sync + 'static {
+    /// What arrays of it call it.
+    const DTYPE: DType;
+}
+
+impl Stored for bool {
+    const DTYPE: DType = DType::Bool;
+}
+
 /// As [`Element::widen`], by arithmetic alone.
 #[inline(always)]
 unsafe fn widen_each<E: Element, R: Real>(source: *const E, target: *mut R, len: usize) {
@@ -301,6 +311,20 @@ macro_rules! dtypes {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
+            /// Whether a kernel's type has all numbers of this one.
+            pub fn fits<R: Real>(self) -> bool {
+                let bits = match self {
+                    Self::Bool => 1,
+                    Self::Int8 | Self::UInt8 | Self::Float16 | Self::BFloat16 => 11,
+                    Self::Int16 | Self::UInt16 => 16,
+                    Self::Float32 => 24,
+                    Self::Int32 | Self::UInt32 => 32,
+                    Self::Float64 => 53,
+                    Self::Int64 | Self::UInt64 => 64,
+                };
+                bits <= if R::DTYPE == Self::Float32 { 24 } else { 53 }
+            }
+
             /// NumPy's name.
             pub fn name(self) -> &'static str {
                 match self {
@@ -336,6 +360,12 @@ macro_rules! dtypes {
                 }
             }
         }
+
+        $(
+            impl Stored for $type {
+                const DTYPE: DType = DType::$variant;
+            }
+        )+
     };
     (@narrow $type:ty) => { None };
     (@narrow $type:ty, half) => { Some(narrow::<$type, R>) };

@@ -247,12 +247,12 @@ impl<R: Real> Source<R> {
     }
 }
 
-impl Source<f64> {
+impl<R: Real> Source<R> {
     /// The numbers that an array has along one axis.
     ///
     /// # Safety
     /// The array must be readable wherever an axis of that length and with that stride, in bytes, has elements.
-    pub unsafe fn along(&self, isa: AnyIsa, len: usize, stride: isize) -> Vec<f64> {
+    pub unsafe fn along(&self, isa: AnyIsa, len: usize, stride: isize) -> Vec<R> {
         let plan = Plan::new(&[len], [&[stride]], TILE, 0);
         let mut numbers = Vec::with_capacity(len);
         for tile in (0..plan.tiles()).map(|number| plan.tile(number)) {
