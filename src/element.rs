@@ -24,6 +24,16 @@ pub trait Element: Copy + Send + Sync + 'static {
     }
 }
 
+/// A type whose slices are arrays.
+pub trait Stored: Copy + Send + Sync + 'static {
+    /// What arrays of it call it.
+    const DTYPE: DType;
+}
+
+impl Stored for bool {
+    const DTYPE: DType = DType::Bool;
+}
+
 /// As [`Element::widen`], by arithmetic alone.
 #[inline(always)]
 unsafe fn widen_each<E: Element, R: Real>(source: *const E, target: *mut R, len: usize) {
@@ -313,6 +323,12 @@ macro_rules! dtypes {
                 }
             }
         }
+
+        $(
+            impl Stored for $type {
+                const DTYPE: DType = DType::$variant;
+            }
+        )+
     };
     (@narrow $type:ty) => { None };
     (@narrow $type:ty, half) => { Some(narrow::<$type, R>) };

@@ -44,6 +44,9 @@ pub enum Error {
         /// What this processor has.
         available: String,
     },
+    /// Memory cannot be had.
+    #[error("{0} cannot be had")]
+    Memory(String),
     /// The thread pool could not be started.
     #[error("the threads could not be started: {0}")]
     Threads(String),

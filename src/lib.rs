@@ -10,16 +10,20 @@
 //! | [`math`] | how are exp, log1p and log computed? |
 //! | [`params`] | which parameters has a loss, and what may they be? |
 //! | [`loss`] | which formula? |
+//! | [`array`] | what does the core see of an array? |
 //! | [`kernel`] | how does a formula run over a tile of memory? |
 //! | [`layout`] | in which order are elements visited, and where are they? |
 //! | [`exec`] | how does a whole array become tiles, and where do sums meet? |
+//! | [`call`] | what does a loss make of arrays: which walks over them, divided by what? |
 //! | [`cache`] | how much do the caches hold? |
 //! | [`pool`] | where do threads come from? |
 //! | [`error`] | what is refused, in which words? |
 //!
-//! The binding to Python is a folder of its own, compiled with the feature `python`.
+//! A program in Rust calls [`call::evaluate`]. The binding to Python is a folder of its own, compiled with the feature `python`.
 
+pub mod array;
 pub mod cache;
+pub mod call;
 pub mod element;
 pub mod error;
 pub mod exec;

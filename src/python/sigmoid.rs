@@ -3,11 +3,12 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::call::{Arguments, Results, Wanted, arguments, evaluate_sigmoid, missing};
+use super::call::{Arguments, Results, arguments, evaluate_sigmoid, missing};
 use super::parameters::{
     CommonArguments, Given, Object, beside, made, read_parameter, read_whole, reduced, replaced, shown,
     shown_label, shown_normalizer,
 };
+use crate::call::Wanted;
 use crate::params::options::Named;
 use crate::params::{self, Hessian, Parameter, Reduction, SoftTargets};
 
@@ -307,7 +308,7 @@ impl SigmoidFocalLoss {
         sample_weight: Object<'_, 'py>,
         out: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let wanted = Wanted { value: true, grad: false, hess: None };
+        let wanted = Wanted::VALUE;
         let arguments = Arguments { value_out: ("out", out), ..arguments(logits, targets, sample_weight) };
         evaluate_sigmoid(py, &self.0, wanted, &arguments)?.value.ok_or_else(missing)
     }
@@ -362,7 +363,7 @@ impl SigmoidFocalLoss {
         sample_weight: Object<'_, 'py>,
         out: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let wanted = Wanted { value: false, grad: true, hess: None };
+        let wanted = Wanted::GRAD;
         let arguments = Arguments { grad_out: ("out", out), ..arguments(logits, targets, sample_weight) };
         evaluate_sigmoid(py, &self.0, wanted, &arguments)?.grad.ok_or_else(missing)
     }
@@ -421,7 +422,7 @@ impl SigmoidFocalLoss {
         out: Object<'_, 'py>,
         grad_out: Object<'_, 'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let wanted = Wanted { value: true, grad: true, hess: None };
+        let wanted = Wanted::VALUE_AND_GRAD;
         let arguments = Arguments {
             value_out: ("out", out),
             grad_out: ("grad_out", grad_out),
@@ -493,7 +494,7 @@ impl SigmoidFocalLoss {
         hess_out: Object<'_, 'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let hessian = hessian.option(Hessian::Exact)?;
-        let wanted = Wanted { value: false, grad: true, hess: Some(hessian) };
+        let wanted = Wanted::grad_and_hess(hessian);
         let arguments = Arguments {
             grad_out: ("grad_out", grad_out),
             hess_out: ("hess_out", hess_out),
@@ -701,7 +702,7 @@ pub fn sigmoid_focal_loss<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let made = made(&py.get_type::<SigmoidFocalLoss>(), alpha, gamma, reduction, options)?;
     let loss = made.cast::<SigmoidFocalLoss>()?.get();
-    let wanted = Wanted { value: true, grad: false, hess: None };
+    let wanted = Wanted::VALUE;
     let arguments = Arguments {
         logits_name: "inputs",
         value_out: ("out", out),

@@ -3,11 +3,12 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::call::{Arguments, Results, Wanted, arguments, evaluate_softmax, missing};
+use super::call::{Arguments, Results, arguments, evaluate, missing};
 use super::parameters::{
     CommonArguments, Given, Object, beside, made, read_parameter, read_whole, reduced, replaced, shown,
     shown_label, shown_normalizer,
 };
+use crate::call::Wanted;
 use crate::params::options::Named;
 use crate::params::{self, Hessian, Modulator, Reduction};
 
@@ -248,9 +249,9 @@ impl SoftmaxFocalLoss {
         sample_weight: Object<'_, 'py>,
         out: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let wanted = Wanted { value: true, grad: false, hess: None };
+        let wanted = Wanted::VALUE;
         let arguments = Arguments { value_out: ("out", out), ..arguments(logits, targets, sample_weight) };
-        evaluate_softmax(py, &self.0, wanted, &arguments)?.value.ok_or_else(missing)
+        evaluate(py, &self.0, wanted, &arguments)?.value.ok_or_else(missing)
     }
 
     /// The gradient of the loss with respect to the logits.
@@ -304,9 +305,9 @@ impl SoftmaxFocalLoss {
         sample_weight: Object<'_, 'py>,
         out: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let wanted = Wanted { value: false, grad: true, hess: None };
+        let wanted = Wanted::GRAD;
         let arguments = Arguments { grad_out: ("out", out), ..arguments(logits, targets, sample_weight) };
-        evaluate_softmax(py, &self.0, wanted, &arguments)?.grad.ok_or_else(missing)
+        evaluate(py, &self.0, wanted, &arguments)?.grad.ok_or_else(missing)
     }
 
     /// The loss and its gradient in one pass.
@@ -364,13 +365,13 @@ impl SoftmaxFocalLoss {
         out: Object<'_, 'py>,
         grad_out: Object<'_, 'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let wanted = Wanted { value: true, grad: true, hess: None };
+        let wanted = Wanted::VALUE_AND_GRAD;
         let arguments = Arguments {
             value_out: ("out", out),
             grad_out: ("grad_out", grad_out),
             ..arguments(logits, targets, sample_weight)
         };
-        let Results { value, grad, .. } = evaluate_softmax(py, &self.0, wanted, &arguments)?;
+        let Results { value, grad, .. } = evaluate(py, &self.0, wanted, &arguments)?;
         value.zip(grad).ok_or_else(missing)
     }
 
@@ -437,13 +438,13 @@ impl SoftmaxFocalLoss {
         hess_out: Object<'_, 'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let hessian = hessian.option(Hessian::Exact)?;
-        let wanted = Wanted { value: false, grad: true, hess: Some(hessian) };
+        let wanted = Wanted::grad_and_hess(hessian);
         let arguments = Arguments {
             grad_out: ("grad_out", grad_out),
             hess_out: ("hess_out", hess_out),
             ..arguments(logits, targets, sample_weight)
         };
-        let Results { grad, hess, .. } = evaluate_softmax(py, &self.0, wanted, &arguments)?;
+        let Results { grad, hess, .. } = evaluate(py, &self.0, wanted, &arguments)?;
         grad.zip(hess).ok_or_else(missing)
     }
 
@@ -643,11 +644,11 @@ pub fn softmax_focal_loss<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let made = made(&py.get_type::<SoftmaxFocalLoss>(), alpha, gamma, reduction, options)?;
     let loss = made.cast::<SoftmaxFocalLoss>()?.get();
-    let wanted = Wanted { value: true, grad: false, hess: None };
+    let wanted = Wanted::VALUE;
     let arguments = Arguments {
         logits_name: "inputs",
         value_out: ("out", out),
         ..arguments(inputs, targets, sample_weight)
     };
-    evaluate_softmax(py, &loss.0, wanted, &arguments)?.value.ok_or_else(missing)
+    evaluate(py, &loss.0, wanted, &arguments)?.value.ok_or_else(missing)
 }

@@ -4,7 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use super::call::{arguments, exact_sums_sigmoid, exact_sums_softmax};
+use super::call::{self, arguments};
 use super::sigmoid::SigmoidFocalLoss;
 use super::softmax::SoftmaxFocalLoss;
 use crate::kernel::exact;
@@ -54,9 +54,9 @@ pub fn exact_sums(
 ) -> PyResult<(ExactSum, ExactSum)> {
     let arguments = arguments(logits, targets, (!sample_weight.is_none()).then_some(sample_weight));
     let [numerator, denominator] = if let Ok(loss) = loss.cast::<SigmoidFocalLoss>() {
-        exact_sums_sigmoid(py, loss.get().parameters(), &arguments)?
+        call::exact_sums(py, loss.get().parameters(), &arguments)?
     } else {
-        exact_sums_softmax(py, loss.cast::<SoftmaxFocalLoss>()?.get().parameters(), &arguments)?
+        call::exact_sums(py, loss.cast::<SoftmaxFocalLoss>()?.get().parameters(), &arguments)?
     };
     Ok((ExactSum(numerator), ExactSum(denominator)))
 }

@@ -1,15 +1,13 @@
-//! What multiplies the results of a call: for both losses what they are divided by, for the sigmoid focal loss also
-//! weights and what differs by class.
+//! What multiplies the results of the sigmoid focal loss: weights, what differs by class, and one over the denominator.
 
-use super::Wanted;
 use super::admit::Admitted;
-use super::sigmoid::Call;
+use super::denominator::Scaling;
+use super::{Call, Wanted};
 use crate::exec::weights::{LabelWeights, Weights};
 use crate::kernel::factors::{product, products};
 use crate::kernel::tile::{Source, repeating};
 use crate::loss::focal::Gamma;
 use crate::params::{Hessian, Reduction, SigmoidFocalLoss};
-use crate::python::runtime::isa;
 use crate::real::Real;
 
 /// [`repeating`] lists that sources point to: numbers by class, but for `ready`. Empty if there are none of the kind.
@@ -36,27 +34,14 @@ const LEAST_REPEATED: usize = 16;
 /// that follow each other one by one, or so many together: shorter rows are sooner laid out with their products.
 const LEAST_IN_ROW: isize = 4096;
 
-/// What results are divided by.
-#[derive(Clone, Copy)]
-pub struct Scaling {
-    /// What the derivatives are divided by.
-    pub denominator: f64,
-    /// What the losses are divided by before they are added up: a power of two.
-    pub scale: f64,
-}
-
-impl Scaling {
-    /// Nothing but 1.
-    pub const NONE: Self = Self { denominator: 1.0, scale: 1.0 };
-}
-
-impl Call<'_, '_> {
+impl Call<'_, SigmoidFocalLoss> {
     /// The axis of the lists in a kernel's own type, if there are any: that of the classes, or the one axis along which
     /// sample weights vary.
     pub(super) fn listed_axis(&self) -> Option<usize> {
         let Admitted { logits, axis, .. } = &self.admitted;
         let of_classes = axis.filter(|_| self.loss.differs_by_class());
-        let of_samples = self.axis_of_samples().filter(|_| self.rules.reduction != Reduction::SumClasses);
+        let of_samples =
+            self.axis_of_samples().filter(|_| self.loss.common.reduction != Reduction::SumClasses);
         let of_samples = of_samples.filter(|&axis| {
             let len = logits.shape[axis] as usize;
             let own = logits.strides[axis].unsigned_abs();
@@ -86,27 +71,27 @@ impl Call<'_, '_> {
             Some(samples) if self.axis_of_samples() == Some(axis) => {
                 let stride = self.admitted.weight_strides()[axis];
                 // SAFETY: the array was admitted: its strides are those with which it broadcasts to the logits.
-                Some(unsafe { samples.along(isa(), len, stride) })
+                Some(unsafe { samples.along(self.isa, len, stride) })
             }
             Some(_) => None,
         }
     }
 
     /// What differs by class, in lists.
-    pub(super) fn lists<R: Real>(&self, scaling: Scaling) -> Lists<R> {
+    pub(super) fn lists<R: Real>(&self, wanted: Wanted, scaling: Scaling) -> Lists<R> {
         let &Self { loss, ref admitted, .. } = self;
         let elements = admitted.logits.len();
         let mut lists: Lists<R> = Lists { classes: self.numbers_of_classes(), ..Lists::default() };
         if loss.differs_by_class() {
             for class in 0..admitted.classes() {
-                let weights = weights_of(loss, self.wanted, class, scaling);
+                let weights = weights_of(loss, wanted, class, scaling);
                 for (list, weight) in lists.weights.iter_mut().flatten().zip(weights.into_iter().flatten()) {
                     list.push(weight);
                 }
             }
         }
         if let Some(samples) = self.listed_samples() {
-            let numbers = weights_of(loss, self.wanted, 0, scaling);
+            let numbers = weights_of(loss, wanted, 0, scaling);
             let ready = lists.ready.insert(Default::default()).iter_mut().flatten();
             let weights = lists.weights.iter().flatten().zip(numbers.into_iter().flatten());
             for (ready, (weights, number)) in ready.zip(weights) {
@@ -114,8 +99,8 @@ impl Call<'_, '_> {
                 // SAFETY: there are as many products as samples, and weights of classes.
                 unsafe {
                     match &weights[..] {
-                        [] => products(isa(), &samples, number, list.as_mut_ptr()),
-                        weights => products(isa(), &samples, weights, list.as_mut_ptr()),
+                        [] => products(self.isa, &samples, number, list.as_mut_ptr()),
+                        weights => products(self.isa, &samples, weights, list.as_mut_ptr()),
                     }
                 }
                 *ready = repeating(list, elements);
@@ -149,7 +134,7 @@ impl Call<'_, '_> {
     }
 
     /// What multiplies results, as far as possible in the form that kernels take.
-    pub(super) fn weights<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Weights<R> {
+    pub(super) fn weights<R: Real>(&self, lists: &Lists<R>, wanted: Wanted, scaling: Scaling) -> Weights<R> {
         if let Some(ready) = &lists.ready {
             return Weights::Lists(
                 ready.each_ref().map(|pair| pair.each_ref().map(|list| Source::list(list))),
@@ -158,15 +143,15 @@ impl Call<'_, '_> {
         let sample = match self.admitted.samples() {
             None => 1.0,
             Some(Source::Constant(number)) => number,
-            Some(Source::Array { .. }) => return self.sampled(lists, scaling),
+            Some(Source::Array { .. }) => return self.sampled(lists, wanted, scaling),
         };
-        let numbers = weights_of(self.loss, self.wanted, 0, scaling);
+        let numbers = weights_of(self.loss, wanted, 0, scaling);
         Weights::All(numbers.map(|pair| pair.map(|weight| product(sample, weight))))
     }
 
     /// Sample weights, and what they are to be multiplied with.
-    pub(super) fn sampled<R: Real>(&self, lists: &Lists<R>, scaling: Scaling) -> Weights<R> {
-        let numbers = weights_of(self.loss, self.wanted, 0, scaling);
+    pub(super) fn sampled<R: Real>(&self, lists: &Lists<R>, wanted: Wanted, scaling: Scaling) -> Weights<R> {
+        let numbers = weights_of(self.loss, wanted, 0, scaling);
         let mut weights = LabelWeights {
             rounded: numbers.map(|pair| pair.map(|weight| Source::Constant(product(1.0, weight)))),
             exact: numbers.map(|pair| pair.map(Source::Constant)),

@@ -1,48 +1,49 @@
 //! Class indices that are none: refused before anything is written.
 
-use pyo3::prelude::*;
-
-use super::run::{Shared, detached, lengths};
+use super::GoOn;
+use crate::array::{View, lengths};
 use crate::element::DType;
 use crate::error::Error;
 use crate::exec::Stop;
 use crate::exec::indices::{Valid, all_valid};
 use crate::kernel::tile::{Source, TILE};
 use crate::layout::Plan;
-use crate::python::array::Array;
-use crate::python::runtime::isa;
+use crate::simd::AnyIsa;
 
 /// Refuses class indices that are none.
 ///
 /// # Errors
-/// `ValueError` naming the first offender in C order.
-pub fn check_indices(
-    py: Python<'_>,
-    targets: &Array<'_, '_>,
+/// Naming the first offender in C order; if it was stopped, or threads could not be started.
+///
+/// # Safety
+/// The array must be readable, and no other thread may write to it meanwhile.
+pub unsafe fn check(
+    isa: AnyIsa,
+    targets: &View<'_>,
     classes: usize,
     others: [Option<f64>; 2],
-) -> PyResult<()> {
+    go_on: GoOn<'_>,
+) -> Result<(), Stop> {
     let valid = Valid { classes: classes as f64, others: others.map(|other| other.unwrap_or(f64::NAN)) };
-    let search = Shared::new(Search {
-        source: Source::numbers(targets.data, targets.dtype),
-        strides: targets.strides,
-        valid,
-    });
+    let source = Source::numbers(targets.data, targets.dtype);
+    let search = Search { isa, source, strides: targets.strides, valid };
     // Along an axis without a stride all targets are the first.
     let mut shape = lengths(targets.shape);
     for (len, stride) in shape.iter_mut().zip(targets.strides) {
         *len = if *stride == 0 { (*len).min(1) } else { *len };
     }
-    let len = shape.iter().product();
-    // SAFETY: the array was admitted and lives as long as the reference to it.
-    match detached(py, len, |go_on| unsafe { search.get().first_invalid(shape, go_on) })? {
-        Some(place) => Err(refuse(targets, valid, &place)),
-        None => Ok(()),
+    // SAFETY: handed through from the caller.
+    unsafe {
+        match search.first_invalid(shape, go_on)? {
+            Some(place) => Err(Stop::Failed(refuse(isa, targets, valid, &place))),
+            None => Ok(()),
+        }
     }
 }
 
 /// Where an index may be that is none.
 struct Search<'a> {
+    isa: AnyIsa,
     source: Source<f64>,
     strides: &'a [isize],
     valid: Valid,
@@ -96,15 +97,18 @@ impl Search<'_> {
         let offset = place.iter().zip(self.strides).map(|(&at, stride)| at as isize * stride).sum();
         let plan = Plan::new(shape, [self.strides], TILE, 1);
         // SAFETY: handed through from the caller.
-        unsafe { all_valid(isa(), &plan, &self.source.moved(offset), self.valid, go_on) }
+        unsafe { all_valid(self.isa, &plan, &self.source.moved(offset), self.valid, go_on) }
     }
 }
 
 /// The refusal of the index in that place.
-fn refuse(targets: &Array<'_, '_>, valid: Valid, place: &[usize]) -> PyErr {
+///
+/// # Safety
+/// There must be an index in that place.
+unsafe fn refuse(isa: AnyIsa, targets: &View<'_>, valid: Valid, place: &[usize]) -> Error {
     let offset = place.iter().zip(targets.strides).map(|(&at, stride)| at as isize * stride).sum();
-    // SAFETY: the place is one of an array that was admitted.
-    let index = unsafe { text(targets.data.offset(offset), targets.dtype) };
+    // SAFETY: handed through from the caller.
+    let index = unsafe { text(isa, targets.data.offset(offset), targets.dtype) };
     let name = match place {
         [] => targets.name.to_owned(),
         _ => format!(
@@ -119,14 +123,14 @@ fn refuse(targets: &Array<'_, '_>, valid: Valid, place: &[usize]) -> PyErr {
         0.0 => format!("class indices, of which there are none without classes{others}"),
         classes => format!("class indices, whole numbers from 0 to {}{others}", classes - 1.0),
     };
-    Error::value("targets", format!("{name} = {index}"), takes).into()
+    Error::value("targets", format!("{name} = {index}"), takes)
 }
 
 /// A number as Python writes it: a whole one in all its digits if that is its type, a huge one in few.
 ///
 /// # Safety
 /// There must be an element of that type.
-unsafe fn text(element: *const u8, dtype: DType) -> String {
+unsafe fn text(isa: AnyIsa, element: *const u8, dtype: DType) -> String {
     // SAFETY: handed through from the caller.
     unsafe {
         match dtype {
@@ -134,7 +138,7 @@ unsafe fn text(element: *const u8, dtype: DType) -> String {
             DType::UInt64 => element.cast::<u64>().read_unaligned().to_string(),
             _ => {
                 let mut number = 0.0_f64;
-                dtype.widen::<f64>()(isa(), element, &raw mut number, 1);
+                dtype.widen::<f64>()(isa, element, &raw mut number, 1);
                 if number.abs() < 1e16 { number.to_string() } else { format!("{number:?}") }
             }
         }
