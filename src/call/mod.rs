@@ -22,8 +22,8 @@
 //! ```
 //!
 //! What wants to allocate results between the checks and the work, or to be asked now and then whether to go on,
-//! takes the same steps one by one: [`Call::new`] checks the inputs, [`Call::check_output`] an output,
-//! [`Call::run`] computes. Everything is checked before anything is written.
+//! takes the same steps one by one: [`Call::new`] checks the inputs, [`Call::check_outputs`] the outputs,
+//! [`Call::check_indices`] looks at class indices, [`Call::run`] computes. Everything is checked before anything is written.
 //!
 //! | file | question it answers |
 //! |---|---|
@@ -177,7 +177,8 @@ pub fn evaluate_on<L: Loss>(
     }
     // SAFETY: views are made of slices, or by somebody who vouches for them as if they were; they fit together, and
     // the outputs are borrowed for this call alone.
-    match unsafe { call.run(outputs, &mut || true) } {
+    let value = unsafe { call.check_indices(&mut || true).and_then(|()| call.run(outputs, &mut || true)) };
+    match value {
         Ok(value) => Ok(value),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Interrupted) => Ok(f64::NAN),
@@ -277,28 +278,28 @@ impl<'a, L: Loss> Call<'a, L> {
     ///
     /// # Safety
     /// As [`run`](Self::run).
-    unsafe fn check_indices(&self, go_on: GoOn<'_>) -> Result<(), Stop> {
+    pub unsafe fn check_indices(&self, go_on: GoOn<'_>) -> Result<(), Stop> {
         if !self.admitted.indices {
             return Ok(());
         }
         let Self { isa, loss, ref admitted, .. } = *self;
         // SAFETY: handed through from the caller.
-        unsafe { indices::check(isa, &admitted.targets, admitted.classes(), loss.special_indices(), go_on) }
+        in_default_mode(|| unsafe {
+            indices::check(isa, &admitted.targets, admitted.classes(), loss.special_indices(), go_on)
+        })
     }
 
-    /// Fills the outputs, and returns the sum or mean of the losses (0 where they are an array, or not wanted). Class
-    /// indices are checked before anything is written.
+    /// Fills the outputs, and returns the sum or mean of the losses (0 where they are an array, or not wanted).
     ///
     /// # Errors
-    /// For a class index that is none; if it was stopped, or the threads could not be started.
+    /// If it was stopped, or the threads could not be started.
     ///
     /// # Safety
-    /// All arrays must be valid wherever they have elements; the outputs must have been checked. No other thread may
-    /// write to the inputs, or touch the outputs, meanwhile.
+    /// All arrays must be valid wherever they have elements; class indices and outputs must have been checked. No other
+    /// thread may write to the inputs, or touch the outputs, meanwhile.
     pub unsafe fn run(&self, outputs: [Option<View<'_>>; 3], go_on: GoOn<'_>) -> Result<f64, Stop> {
         // SAFETY: handed through from the caller.
         in_default_mode(|| unsafe {
-            self.check_indices(go_on)?;
             if self.admitted.computes_in_f64() {
                 mean::run::<L, f64>(self, outputs, go_on)
             } else {
@@ -317,7 +318,6 @@ impl<'a, L: Loss> Call<'a, L> {
     pub unsafe fn exact_sums(&self, go_on: GoOn<'_>) -> Result<[ExactSum; 2], Stop> {
         // SAFETY: handed through from the caller.
         in_default_mode(|| unsafe {
-            self.check_indices(go_on)?;
             if self.admitted.computes_in_f64() {
                 mean::exact_sums::<L, f64>(self, go_on)
             } else {

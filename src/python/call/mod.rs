@@ -102,10 +102,12 @@ pub fn evaluate<'py, L: Loss>(
     let read = found.read(arguments.logits_name)?;
     let call = Call::new(isa(), loss, wanted, read.inputs)?;
     let given = outputs(&call, arguments, &found, &read.logits)?;
+    // SAFETY: the arrays were read and live as long as what was found, which nobody changes meanwhile. Other threads
+    // must not write to them: the documentation asks that of callers.
+    detached(py, call.len(), |go_on| unsafe { call.check_indices(go_on) })?;
     let filled = Filled::new(&read.logits, call.arrays(), call.value_axis(), &given)?;
     let views = filled.views()?;
-    // SAFETY: the arrays were read and live as long as what was found, which nobody changes meanwhile; outputs were
-    // checked, or were just made. Other threads must not write to them: the documentation asks that of callers.
+    // SAFETY: as above; outputs were checked, or were just made.
     let value = detached(py, call.len(), |go_on| unsafe { call.run(views, go_on) })?;
     filled.results(py, wanted, value)
 }
@@ -122,7 +124,10 @@ pub fn exact_sums<L: Loss>(
     let found = Found::new(arguments)?;
     let call = Call::new(isa(), loss, Wanted::VALUE, found.read(arguments.logits_name)?.inputs)?;
     // SAFETY: as in `evaluate`.
-    detached(py, call.len(), |go_on| unsafe { call.exact_sums(go_on) })
+    detached(py, call.len(), |go_on| unsafe {
+        call.check_indices(go_on)?;
+        call.exact_sums(go_on)
+    })
 }
 
 /// The outputs that were given, checked against the results, all inputs and each other.
