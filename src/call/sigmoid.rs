@@ -1,7 +1,7 @@
 //! A call of the sigmoid focal loss: a loss whose elements stand for themselves.
 
 use super::admit::{Admitted, check_memory, check_surrogate};
-use super::denominator::{Denominator, Measured, Scaling};
+use super::denominator::{Denominator, Scaling};
 use super::mean::{Loss, Quotient, Rules, Walk, leading};
 use super::weights::Lists;
 use super::{Call, Filled, GoOn, Wanted, sum_classes};
@@ -66,18 +66,13 @@ unsafe impl Loss for SigmoidFocalLoss {
     unsafe fn measure(
         call: &Call<'_, Self>,
         plan: &JobPlan,
-        what: Measured,
+        what: Measure<'static>,
         keeping: Keeping,
         go_on: GoOn<'_>,
     ) -> Result<Sum, Stop> {
         let lists = call.lists::<f64>(Wanted::VALUE, Scaling::NONE);
         let mut inputs = call.inputs(&lists, Wanted::VALUE, Scaling::NONE);
         inputs.weights = call.sampled(&lists, Wanted::VALUE, Scaling::NONE);
-        let what = match what {
-            Measured::Count => Measure::Count,
-            Measured::Positives => Measure::Positives,
-            Measured::Weights => Measure::Weights,
-        };
         // SAFETY: handed through from the caller.
         unsafe { measure::run(call.isa, plan, &inputs, what, keeping, go_on) }
     }

@@ -1,7 +1,7 @@
 //! A call of the softmax focal loss: a loss whose elements are rows of classes.
 
 use super::admit::{Admitted, check_memory, check_surrogate};
-use super::denominator::{Measured, Scaling};
+use super::denominator::Scaling;
 use super::mean::{Loss, Quotient, Rules, Walk, leading};
 use super::{Call, Filled, GoOn, Wanted};
 use crate::array::{View, lengths, shape_text, without};
@@ -57,7 +57,7 @@ unsafe impl Loss for SoftmaxFocalLoss {
     unsafe fn measure(
         call: &Call<'_, Self>,
         plan: &JobPlan,
-        what: Measured,
+        what: Measure<'static>,
         keeping: Keeping,
         go_on: GoOn<'_>,
     ) -> Result<Sum, Stop> {
@@ -65,11 +65,10 @@ unsafe impl Loss for SoftmaxFocalLoss {
         // SAFETY: handed through from the caller.
         unsafe {
             match what {
+                Measure::Weights => call.weights(plan, keeping, go_on),
                 // Every target has a class: each is a positive.
-                Measured::Count | Measured::Positives => {
-                    call.measure(plan, Measure::Count, ones, keeping, go_on)
-                }
-                Measured::Weights => call.weights(plan, keeping, go_on),
+                Measure::Positives => call.measure(plan, Measure::Count, ones, keeping, go_on),
+                other => call.measure(plan, other, ones, keeping, go_on),
             }
         }
     }
