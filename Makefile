@@ -43,9 +43,9 @@ $(VENV)/.tools: requirements-dev.txt | $(VENV)/.created
 # hides the next one. A target folder of its own: with and without the binding the library has the same name, and the
 # two would make each other be built again. With the tools at hand the pinned maturin builds; else pip fetches one.
 $(VENV)/.package: $(SOURCES) | $(VENV)/.created
-	@echo "building focalgrad from source into $(VENV)"
+	@echo "building focalgrad from source into $(VENV): some minutes of work for the compiler the first time"
 	@PATH="$(abspath $(BIN)):$$PATH" CARGO_TARGET_DIR="$(CURDIR)/target/python" \
-		$(BIN)/python -m pip install --quiet $(if $(wildcard $(BIN)/maturin),--no-build-isolation) .
+		$(BIN)/python -m pip install --disable-pip-version-check $(if $(wildcard $(BIN)/maturin),--no-build-isolation) .
 	@touch $@
 
 .PHONY: develop

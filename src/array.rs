@@ -79,6 +79,25 @@ impl<'a> View<'a> {
         Self::sliced(name, T::DTYPE, data, elements.len(), shape, false)
     }
 
+    /// An array anywhere in memory, `strides` being the bytes from an element to the next along each axis.
+    ///
+    /// # Safety
+    /// For the lifetime of the view there must be readable elements of that type wherever shape and strides say so, and
+    /// nobody may write to them; they need not be aligned.
+    pub unsafe fn from_raw(
+        name: &'static str,
+        data: *const u8,
+        dtype: DType,
+        shape: &'a [isize],
+        strides: &'a [isize],
+    ) -> Self {
+        let size = dtype.size() as isize;
+        let c_order = are_steps(shape.iter().zip(strides).rev(), size);
+        let fortran_order = are_steps(shape.iter().zip(strides), size);
+        let data = data.cast_mut();
+        Self { name, dtype, shape, strides, data, c_order, fortran_order, writeable: false }
+    }
+
     /// So many elements one after the other.
     pub(crate) fn sliced(
         name: &'static str,
@@ -204,6 +223,33 @@ impl<'a> Output<'a> {
         let (data, len) = (elements.as_mut_ptr().cast(), elements.len());
         Self(View::sliced(name, T::DTYPE, data, len, shape, true))
     }
+
+    /// An array anywhere in memory, as [`View::from_raw`].
+    ///
+    /// # Safety
+    /// As there, but the elements must be writeable, and nobody else may read them either. They may be exactly those of
+    /// a view that the same call reads.
+    pub unsafe fn from_raw(
+        name: &'static str,
+        data: *mut u8,
+        dtype: DType,
+        shape: &'a [isize],
+        strides: &'a [isize],
+    ) -> Self {
+        // SAFETY: handed through from the caller.
+        let view = unsafe { View::from_raw(name, data, dtype, shape, strides) };
+        Self(View { writeable: true, ..view })
+    }
+}
+
+/// Whether strides, from the inside out, are those of elements that follow each other.
+fn are_steps<'s>(axes: impl Iterator<Item = (&'s isize, &'s isize)>, size: isize) -> bool {
+    let mut step = size;
+    axes.filter(|&(&len, _)| len != 1).all(|(&len, &stride)| {
+        let follows = stride == step;
+        step *= len;
+        follows
+    })
 }
 
 /// What an output of results of that type must be.
@@ -232,4 +278,26 @@ pub(crate) fn without(axes: &[isize], axis: usize) -> Vec<isize> {
         axes.remove(axis);
     }
     axes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_told_from_strides() {
+        let numbers = [0.0_f32; 12];
+        let of = |shape: &[isize], strides: &[isize]| {
+            // SAFETY: no element of these is farther than the last of the twelve; nothing is read anyway.
+            let view =
+                unsafe { View::from_raw("logits", numbers.as_ptr().cast(), DType::Float32, shape, strides) };
+            (view.c_order, view.fortran_order)
+        };
+        assert_eq!(of(&[3, 4], &[16, 4]), (true, false));
+        assert_eq!(of(&[3, 4], &[4, 12]), (false, true));
+        assert_eq!(of(&[12], &[4]), (true, true));
+        assert_eq!(of(&[1, 12], &[-8, 4]), (true, true));
+        assert_eq!(of(&[2, 3], &[4, 4]), (false, false));
+        assert_eq!(of(&[], &[]), (true, true));
+    }
 }

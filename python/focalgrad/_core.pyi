@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Literal, TypeAlias, final
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-# Whatever hands over an array: NumPy's, lists, buffers, columns of data frames, tensors by DLPack.
-_Array: TypeAlias = ArrayLike | Any
+from focalgrad._types import Array as _Array
+
 # float16, float32, float64, or ml_dtypes' bfloat16.
 _Result: TypeAlias = NDArray[Any]
 _Reduction: TypeAlias = Literal["none", "sum", "mean"]
 _ClassReduction: TypeAlias = Literal["none", "sum", "mean", "sum_classes"]
-_Normalizer: TypeAlias = Literal["weights", "positives", "focal_weights"] | float | None
+# A number, or the losses of elements, rows or positions.
+_Value: TypeAlias = float | _Result
+_Normalizer: TypeAlias = Literal["weights", "focal_weights"] | float | None
+_ElementNormalizer: TypeAlias = Literal["weights", "positives", "focal_weights"] | float | None
 _Hessian: TypeAlias = Literal["exact", "gauss_newton", "upper"]
 _SoftTargets: TypeAlias = Literal["mixture", "expected", "quality"]
 _Modulator: TypeAlias = Literal["softmax", "sigmoid"]
@@ -47,7 +50,7 @@ class SigmoidFocalLoss:
         gamma: _Parameter = 2.0,
         *,
         reduction: _ClassReduction = "mean",
-        normalizer: _Normalizer = None,
+        normalizer: _ElementNormalizer = None,
         class_axis: int | None = None,
         class_weight: Sequence[float] | NDArray[Any] | None = None,
         label_smoothing: float = 0.0,
@@ -64,7 +67,7 @@ class SigmoidFocalLoss:
     @property
     def reduction(self) -> _ClassReduction: ...
     @property
-    def normalizer(self) -> _Normalizer: ...
+    def normalizer(self) -> _ElementNormalizer: ...
     @property
     def class_axis(self) -> int | None: ...
     @property
@@ -88,7 +91,7 @@ class SigmoidFocalLoss:
         *,
         sample_weight: _Array | None = None,
         out: _Result | None = None,
-    ) -> Any: ...
+    ) -> _Value: ...
     def grad(
         self,
         logits: _Array,
@@ -105,7 +108,7 @@ class SigmoidFocalLoss:
         sample_weight: _Array | None = None,
         out: _Result | None = None,
         grad_out: _Result | None = None,
-    ) -> tuple[Any, _Result]: ...
+    ) -> tuple[_Value, _Result]: ...
     def grad_and_hess(
         self,
         logits: _Array,
@@ -118,7 +121,7 @@ class SigmoidFocalLoss:
     ) -> tuple[_Result, _Result]: ...
     def init_score(
         self, targets: _Array, sample_weight: _Array | None = None, *, dense: bool | None = None
-    ) -> Any: ...
+    ) -> _Value: ...
     def posterior(self, scores: _Array, *, out: _Result | None = None) -> _Result: ...
     def replace(self, **changes: Any) -> SigmoidFocalLoss: ...
     def __replace__(self, **changes: Any) -> SigmoidFocalLoss: ...
@@ -171,7 +174,7 @@ class SoftmaxFocalLoss:
         *,
         sample_weight: _Array | None = None,
         out: _Result | None = None,
-    ) -> Any: ...
+    ) -> _Value: ...
     def grad(
         self,
         logits: _Array,
@@ -188,7 +191,7 @@ class SoftmaxFocalLoss:
         sample_weight: _Array | None = None,
         out: _Result | None = None,
         grad_out: _Result | None = None,
-    ) -> tuple[Any, _Result]: ...
+    ) -> tuple[_Value, _Result]: ...
     def grad_and_hess(
         self,
         logits: _Array,
@@ -201,7 +204,7 @@ class SoftmaxFocalLoss:
     ) -> tuple[_Result, _Result]: ...
     def init_score(
         self, targets: _Array, sample_weight: _Array | None = None, *, dense: bool | None = None
-    ) -> Any: ...
+    ) -> _Value: ...
     def posterior(self, scores: _Array, *, out: _Result | None = None) -> _Result: ...
     def replace(self, **changes: Any) -> SoftmaxFocalLoss: ...
     def __replace__(self, **changes: Any) -> SoftmaxFocalLoss: ...
@@ -234,7 +237,7 @@ def sigmoid_focal_loss(
     sample_weight: _Array | None = None,
     out: _Result | None = None,
     **options: Any,
-) -> Any: ...
+) -> _Value: ...
 def softmax_focal_loss(
     inputs: _Array,
     targets: _Array,
@@ -245,6 +248,6 @@ def softmax_focal_loss(
     sample_weight: _Array | None = None,
     out: _Result | None = None,
     **options: Any,
-) -> Any: ...
+) -> _Value: ...
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...

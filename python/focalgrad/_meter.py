@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from numpy.typing import ArrayLike
-
 from focalgrad._core import ExactSum, SigmoidFocalLoss, SoftmaxFocalLoss, exact_sums
+from focalgrad._types import Array
 
 
 class FocalLossMeter:
@@ -64,9 +63,7 @@ class FocalLossMeter:
         """The loss."""
         return self._loss
 
-    def update(
-        self, logits: ArrayLike | Any, targets: ArrayLike | Any, *, sample_weight: ArrayLike | Any = None
-    ) -> None:
+    def update(self, logits: Array, targets: Array, *, sample_weight: Array | None = None) -> None:
         """Add a piece of data.
 
         Parameters

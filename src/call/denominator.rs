@@ -1,5 +1,6 @@
 //! What results are divided by: decided here, and nowhere else.
 
+use crate::exec::measure::Measure;
 use crate::params::{Common, Normalizer, Reduction};
 
 /// What results are divided by.
@@ -12,21 +13,10 @@ pub enum Denominator {
     /// The number of all elements, or rows.
     All,
     /// A sum that does not depend on the logits, over the elements, or rows, that are not ignored.
-    Sum(Measured),
+    Sum(Measure<'static>),
     /// The sum of the modulating factors, which depends on the logits: losses and factors are added up in a walk of
     /// their own, and the derivatives are those of the quotient.
     FocalWeights,
-}
-
-/// What is added up over the elements, or rows, that are not ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measured {
-    /// 1.
-    Count,
-    /// The target.
-    Positives,
-    /// What multiplies the loss.
-    Weights,
 }
 
 impl Denominator {
@@ -36,9 +26,9 @@ impl Denominator {
             (Reduction::None | Reduction::Sum | Reduction::SumClasses, _) => Self::One,
             (Reduction::Mean, Normalizer::Constant(number)) => Self::Number(number),
             (Reduction::Mean, Normalizer::Count) if common.ignore_index.is_none() => Self::All,
-            (Reduction::Mean, Normalizer::Count) => Self::Sum(Measured::Count),
-            (Reduction::Mean, Normalizer::Positives) => Self::Sum(Measured::Positives),
-            (Reduction::Mean, Normalizer::Weights) => Self::Sum(Measured::Weights),
+            (Reduction::Mean, Normalizer::Count) => Self::Sum(Measure::Count),
+            (Reduction::Mean, Normalizer::Positives) => Self::Sum(Measure::Positives),
+            (Reduction::Mean, Normalizer::Weights) => Self::Sum(Measure::Weights),
             (Reduction::Mean, Normalizer::FocalWeights) => Self::FocalWeights,
         }
     }

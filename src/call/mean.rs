@@ -4,9 +4,10 @@
 //! walk before it. Divided by the sum of the modulating factors, loss and factors are added up in a first walk, and the
 //! derivatives of the quotient are the second.
 
-use super::denominator::{Denominator, Measured, Scaling};
+use super::denominator::{Denominator, Scaling};
 use super::{Call, Filled, GoOn, Wanted};
 use crate::error::Error;
+use crate::exec::measure::Measure;
 use crate::exec::rows::PerThread;
 use crate::exec::{JobPlan, Keeping, Stop, Sums, operand};
 use crate::kernel::exact::ExactSum;
@@ -108,7 +109,11 @@ pub unsafe trait Loss: Sync + Sized {
     ///
     /// # Safety
     /// See above.
-    unsafe fn measure(call: &Call<'_, Self>, what: Measured, go_on: GoOn<'_>) -> Result<ExactSum, Stop>;
+    unsafe fn measure(
+        call: &Call<'_, Self>,
+        what: Measure<'static>,
+        go_on: GoOn<'_>,
+    ) -> Result<ExactSum, Stop>;
 
     /// Walks over the elements.
     ///
@@ -240,7 +245,7 @@ pub unsafe fn exact_sums<L: Loss, R: PerThread>(
     unsafe {
         let plan = L::plan::<R>(call, &[None; 3]);
         let measured = match denominator {
-            Denominator::All => Some(Measured::Count),
+            Denominator::All => Some(Measure::Count),
             Denominator::Sum(what) => Some(what),
             Denominator::One | Denominator::Number(_) | Denominator::FocalWeights => None,
         };

@@ -1,7 +1,7 @@
 //! A call of the sigmoid focal loss: a loss whose elements stand for themselves.
 
 use super::admit::{Admitted, check_memory, check_surrogate};
-use super::denominator::{Denominator, Measured, Scaling};
+use super::denominator::{Denominator, Scaling};
 use super::mean::{Loss, Quotient, Rules, Walk, leading};
 use super::weights::{Lists, along};
 use super::{Call, Filled, GoOn, Wanted, sum_classes};
@@ -66,18 +66,17 @@ unsafe impl Loss for SigmoidFocalLoss {
         call.plan::<R>(outputs)
     }
 
-    unsafe fn measure(call: &Call<'_, Self>, what: Measured, go_on: GoOn<'_>) -> Result<ExactSum, Stop> {
+    unsafe fn measure(
+        call: &Call<'_, Self>,
+        what: Measure<'static>,
+        go_on: GoOn<'_>,
+    ) -> Result<ExactSum, Stop> {
         let plan = call.plan::<f64>(&[None; 3]);
         let lists = call.lists::<f64>(Wanted::VALUE, Scaling::NONE);
         let Weights { labels: weights, samples } = call.weights(&lists, Wanted::VALUE, Scaling::NONE);
         let (labels, ignored) = call.labels(&lists);
         let samples = samples.unwrap_or(Source::Constant(1.0));
         let inputs = measure::Inputs { labels, ignored, samples, weights };
-        let what = match what {
-            Measured::Count => Measure::Count,
-            Measured::Positives => Measure::Positives,
-            Measured::Weights => Measure::Weights,
-        };
         // SAFETY: handed through from the caller.
         unsafe { measure::run(call.isa, &plan, &inputs, what, go_on) }
     }

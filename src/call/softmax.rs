@@ -1,7 +1,7 @@
 //! A call of the softmax focal loss: a loss whose elements are rows of classes.
 
 use super::admit::{Admitted, check_memory, check_surrogate};
-use super::denominator::{Measured, Scaling};
+use super::denominator::Scaling;
 use super::mean::{Loss, Quotient, Rules, Walk, leading};
 use super::weights::along;
 use super::{Call, Filled, GoOn, Wanted};
@@ -56,13 +56,18 @@ unsafe impl Loss for SoftmaxFocalLoss {
         call.plan(outputs)
     }
 
-    unsafe fn measure(call: &Call<'_, Self>, what: Measured, go_on: GoOn<'_>) -> Result<ExactSum, Stop> {
+    unsafe fn measure(
+        call: &Call<'_, Self>,
+        what: Measure<'static>,
+        go_on: GoOn<'_>,
+    ) -> Result<ExactSum, Stop> {
         // SAFETY: handed through from the caller.
         unsafe {
             match what {
+                Measure::Weights => call.weights(go_on),
                 // Every target has a class: each is a positive.
-                Measured::Count | Measured::Positives => call.measure_rows(Measure::Count, go_on),
-                Measured::Weights => call.weights(go_on),
+                Measure::Positives => call.measure_rows(Measure::Count, go_on),
+                other => call.measure_rows(other, go_on),
             }
         }
     }

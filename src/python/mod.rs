@@ -2,11 +2,13 @@
 //!
 //! A call comes in once: [`array`] admits what it brings (what is no NumPy array, with the help of [`foreign`] and
 //! [`columns`]), [`call`] turns it into a job for the core, and the results go out. [`parameters`] and [`number`] read parameters,
-//! [`sigmoid`] and [`softmax`] are the public classes, [`sum`] serves the meter, [`runtime`] the state of the process
+//! [`sigmoid`] and [`softmax`] are the public classes, [`class`] is what
+//! they share, [`sum`] serves the meter, [`runtime`] the state of the process
 //! (instruction set, threads), [`error`] how refusals look in Python.
 
 mod array;
 mod call;
+mod class;
 mod columns;
 mod error;
 mod foreign;
