@@ -44,9 +44,9 @@ pub enum Error {
         /// What this processor has.
         available: String,
     },
-    /// The thread pool could not be started.
-    #[error("the threads could not be started: {0}")]
-    Threads(String),
+    /// There is no memory for what a call needs beside its arrays.
+    #[error("the memory that a call needs beside its arrays could not be had")]
+    Memory,
 }
 
 impl Error {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, Any
 
 from focalgrad._core import ExactSum, SigmoidFocalLoss, SoftmaxFocalLoss, exact_sums
+
+if TYPE_CHECKING:  # what only annotations need, importing it takes a millisecond
+    from numpy.typing import ArrayLike
 
 
 class FocalLossMeter:

@@ -64,7 +64,7 @@ pub unsafe fn run<R: RowReal>(
             }
         }
         fence();
-        Sums::new(Keeping::Rounded)
+        Ok(Sums::new(Keeping::Rounded))
     })?;
     Ok(())
 }

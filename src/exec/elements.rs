@@ -6,6 +6,7 @@ use super::strips::Strips;
 use super::weights::{self, Factors, OfLabels, Weights, Where};
 use super::{BLOCKS, Block, JobPlan, Keeping, Stop, Sums, general, operand, over_blocks};
 use crate::cache::{Ahead, LINE, last_level};
+use crate::error::Error;
 use crate::kernel::elementwise::{Constants, Operands, TileKernel};
 use crate::kernel::prepare::{Kinds, kinds};
 use crate::kernel::rows::RowReal;
@@ -142,7 +143,7 @@ pub unsafe fn zero_outputs<R: RowReal>(
             }
         }
         fence();
-        Sums::new(Keeping::Rounded)
+        Ok(Sums::new(Keeping::Rounded))
     })?;
     Ok(())
 }
@@ -360,7 +361,7 @@ impl<R> Scratch<R> {
 
 /// # Safety
 /// As [`run`], for the elements of the block.
-unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums {
+unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Result<Sums, Error> {
     // SAFETY: handed through from the caller.
     Strips::with(job, |strips| unsafe { run_tiles(isa, job, block, strips) })
 }

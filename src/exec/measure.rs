@@ -61,7 +61,7 @@ pub unsafe fn run(
             };
             sums.value.add(isa, terms);
         }
-        sums
+        Ok(sums)
     })?;
     Ok(sums.value)
 }

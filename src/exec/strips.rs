@@ -7,6 +7,7 @@ use super::elements::Job;
 use super::room::Room;
 use super::{Block, Sums, operand};
 use crate::cache::Ahead;
+use crate::error::Error;
 use crate::kernel::elementwise::Operands;
 use crate::kernel::rows::RowReal;
 use crate::kernel::tile::{Place, STRIP, TILE};
@@ -44,14 +45,17 @@ pub(super) struct Strips<R> {
 
 impl<R: RowReal> Strips<R> {
     /// Does work with strips for a job. They are for elements none of which is ignored.
-    pub(super) fn with<T>(job: &Job<R>, work: impl FnOnce(&mut Self) -> T) -> T {
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if a thread cannot have its strips.
+    pub(super) fn with<T>(job: &Job<R>, work: impl FnOnce(&mut Self) -> T) -> Result<T, Error> {
         let always_soft = job.soft.is_some_and(|soft| soft.always);
         let possible = job.inputs.ignored.is_none() && !job.plan.has_rectangles() && !always_soft;
         MEMORY.with_borrow_mut(|memory| {
-            memory.reserve_exact(STRIPS);
+            memory.try_reserve_exact(STRIPS).map_err(|_| Error::Memory)?;
             let start = memory.as_mut_ptr();
             let strip = |i: usize| start.wrapping_add(i).cast::<R>();
-            work(&mut Self {
+            Ok(work(&mut Self {
                 possible,
                 logits: strip(0),
                 targets: strip(1),
@@ -59,7 +63,7 @@ impl<R: RowReal> Strips<R> {
                 raw: strip(5).cast(),
                 room: Room { labels: [6, 8, 10].map(|i| [strip(i), strip(i + 1)]), samples: strip(12) },
                 gammas: [strip(13), strip(14)],
-            })
+            }))
         })
     }
 

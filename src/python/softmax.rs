@@ -3,9 +3,9 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::call::{Arguments, Results, Wanted, arguments, evaluate_softmax, missing};
+use super::call::{Arguments, Results, Wanted, arguments, evaluate_softmax, missing, softmax_posterior};
 use super::parameters::{
-    CommonArguments, Given, Object, beside, made, read_parameter, read_whole, reduced, replaced, shown,
+    CommonArguments, Given, Object, init_score, made, read_parameter, read_whole, reduced, replaced, shown,
     shown_label, shown_normalizer,
 };
 use crate::params::options::Named;
@@ -493,7 +493,7 @@ impl SoftmaxFocalLoss {
         sample_weight: Object<'_, 'py>,
         dense: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        beside(slf.py(), "init_score", (slf, targets, sample_weight, dense))
+        init_score(slf, targets, sample_weight, dense)
     }
 
     /// The class posteriors that scores stand for, if a model minimised this loss.
@@ -531,11 +531,12 @@ impl SoftmaxFocalLoss {
     /// array([[0.25, 0.25, 0.25, 0.25]])
     #[pyo3(signature = (scores, *, out=None))]
     fn posterior<'py>(
-        slf: &Bound<'py, Self>,
+        &self,
+        py: Python<'py>,
         scores: &Bound<'py, PyAny>,
         out: Object<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        beside(slf.py(), "posterior", (slf, scores, out))
+        softmax_posterior(py, &self.0, scores, out)
     }
 
     /// A copy with some parameters changed.

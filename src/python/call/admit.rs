@@ -212,28 +212,33 @@ impl<'b, 'py> Admitted<'b, 'py> {
         self.axis.map_or(1, |axis| self.logits.shape[axis] as usize)
     }
 
-    /// Refuses lists by class that are made for another number of classes, and more classes than lists may have.
+    /// As [`check_classes`].
     ///
     /// # Errors
     /// `ValueError` naming both numbers.
     pub fn check_classes(&self, expected: Option<usize>) -> PyResult<()> {
-        if self.classes() > MOST_CLASSES {
-            let takes = format!("of at most {MOST_CLASSES} classes");
-            return Err(Error::value(self.logits.name, format!("{} classes", self.classes()), takes).into());
+        check_classes(&self.logits, self.axis, expected)
+    }
+}
+
+/// Refuses lists by class that are made for another number of classes, and more classes than lists may have.
+///
+/// # Errors
+/// `ValueError` naming both numbers.
+pub fn check_classes(logits: &Array<'_, '_>, axis: Option<usize>, expected: Option<usize>) -> PyResult<()> {
+    let Some(axis) = axis else { return Ok(()) };
+    let classes = logits.shape[axis] as usize;
+    if classes > MOST_CLASSES {
+        let takes = format!("of at most {MOST_CLASSES} classes");
+        return Err(Error::value(logits.name, format!("{classes} classes"), takes).into());
+    }
+    match expected {
+        Some(expected) if expected != classes => {
+            let got = format!("{classes} along axis {axis} of shape {}", shape_text(logits.shape));
+            let takes = format!("of {expected} classes, as many as the loss has numbers by class");
+            Err(Error::value(logits.name, got, takes).into())
         }
-        match (expected, self.axis) {
-            (Some(expected), Some(axis)) if expected != self.classes() => {
-                let got = format!(
-                    "{} along axis {axis} of shape {}",
-                    self.classes(),
-                    shape_text(self.logits.shape)
-                );
-                let takes =
-                    format!("{expected} classes, as many as alpha, gamma or class_weight have numbers");
-                Err(Error::value(self.logits.name, got, format!("of {takes}")).into())
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }
 
@@ -295,7 +300,7 @@ pub fn check_surrogate(
 }
 
 /// The axis as a number from 0 on.
-fn check_axis(logits: &Array<'_, '_>, axis: i64) -> PyResult<usize> {
+pub fn check_axis(logits: &Array<'_, '_>, axis: i64) -> PyResult<usize> {
     let dimensions = logits.shape.len() as i64;
     let from_start = if axis < 0 { axis.saturating_add(dimensions) } else { axis };
     match usize::try_from(from_start) {

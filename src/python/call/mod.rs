@@ -4,6 +4,7 @@
 
 mod admit;
 mod indices;
+mod posterior;
 mod run;
 mod sigmoid;
 mod single;
@@ -14,6 +15,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::params::{Hessian, Reduction};
+pub use indices::check_indices;
+pub use posterior::{sigmoid_posterior, softmax_posterior};
+pub use run::{Shared, detached, lengths};
 pub use sigmoid::{evaluate as evaluate_sigmoid, exact_sums as exact_sums_sigmoid};
 pub use softmax::{evaluate as evaluate_softmax, exact_sums as exact_sums_softmax};
 

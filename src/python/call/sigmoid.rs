@@ -129,7 +129,7 @@ impl<'b, 'py> Call<'b, 'py> {
         let common = &self.loss.common;
         let plan = self.plan::<R>(&[const { None }; 3]);
         let measure = match (common.reduction, common.normalizer) {
-            (Reduction::Mean, Normalizer::Count) => Some(Measure::Count),
+            (Reduction::Mean, Normalizer::Count) if common.ignore_index.is_some() => Some(Measure::Count),
             (Reduction::Mean, Normalizer::Weights) => Some(Measure::Weights),
             (Reduction::Mean, Normalizer::Positives) => Some(Measure::Positives),
             _ => None,
@@ -139,8 +139,14 @@ impl<'b, 'py> Call<'b, 'py> {
         let mut job = self.job::<R>(plan, &[const { None }; 3], &lists, Scaling::NONE, self.wanted);
         job.keeping = Keeping::Exact;
         job.sum_factors = common.normalizer == Normalizer::FocalWeights;
+        let len = job.plan.len();
         let Sums { value, factor } = run(py, &job)?;
-        Ok([value.exact(), measured.unwrap_or(factor).exact()])
+        let denominator = match (measured, common.normalizer) {
+            (Some(measured), _) => measured.exact(),
+            (None, Normalizer::Count) => ExactSum::of(len as f64),
+            (None, _) => factor.exact(),
+        };
+        Ok([value.exact(), denominator])
     }
 
     /// Computes in `R`.

@@ -160,14 +160,22 @@ impl<'b, 'py> Call<'b, 'py> {
         let plan = self.plan(&[const { None }; 3]);
         let measured = match (common.reduction, common.normalizer) {
             (Reduction::Mean, Normalizer::Weights) => Some(self.weights(py, &plan, Keeping::Exact)?),
-            (Reduction::Mean, Normalizer::Count) => Some(self.count(py, &plan, Keeping::Exact)?),
+            (Reduction::Mean, Normalizer::Count) if common.ignore_index.is_some() => {
+                Some(self.count(py, &plan, Keeping::Exact)?)
+            }
             _ => None,
         };
+        let rows = plan.len();
         let mut job = self.job::<R>(plan, &[const { None }; 3], Scaling::NONE);
         job.keeping = Keeping::Exact;
         job.sum_factors = common.normalizer == Normalizer::FocalWeights;
         let Sums { value, factor } = run(py, &job)?;
-        Ok([value.exact(), measured.unwrap_or(factor).exact()])
+        let denominator = match (measured, common.normalizer) {
+            (Some(measured), _) => measured.exact(),
+            (None, Normalizer::Count) => ExactSum::of(rows as f64),
+            (None, _) => factor.exact(),
+        };
+        Ok([value.exact(), denominator])
     }
 
     /// Computes in `R`.
