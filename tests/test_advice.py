@@ -52,7 +52,7 @@ def with_missing(make: Callable[[Any], Any]) -> Any:
     return make([0.5, None, 2.0])
 
 
-#: The argument, what is given for it and refused, what the message advises, and what following it makes of that.
+#: The argument, what is refused for it, what the message advises, and what following that makes of it.
 ADVICE: dict[str, tuple[str, Callable[[], Any], str, Callable[[Any], Any]]] = {
     "byte-swapped": (
         "logits",

@@ -10,7 +10,7 @@ A loss is a small immutable object:
 0.108304
 """
 
-from focalgrad._beside import class_weights
+from focalgrad._class_weights import class_weights
 from focalgrad._core import (
     SigmoidFocalLoss,
     SoftmaxFocalLoss,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from focalgrad._core import ExactSum, SigmoidFocalLoss, SoftmaxFocalLoss, exact_sums
-from focalgrad._types import Array
+
+if TYPE_CHECKING:  # what only annotations need: importing it takes a millisecond
+    from focalgrad._types import Array
 
 
 class FocalLossMeter:

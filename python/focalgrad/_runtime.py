@@ -61,7 +61,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     -------
     dict or None
         With ``mode="dicts"``: ``version``, ``isa`` (the instruction set in use), ``isas_available`` (those
-        that this processor has, the best first), ``threads`` and ``cuda`` (whether there is a CUDA path).
+        that this processor has, the best first), ``threads`` (how many large calls use: fewer than
+        `get_num_threads` where not all could be started) and ``cuda`` (whether there is a CUDA path).
 
     Raises
     ------
@@ -78,7 +79,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         "version": _core.__version__,
         "isa": _core.ISA,
         "isas_available": list(_core.ISAS_AVAILABLE),
-        "threads": _core.get_num_threads(),
+        "threads": _core.num_threads_in_use(),
         "cuda": False,
     }
     if mode == "dicts":
@@ -86,6 +87,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     if mode != "stdout":
         raise ValueError(f"mode must be 'stdout' or 'dicts'; got {mode!r}")
     shown = config | {"isas_available": ", ".join(config["isas_available"])}
+    if config["threads"] < _core.get_num_threads():
+        shown["threads"] = f"{config['threads']} of {_core.get_num_threads()}: no more could be started"
     width = max(map(len, shown))
     for name, value in shown.items():
         print(f"{name:{width}}  {value}")

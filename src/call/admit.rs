@@ -131,23 +131,28 @@ impl<'a> Admitted<'a> {
     /// # Errors
     /// Naming both numbers.
     pub fn check_classes(&self, expected: Option<usize>) -> Result<(), Error> {
-        if self.classes() > MOST_CLASSES {
-            let takes = format!("of at most {MOST_CLASSES} classes");
-            return Err(Error::value(self.logits.name, format!("{} classes", self.classes()), takes));
+        check_classes(&self.logits, self.axis, expected)
+    }
+}
+
+/// Refuses lists by class that are made for another number of classes, and more classes than lists may have.
+///
+/// # Errors
+/// Naming both numbers.
+pub fn check_classes(logits: &View<'_>, axis: Option<usize>, expected: Option<usize>) -> Result<(), Error> {
+    let Some(axis) = axis else { return Ok(()) };
+    let classes = logits.shape[axis] as usize;
+    if classes > MOST_CLASSES {
+        let takes = format!("of at most {MOST_CLASSES} classes");
+        return Err(Error::value(logits.name, format!("{classes} classes"), takes));
+    }
+    match expected {
+        Some(expected) if expected != classes => {
+            let got = format!("{classes} along axis {axis} of shape {}", shape_text(logits.shape));
+            let takes = format!("of {expected} classes, as many as the loss has numbers by class");
+            Err(Error::value(logits.name, got, takes))
         }
-        match (expected, self.axis) {
-            (Some(expected), Some(axis)) if expected != self.classes() => {
-                let got = format!(
-                    "{} along axis {axis} of shape {}",
-                    self.classes(),
-                    shape_text(self.logits.shape)
-                );
-                let takes =
-                    format!("{expected} classes, as many as alpha, gamma or class_weight have numbers");
-                Err(Error::value(self.logits.name, got, format!("of {takes}")))
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }
 
@@ -161,7 +166,7 @@ pub fn check_memory(classes: usize, bytes_each: usize) -> Result<(), Error> {
     let bytes = classes.saturating_mul(bytes_each);
     let mut memory = Vec::<u8>::new();
     if classes > FEW && memory.try_reserve_exact(bytes).is_err() {
-        return Err(Error::Memory(format!("{bytes} bytes for lists of {classes} classes")));
+        return Err(Error::Memory(format!("{bytes} bytes for lists of {classes} classes").into()));
     }
     // Looked at, so that it is asked for.
     std::hint::black_box(&memory);
@@ -207,7 +212,7 @@ pub fn check_surrogate(wanted: Wanted, common: &Common, other: Option<&str>) -> 
 }
 
 /// The axis as a number from 0 on.
-fn check_axis(logits: &View<'_>, axis: i64) -> Result<usize, Error> {
+pub fn check_axis(logits: &View<'_>, axis: i64) -> Result<usize, Error> {
     let dimensions = logits.shape.len() as i64;
     let from_start = if axis < 0 { axis.saturating_add(dimensions) } else { axis };
     match usize::try_from(from_start) {

@@ -245,13 +245,9 @@ pub unsafe fn exact_sums<L: Loss, R: PerThread>(
     unsafe {
         let plan = L::plan::<R>(call, &[None; 3]);
         let measured = match denominator {
-            Denominator::All => Some(Measure::Count),
-            Denominator::Sum(what) => Some(what),
+            Denominator::All => Some(ExactSum::of(plan.len() as f64)),
+            Denominator::Sum(what) => Some(L::measure(call, what, go_on)?),
             Denominator::One | Denominator::Number(_) | Denominator::FocalWeights => None,
-        };
-        let measured = match measured {
-            Some(what) => Some(L::measure(call, what, go_on)?),
-            None => None,
         };
         let walk = Walk::adding(denominator.adds_factors(), Keeping::Exact);
         let Sums { value, factor } = L::walk::<R>(call, &plan, &walk, go_on)?;

@@ -33,13 +33,15 @@
 //! | `mean` | which walks over the elements make a result? |
 //! | `sigmoid`, `softmax` | how does a walk of that loss look? |
 //! | `sum_classes` | how are losses added up over the classes? |
+//! | [`posterior`] | which posteriors do scores stand for? |
 //! | `weights` | what multiplies the results of the sigmoid focal loss? |
 //! | `small` | the short way of a few elements |
 
 mod admit;
 mod denominator;
-mod indices;
+pub(crate) mod indices;
 mod mean;
+pub mod posterior;
 mod sigmoid;
 pub mod small;
 mod softmax;

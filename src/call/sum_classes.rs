@@ -56,7 +56,7 @@ impl<R: PerThread> Aside<R> {
     fn new(of: &View<'_>) -> Result<Self, Stop> {
         let (len, shape) = (of.len(), Shape::new(&lengths(of.shape), size_of::<R>()));
         let mut numbers = Vec::new();
-        let cannot = |_| Stop::Failed(Error::Memory(format!("{} bytes", len * size_of::<R>())));
+        let cannot = |_| Stop::Failed(Error::Memory(format!("{} bytes", len * size_of::<R>()).into()));
         numbers.try_reserve_exact(len).map_err(cannot)?;
         numbers.resize(len, R::ZERO);
         Ok(Self { numbers, shape })

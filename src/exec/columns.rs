@@ -67,9 +67,9 @@ pub unsafe fn run<R: RowReal>(
                     unsafe { target.put(isa, place, rounded, &mut raw) };
                 }
             }
-        });
+        })?;
         fence();
-        Sums::new(Keeping::Rounded)
+        Ok(Sums::new(Keeping::Rounded))
     })?;
     Ok(())
 }

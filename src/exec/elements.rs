@@ -11,6 +11,7 @@ use super::strip::Strips;
 use super::weights::{Found, Weights};
 use super::{BLOCKS, Block, JobPlan, Keeping, Stop, Sums, operand, over_blocks};
 use crate::cache::{Ahead, last_level};
+use crate::error::Error;
 use crate::kernel::elementwise::TileKernel;
 use crate::kernel::labels::{Ignored, Kinds, kinds};
 use crate::kernel::mixed::Mixed;
@@ -97,7 +98,7 @@ pub unsafe fn run<R: RowReal>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() -> 
 
 /// # Safety
 /// As [`run`], for the elements of the block.
-unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums {
+unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Result<Sums, Error> {
     let mut sums = Sums::new(job.keeping);
     Strips::with(|strips| {
         let mut work = Work::new(isa, job, strips);
@@ -106,9 +107,9 @@ unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block) -> Sums
             // SAFETY: handed through from the caller.
             next += unsafe { work.strip(Block { first: next, ..block }, &mut sums) };
         }
-    });
+    })?;
     fence();
-    sums
+    Ok(sums)
 }
 
 /// A thread's work on a job.

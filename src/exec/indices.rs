@@ -62,7 +62,7 @@ pub unsafe fn all_valid(
     let all = AtomicBool::new(true);
     over_blocks(plan, BLOCKS, Keeping::Rounded, go_on, |block| {
         if !all.load(Ordering::Relaxed) {
-            return Sums::new(Keeping::Rounded);
+            return Ok(Sums::new(Keeping::Rounded));
         }
         let (mut buffer, mut raw) = (Buffer::new(), Raw::new());
         for tile in block.tiles(plan) {
@@ -76,7 +76,7 @@ pub unsafe fn all_valid(
                 all.store(false, Ordering::Relaxed);
             }
         }
-        Sums::new(Keeping::Rounded)
+        Ok(Sums::new(Keeping::Rounded))
     })?;
     Ok(all.into_inner())
 }

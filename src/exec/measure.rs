@@ -64,7 +64,7 @@ pub unsafe fn run(
             unsafe { Terms { isa, plan, inputs, per_row: per_row.as_ref(), tile }.fill(measure, terms) };
             sums.value.add(isa, terms);
         }
-        sums
+        Ok(sums)
     })?;
     Ok(sums.value.exact())
 }

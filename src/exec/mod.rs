@@ -12,9 +12,12 @@ pub mod measure;
 pub mod operand;
 pub mod outputs;
 pub mod per_row;
+pub mod posterior;
+pub mod row_posterior;
 pub mod rows;
 mod samples;
 mod strip;
+pub mod tally;
 pub mod weights;
 
 use crate::cache;
@@ -188,13 +191,25 @@ impl Block {
 /// `go_on` is asked now and then, on the calling thread, whether to continue.
 fn over_blocks<const N: usize>(
     plan: &Plan<N>,
-    Cut { tiles, each, between_looks }: Cut,
+    cut: Cut,
     keeping: Keeping,
-    mut go_on: impl FnMut() -> bool,
-    work: impl Fn(Block) -> Sums + Sync,
+    go_on: impl FnMut() -> bool,
+    work: impl Fn(Block) -> Result<Sums, Error> + Sync,
 ) -> Result<Sums, Stop> {
-    let blocks = plan.tiles().div_ceil(tiles);
     let mut total = Sums::new(keeping);
+    in_blocks(plan, cut, go_on, work, |part| total.merge(part))?;
+    Ok(total)
+}
+
+/// Blocks in order, of which `take` takes the results in order.
+fn in_blocks<const N: usize, T: Send + Sync>(
+    plan: &Plan<N>,
+    Cut { tiles, each, between_looks }: Cut,
+    mut go_on: impl FnMut() -> bool,
+    work: impl Fn(Block) -> Result<T, Error> + Sync,
+    mut take: impl FnMut(T),
+) -> Result<(), Stop> {
+    let blocks = plan.tiles().div_ceil(tiles);
     let between_looks = between_looks.max(pool::threads());
     let mut first = 0;
     while first < blocks {
@@ -206,10 +221,8 @@ fn over_blocks<const N: usize>(
             let block = Block { first: i * tiles, last: plan.tiles().min((i + 1) * tiles) };
             in_default_mode(|| work(block))
         };
-        for part in pool::map(first..last, each, block).map_err(Stop::Failed)? {
-            total.merge(part);
-        }
+        pool::map(first..last, each, block).map_err(Stop::Failed)?.into_iter().for_each(&mut take);
         first = last;
     }
-    Ok(total)
+    Ok(())
 }

@@ -172,7 +172,7 @@ pub unsafe fn zero<R: Real>(
             }
         }
         fence();
-        Sums::new(Keeping::Rounded)
+        Ok(Sums::new(Keeping::Rounded))
     })?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
+use crate::error::Error;
 use crate::kernel::tile::{STRIP, TILE};
 
 /// Memory for one operand of a strip, of any type.
@@ -41,12 +42,15 @@ pub(super) struct Strips<R> {
 
 impl<R> Strips<R> {
     /// Does work with the memory of this thread.
-    pub(super) fn with<T>(work: impl FnOnce(&Self) -> T) -> T {
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if a thread cannot have it.
+    pub(super) fn with<T>(work: impl FnOnce(&Self) -> T) -> Result<T, Error> {
         MEMORY.with_borrow_mut(|memory| {
-            memory.reserve_exact(ROWS);
+            memory.try_reserve_exact(ROWS).map_err(|_| Error::NO_MEMORY)?;
             let start = memory.as_mut_ptr();
             let row = |i: usize| start.wrapping_add(i).cast::<R>();
-            work(&Self {
+            Ok(work(&Self {
                 logits: row(0),
                 labels: row(1),
                 outputs: [row(2), row(3), row(4)],
@@ -55,7 +59,7 @@ impl<R> Strips<R> {
                 samples: row(12),
                 gammas: [row(13), row(14)],
                 raw: row(15).cast(),
-            })
+            }))
         })
     }
 }

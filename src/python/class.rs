@@ -85,7 +85,7 @@ macro_rules! loss_class {
             /// Parameters
             /// ----------
             /// logits : array_like of real numbers
-            ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+            ///     Raw scores, of any shape and memory layout. Integers count as float64.
             /// targets : array_like of real numbers or bools
             $(#[doc = $targets])+
             /// sample_weight : float or array_like, optional
@@ -135,7 +135,7 @@ macro_rules! loss_class {
             /// Parameters
             /// ----------
             /// logits : array_like of real numbers
-            ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+            ///     Raw scores, of any shape and memory layout. Integers count as float64.
             /// targets : array_like of real numbers or bools
             $(#[doc = $targets])+
             /// sample_weight : float or array_like, optional
@@ -183,7 +183,7 @@ macro_rules! loss_class {
             /// Parameters
             /// ----------
             /// logits : array_like of real numbers
-            ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+            ///     Raw scores, of any shape and memory layout. Integers count as float64.
             /// targets : array_like of real numbers or bools
             $(#[doc = $targets])+
             /// sample_weight : float or array_like, optional
@@ -241,7 +241,7 @@ macro_rules! loss_class {
             /// Parameters
             /// ----------
             /// logits : array_like of real numbers
-            ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
+            ///     Raw scores, of any shape and memory layout. Integers count as float64.
             /// targets : array_like of real numbers or bools
             $(#[doc = $targets])+
             /// sample_weight : float or array_like, optional
@@ -304,10 +304,13 @@ macro_rules! loss_class {
             /// Parameters
             /// ----------
             /// targets : array_like
-            ///     As for a call. With a class axis, one-dimensional targets are class indices; of the others, those of a
-            ///     floating dtype are dense.
+            ///     As for a call. With a class axis, one-dimensional targets are class indices, and floats of more
+            ///     dimensions are dense: they have a class axis.
             /// sample_weight : array_like, optional
             ///     Broadcasts as in a call.
+            /// dense : bool, optional
+            ///     Whether targets have a class axis. It must be given for integers and bools of more dimensions, which
+            ///     may be class indices or one-hot.
             ///
             /// Returns
             /// -------
@@ -325,13 +328,14 @@ macro_rules! loss_class {
             /// >>> import numpy as np
             /// >>> import focalgrad as fg
             $(#[doc = $init_example])+
-            #[pyo3(signature = (targets, sample_weight=None))]
+            #[pyo3(signature = (targets, sample_weight=None, *, dense=None))]
             fn init_score<'py>(
                 slf: &Bound<'py, Self>,
                 targets: &Bound<'py, PyAny>,
                 sample_weight: Object<'_, 'py>,
+                dense: Object<'_, 'py>,
             ) -> PyResult<Bound<'py, PyAny>> {
-                from_package(slf.py(), "init_score", (slf, targets, sample_weight))
+                init_score(slf, targets, sample_weight, dense)
             }
 
             /// The class posteriors that scores stand for, if a model minimised this loss.
@@ -343,6 +347,9 @@ macro_rules! loss_class {
             /// ----------
             /// scores : array_like
             ///     Logits, of any shape; the classes are along the class axis.
+            /// out : ndarray, optional
+            ///     An array of the scores' shape and the result's dtype to fill and return. It may be the very same array
+            ///     as the scores.
             ///
             /// Returns
             /// -------
@@ -352,16 +359,24 @@ macro_rules! loss_class {
             ///
             /// Raises
             /// ------
+            /// TypeError
+            ///     If an argument is of a type or dtype that is not taken.
             /// ValueError
-            ///     For a loss of probabilities.
+            ///     For a loss of probabilities, and if shapes do not fit or `out` cannot be filled.
             ///
             /// Examples
             /// --------
             /// >>> import numpy as np
             /// >>> import focalgrad as fg
             $(#[doc = $posterior_example])+
-            fn posterior<'py>(slf: &Bound<'py, Self>, scores: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-                from_package(slf.py(), "posterior", (slf, scores))
+            #[pyo3(signature = (scores, *, out=None))]
+            fn posterior<'py>(
+                &self,
+                py: Python<'py>,
+                scores: &Bound<'py, PyAny>,
+                out: Object<'_, 'py>,
+            ) -> PyResult<Bound<'py, PyAny>> {
+                posterior(py, &self.0, scores, out)
             }
 
             /// A copy with some parameters changed.

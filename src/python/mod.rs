@@ -18,6 +18,7 @@ mod runtime;
 mod sigmoid;
 mod softmax;
 mod sum;
+mod tally;
 
 use pyo3::prelude::*;
 
@@ -30,13 +31,15 @@ mod _core {
     #[pymodule_export]
     use super::foreign::read_array;
     #[pymodule_export]
-    use super::runtime::{get_num_threads, set_num_threads};
+    use super::runtime::{get_num_threads, num_threads_in_use, set_num_threads};
     #[pymodule_export]
     use super::sigmoid::{SigmoidFocalLoss, sigmoid_focal_loss};
     #[pymodule_export]
     use super::softmax::{SoftmaxFocalLoss, softmax_focal_loss};
     #[pymodule_export]
     use super::sum::{ExactSum, exact_sums};
+    #[pymodule_export]
+    use super::tally::{largest_weight, tally_indices, tally_labels};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -268,13 +268,16 @@ pub fn constructed<'py>(
     class.call((), Some(&parameters))
 }
 
-/// Calls a function of the package that is written in Python: what it knows of a loss it asks its attributes.
+/// The score at which a loss starts best, found in Python from what targets count.
 ///
 /// # Errors
-/// Those of the function.
-pub fn from_package<'py, A>(py: Python<'py>, name: &str, arguments: A) -> PyResult<Bound<'py, PyAny>>
-where
-    A: IntoPyObject<'py, Target = PyTuple> + pyo3::call::PyCallArgs<'py>,
-{
-    py.import("focalgrad._beside")?.getattr(name)?.call1(arguments)
+/// What it refuses.
+pub fn init_score<'py>(
+    loss: &Bound<'py, PyAny>,
+    targets: &Bound<'py, PyAny>,
+    sample_weight: Object<'_, 'py>,
+    dense: Object<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let module = loss.py().import("focalgrad._init_score")?;
+    module.getattr("init_score")?.call1((loss, targets, sample_weight, dense))
 }

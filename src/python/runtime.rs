@@ -99,3 +99,9 @@ pub fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
 pub fn get_num_threads() -> usize {
     pool::threads()
 }
+
+/// The number of threads that calls on large arrays do use: fewer than they may where not all could be started.
+#[pyfunction]
+pub fn num_threads_in_use() -> usize {
+    pool::threads_in_use()
+}

@@ -3,10 +3,10 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::call::{Arguments, Results, arguments, evaluate_sigmoid, missing};
+use super::call::{Arguments, Results, arguments, evaluate_sigmoid, missing, posterior};
 use super::class::loss_class;
 use super::parameters::{
-    CommonArguments, Given, Object, constructed, from_package, label_to_python, normalizer_to_python,
+    CommonArguments, Given, Object, constructed, init_score, label_to_python, normalizer_to_python,
     parameter_to_python, pickled, read_parameter, read_whole, replaced,
 };
 use crate::call::Wanted;
@@ -60,7 +60,8 @@ const NAMES: [&str; 12] = [
 ///     Focusing parameter, finite and >= 0; an array has one for each class.
 /// reduction : {"none", "sum", "mean", "sum_classes"}, default "mean"
 ///     What a call returns: the losses, their sum, their sum divided by the normaliser, or their sums over the
-///     class axis.
+///     class axis. Gradient and Hessian are those of what is returned: "mean" divides them too. Boosting libraries
+///     want those of each sample: give them "sum".
 /// normalizer : None, "weights", "positives", "focal_weights" or float, default None
 ///     What "mean" divides by: the number of elements that are not ignored, the sum of the sample, class and
 ///     alpha weights, the number of positives, the sum of the modulating factors, or a positive number. Where it
@@ -72,7 +73,7 @@ const NAMES: [&str; 12] = [
 /// label_smoothing : float, default 0.0
 ///     In [0, 1): a target y becomes ``y * (1 - label_smoothing) + label_smoothing / 2``.
 /// ignore_index : number or None, default None
-///     Targets equal to it have loss, gradient and Hessian 0 and count in no denominator.
+///     Targets equal to it have loss, gradient and Hessian 0 and count in no denominator. NaN: targets that are NaN.
 /// background_index : int or None, default None
 ///     The class index that means no class: all its classes are negative.
 /// from_logits : bool, default True
@@ -104,8 +105,8 @@ const NAMES: [&str; 12] = [
 /// and ``gamma <= 5``. They have the same bits for any number of threads. Calls on large arrays run in
 /// parallel, without the interpreter; other threads must not write to the arrays meanwhile.
 ///
-/// NaN logits and targets give NaN for their element. Infinite logits give the limit. A weight of 0 makes even an
-/// infinite loss 0. Targets outside [0, 1] are not checked.
+/// NaN logits and targets give NaN for their element, and so do targets outside [0, 1] and, unless they are clipped,
+/// probabilities outside [0, 1]. Infinite logits give the limit. A weight of 0 makes even an infinite loss 0.
 ///
 /// References
 /// ----------
@@ -220,7 +221,8 @@ loss_class! {
         /// SigmoidFocalLoss(alpha=None, gamma=2.0, reduction='sum')
     }
     init_raises {
-        ///     For a loss of probabilities, and for class indices out of range.
+        ///     For a loss of probabilities, for class indices out of range and dense targets outside [0, 1], and if
+        ///     `dense` must be given and is not.
     }
     own {
         #[new]
@@ -312,7 +314,7 @@ loss_class! {
 /// Parameters
 /// ----------
 /// inputs : array_like of real numbers
-///     Logits, of any shape and memory layout. Integers and bools count as float64.
+///     Logits, of any shape and memory layout. Integers count as float64.
 /// targets : array_like of real numbers or bools
 ///     0, 1 or between, of the inputs' shape; with a class axis also class indices, of the inputs' shape
 ///     without it.

@@ -3,10 +3,10 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::call::{Arguments, Results, arguments, evaluate, missing};
+use super::call::{Arguments, Results, arguments, evaluate, missing, posterior};
 use super::class::loss_class;
 use super::parameters::{
-    CommonArguments, Given, Object, constructed, from_package, label_to_python, normalizer_to_python,
+    CommonArguments, Given, Object, constructed, init_score, label_to_python, normalizer_to_python,
     parameter_to_python, pickled, read_parameter, read_whole, replaced,
 };
 use crate::call::Wanted;
@@ -46,7 +46,9 @@ const NAMES: [&str; 10] = [
 /// gamma : float or array_like of shape (C,), default 2.0
 ///     Focusing parameter, finite and >= 0; an array has one for each target class.
 /// reduction : {"none", "sum", "mean"}, default "mean"
-///     What a call returns: the losses, their sum, or their sum divided by the normaliser.
+///     What a call returns: the losses, their sum, or their sum divided by the normaliser. Gradient and Hessian are
+///     those of what is returned: "mean" divides them too. Boosting libraries want those of each sample: give them
+///     "sum".
 /// normalizer : None, "weights", "focal_weights" or float, default None
 ///     What "mean" divides by: the number of targets that are not ignored, the sum of the sample and alpha
 ///     weights, the sum of the modulating factors, or a positive number. Where it is 0, value, gradient and
@@ -56,7 +58,8 @@ const NAMES: [&str; 10] = [
 /// label_smoothing : float, default 0.0
 ///     In [0, 1): a target y becomes ``y * (1 - label_smoothing) + label_smoothing / C``.
 /// ignore_index : number or None, default None
-///     Class indices equal to it have loss, gradient and Hessian 0 and count in no denominator.
+///     Class indices equal to it have loss, gradient and Hessian 0 and count in no denominator. NaN: those that are
+///     NaN.
 /// from_logits : bool, default True
 ///     False: inputs are probabilities, taken as they are, and derivatives are with respect to them.
 /// eps : float, default 0.0
@@ -86,7 +89,8 @@ const NAMES: [&str; 10] = [
 /// in parallel, without the interpreter; other threads must not write to the arrays meanwhile.
 ///
 /// A logit of -inf is a class of probability 0, one of +inf the limit. Rows with a NaN, with two or more +inf, or
-/// without a logit above -inf are NaN. A weight of 0 makes even an infinite loss 0.
+/// without a logit above -inf are NaN, and so are those with a dense target or an unclipped probability outside [0, 1].
+/// A weight of 0 makes even an infinite loss 0.
 ///
 /// References
 /// ----------
@@ -198,7 +202,8 @@ loss_class! {
         /// SoftmaxFocalLoss(alpha=None, gamma=2.0, reduction='sum')
     }
     init_raises {
-        ///     For a loss of probabilities or with ``modulator="sigmoid"``, and for class indices out of range.
+        ///     For a loss of probabilities or with ``modulator="sigmoid"``, for class indices out of range and dense
+        ///     targets outside [0, 1], and if `dense` must be given and is not.
     }
     own {
         #[new]
@@ -255,7 +260,7 @@ loss_class! {
 /// Parameters
 /// ----------
 /// inputs : array_like of real numbers
-///     Logits, of any shape and memory layout. Integers and bools count as float64.
+///     Logits, of any shape and memory layout. Integers count as float64.
 /// targets : array_like of real numbers or bools
 ///     Class indices, of the inputs' shape without the class axis; or a target for each class, of the inputs'
 ///     shape.

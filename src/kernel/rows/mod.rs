@@ -18,6 +18,7 @@ mod dense;
 mod domain;
 mod entries;
 mod margins;
+pub mod posterior;
 mod probabilities;
 mod spread;
 mod sums;

@@ -3,6 +3,7 @@
 //! Everything is checked before anything is written. Long jobs run without the interpreter.
 
 mod found;
+mod posterior;
 mod results;
 mod single;
 
@@ -18,6 +19,7 @@ use crate::kernel::exact::ExactSum;
 use crate::params::SigmoidFocalLoss;
 use crate::simd::in_default_mode;
 use found::Found;
+pub use posterior::posterior;
 pub use results::Results;
 use results::{Filled, Outputs};
 

@@ -1,4 +1,8 @@
-"""Targets counted: how much weight each value has, in each class. Nothing the size of the targets is made."""
+"""Targets counted: how much weight is positive and negative in each class. Nothing their size is made.
+
+The core counts. Only soft targets whose loss is not linear in them are walked through here once more, to be
+put into groups.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focalgrad._core import read_array
-from focalgrad._reference.targets import invalid_indices, same_number
-from focalgrad._reference.terms import Floats
+from focalgrad._core import largest_weight, read_array, tally_indices, tally_labels
+from focalgrad._init_score.margins import Floats
 
 CHUNK = 1 << 16  # targets at a time
 # Distinct targets of a column that are kept apart. Beyond it neighbours are put together with their mean,
@@ -49,13 +52,15 @@ class Scaled(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Weights as given, to be multiplied by ``2^shift``: then no sum of them leaves the range of float64."""
+    """Weights as given, to be multiplied by `scale`: then no sum of them leaves the range of float64."""
 
-    array: NDArray[Any]
-    shift: int
+    array: NDArray[Any] | None  # None: all are 1
+    scale: float
 
     def spread(self, shape: tuple[int, ...]) -> Weights:
         """Broadcast."""
+        if self.array is None:
+            return self
         try:
             return self._replace(array=np.broadcast_to(self.array, shape))
         except ValueError:
@@ -88,30 +93,34 @@ class Column(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Weight of every class (one without a class axis), and of the targets that belong to none.
-
-    ``columns`` has the targets of every class if they are dense. Class indices are 0 or 1 in every class.
-    """
+    """Weight of every class (one without a class axis); of class indices, all others are 0 there."""
 
     own: Scaled  # sum of y times weight
-    apart: float
-    columns: list[Column] | None
+    rest: Scaled  # sum of 1 - y times weight
+    total: float  # weight of all targets; of one class where they are dense
+    dense: bool
+    soft: bool  # some targets are neither 0 nor 1
+    targets: NDArray[Any]
+    weights: Weights
+    axis: int | None
+    ignore_index: float | None
 
-    def rest(self) -> Scaled:
-        """Sum of 1 - y times weight; for class indices added up, not taken off the total: rare ones stay."""
-        if self.columns is not None:
-            return joint([scaled_sum(column.groups.weight, 1 - column.groups.y) for column in self.columns])
-        own = self.own.value
-        others = np.full(len(own), self.apart)
-        others[1:] += np.cumsum(own[:-1])
-        others[:-1] += np.cumsum(own[:0:-1])[::-1]
-        return Scaled(others, self.own.exponent)
+    def column(self, c: int) -> Column:
+        """Group the dense targets of a class."""
+        targets, array = self.targets, self.weights.array
+        if self.axis is not None:
+            targets = np.moveaxis(targets, self.axis, 0)[c]
+            array = None if array is None else np.moveaxis(array, self.axis, 0)[c]
+        return grouped(targets, self.weights._replace(array=array), self.ignore_index)
 
-    def total(self) -> float:
-        """Weight of all targets; of one class where they are dense."""
-        if self.columns is not None:
-            return float(np.sum(self.columns[0].groups.weight))
-        return float(np.sum(self.own.value)) + self.apart
+
+def same_number(targets: NDArray[Any], number: float | None) -> NDArray[np.bool_]:
+    """Where targets are that number, compared as numbers; NaN is every NaN."""
+    if number is None:
+        return np.zeros(targets.shape, bool)
+    numbers = targets.astype(np.float64)
+    same: NDArray[np.bool_] = np.isnan(numbers) if np.isnan(number) else numbers == number
+    return same
 
 
 def real_array(name: str, given: ArrayLike) -> NDArray[Any]:
@@ -121,13 +130,13 @@ def real_array(name: str, given: ArrayLike) -> NDArray[Any]:
 
 def read_weights(sample_weight: ArrayLike | None, count: int) -> Weights:
     """Read weights, of which `count` or fewer are going to be added up."""
-    array = real_array("sample_weight", 1.0 if sample_weight is None else sample_weight)
-    largest = 0.0
-    for some in pieces(array):
-        size = np.abs(some.astype(np.float64))
-        largest = max(largest, float(np.max(size, where=np.isfinite(size), initial=0.0)))
+    if sample_weight is None:
+        return Weights(None, 1.0)
+    array = real_array("sample_weight", sample_weight)
     room = np.finfo(np.float64).maxexp - 1 - count.bit_length()
-    return Weights(array, room - int(np.frexp(largest)[1]))
+    shift = room - int(np.frexp(largest_weight(array))[1])
+    # What all are multiplied with does not matter: a power of two that is a number.
+    return Weights(array, float(np.ldexp(1.0, min(max(shift, -1000), 1000))))
 
 
 def positive_axis(name: str, axis: int, array: NDArray[Any]) -> int:
@@ -140,15 +149,10 @@ def positive_axis(name: str, axis: int, array: NDArray[Any]) -> int:
 def chunks(targets: NDArray[Any], weights: Weights) -> Iterator[tuple[NDArray[Any], Floats]]:
     """Walk through targets and weights together, in C order."""
     flags: Any = ["external_loop", "buffered", "zerosize_ok"]
-    with np.nditer([targets, weights.array], flags=flags, order="C", buffersize=CHUNK) as walk:
+    array = np.broadcast_to(1.0, targets.shape) if weights.array is None else weights.array
+    with np.nditer([targets, array], flags=flags, order="C", buffersize=CHUNK) as walk:
         for some, weight in walk:
-            yield some, np.ldexp(weight.astype(np.float64), weights.shift)
-
-
-def pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Walk through one array."""
-    for some, _ in chunks(array, Weights(np.broadcast_to(1.0, array.shape), 0)):
-        yield some
+            yield some, weight.astype(np.float64) * weights.scale
 
 
 def totals(place: NDArray[np.intp], weight: Floats, length: int) -> Floats:
@@ -214,41 +218,10 @@ def are_dense(loss: Any, targets: NDArray[Any], dense: bool | None) -> bool:
     return bool(dense)
 
 
-def index_weights(loss: Any, targets: NDArray[Any], weights: Weights) -> tuple[Floats, float]:
-    """Weight of every class among class indices, and that of background.
-
-    Raises
-    ------
-    ValueError
-        If a target is no class index; names the first in C order.
-    """
-    classes = per_class_length(loss)
-    background = getattr(loss, "background_index", None)
-    limit = MOST_CLASSES if classes is None else classes
-    found, apart, start = np.zeros(classes or 0), 0.0, 0
-    for some, weight in chunks(targets, weights):
-        ignored, empty = same_number(some, loss.ignore_index), same_number(some, background)
-        counted = ~(ignored | empty)
-        bad = np.flatnonzero(invalid_indices(some, limit, ~counted))
-        if bad.size:
-            where = ", ".join(str(i) for i in np.unravel_index(start + bad[0], targets.shape))
-            raise ValueError(
-                f"targets must be class indices, whole, not negative and below {limit}; "
-                f"got targets[{where}] = {some[bad[0]]}"
-            )
-        place = some[counted].astype(np.intp)
-        missing = int(np.max(place, initial=-1)) + 1 - len(found)
-        if missing > 0:
-            found = np.concatenate([found, np.zeros(missing)])
-        np.add.at(found, place, weight[counted])
-        apart, start = apart + float(np.sum(weight[empty & ~ignored])), start + some.size
-    return found, apart
-
-
 def refuse_outside(targets: NDArray[Any], ignore_index: float | None) -> None:
-    """Refuse dense targets outside [0, 1], which have no loss to be minimised."""
+    """Name the first dense target outside [0, 1]: it has no loss to be minimised."""
     start = 0
-    for some in pieces(targets):
+    for some, _ in chunks(targets, Weights(None, 1.0)):
         bad = np.flatnonzero(((some < 0) | (some > 1)) & ~same_number(some, ignore_index))
         if bad.size:
             where = ", ".join(str(i) for i in np.unravel_index(start + bad[0], targets.shape))
@@ -268,38 +241,48 @@ def scaled_sum(*factors: Floats) -> Scaled:
     return Scaled(np.ldexp(product.value, product.exponent - exponent).sum(keepdims=True), exponent)
 
 
-def joint(parts: list[Scaled]) -> Scaled:
-    """Make one array of sums."""
-    values = [part.value for part in parts] or [np.zeros(0)]
-    return Scaled(np.concatenate(values), np.array([part.exponent for part in parts], np.int64))
+def others(own: Floats, apart: float) -> Floats:
+    """Weight of all targets that are not a class, added up, not taken off the total: rare ones stay."""
+    rest = np.full(len(own), apart)
+    rest[1:] += np.cumsum(own[:-1])
+    rest[:-1] += np.cumsum(own[:0:-1])[::-1]
+    return rest
 
 
 def tally(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None, dense: bool | None) -> Tally:
     """Count targets; parameters as for `init_score`."""
     targets = real_array("targets", targets)
     weights = read_weights(sample_weight, targets.size)
+    ignored, known = loss.ignore_index, per_class_length(loss)
     if not are_dense(loss, targets, dense):
-        found, apart = index_weights(loss, targets, weights.spread(targets.shape))
-        return Tally(Scaled(found, 0), apart, None)
-    refuse_outside(targets, loss.ignore_index)
-    columns = [
-        grouped(column, weight, loss.ignore_index) for column, weight in by_class(loss, targets, weights)
-    ]
-    return Tally(joint([scaled_sum(c.groups.weight, c.groups.y) for c in columns]), 0.0, columns)
-
-
-def by_class(loss: Any, targets: NDArray[Any], weights: Weights) -> list[tuple[NDArray[Any], Weights]]:
-    """Dense targets of every class, with their weights."""
-    axis, softmax = loss.class_axis, hasattr(loss, "modulator")
+        weights = weights.spread(targets.shape)
+        background = getattr(loss, "background_index", None)
+        own, apart = tally_indices(
+            targets, weights.array, weights.scale, known, MOST_CLASSES, ignored, background
+        )
+        rest, total = others(own, apart), float(np.sum(own)) + apart
+        return Tally(Scaled(own, 0), Scaled(rest, 0), total, False, False, targets, weights, None, ignored)
+    axis: int | None = loss.class_axis
     if axis is None:
-        return [(targets, weights.spread(targets.shape))]
-    axis = positive_axis("targets", axis, targets)
-    classes, known = targets.shape[axis], per_class_length(loss)
-    if known not in (None, classes):
-        raise ValueError(f"targets must have {known} classes along axis {axis}; got shape {targets.shape}")
-    columns = np.moveaxis(targets, axis, 0)
-    if softmax:
-        spread = weights.spread(columns.shape[1:])
-        return [(column, spread) for column in columns]
-    array = np.moveaxis(weights.spread(targets.shape).array, axis, 0)
-    return [(column, weights._replace(array=array[c])) for c, column in enumerate(columns)]
+        weights = weights.spread(targets.shape)
+    else:
+        axis = positive_axis("targets", axis, targets)
+        classes = targets.shape[axis]
+        if known not in (None, classes):
+            raise ValueError(
+                f"targets must have {known} classes along axis {axis}; got shape {targets.shape}"
+            )
+        weights = of_classes(loss, targets, weights, axis)
+    own, rest, soft, outside = tally_labels(targets, weights.array, weights.scale, axis, ignored)
+    if outside:
+        refuse_outside(targets, ignored)
+    total = float(own[0] + rest[0]) if len(own) else 0.0
+    return Tally(Scaled(own, 0), Scaled(rest, 0), total, True, soft, targets, weights, axis, ignored)
+
+
+def of_classes(loss: Any, targets: NDArray[Any], weights: Weights, axis: int) -> Weights:
+    """Weights of dense targets with a class axis: softmax has one for all classes of a row."""
+    if weights.array is None or not hasattr(loss, "modulator"):
+        return weights.spread(targets.shape)
+    rows = weights.spread(targets.shape[:axis] + targets.shape[axis + 1 :]).array
+    return weights._replace(array=np.expand_dims(rows, axis)).spread(targets.shape)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """The constant logit that minimises a sum of binary losses of soft targets, which may have several valleys.
 
-A loss is ``a W^g C`` (`focalgrad._reference.binary`), W being ``y q + (1 - y) p`` or ``|p - y|`` and C the
+A loss is ``a W^g C``, W being ``y q + (1 - y) p`` or ``|p - y|`` and C the
 cross entropy. For a large gamma, or far from 0, it leaves the range of numbers where its minimum is. So all
 that is computed are logarithms, and sums relative to the largest of their terms.
 """
@@ -12,11 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from focalgrad._beside.recovery import softplus
-from focalgrad._reference.binary import alpha_weights
-from focalgrad._reference.margin import probabilities
-from focalgrad._reference.targets import smoothed
-from focalgrad._reference.terms import Floats
+from focalgrad._init_score.margins import Floats, probabilities, softplus
 
 # How far groups of neighbouring targets can move a minimum.
 NEAR = 1e-3
@@ -38,11 +34,14 @@ class Meaning(NamedTuple):
 
     def smooth(self, y: Floats) -> tuple[Floats, Floats]:
         """Smoothed targets, and 1 less them."""
-        return smoothed(y, self.smoothing, 2), smoothed(1 - y, self.smoothing, 2)
+        keep, half = 1 - self.smoothing, self.smoothing / 2
+        return y * keep + half, (1 - y) * keep + half
 
     def alpha_t(self, y: Floats) -> Floats:
         """Weights by smoothed target."""
-        return alpha_weights(y, self.alpha)
+        if self.alpha is None:
+            return np.where(np.isnan(y), np.nan, 1.0)
+        return y * self.alpha + (1 - y) * (1 - self.alpha)
 
 
 class Labels(NamedTuple):
@@ -92,11 +91,11 @@ def log_softplus(z: Floats) -> Floats:
 
 def log_losses(z: Floats, y: Floats, rest: Floats, meaning: Meaning) -> tuple[Floats, Floats]:
     """Logarithms of the losses, alpha left out, and their derivatives by the logit."""
-    parts = probabilities(z)
+    p, q = probabilities(z)
     log_p, log_q = -softplus(-z), -softplus(z)
     log_y, log_rest = np.log(y), np.log(rest)
     log_entropy = np.logaddexp(log_y + log_softplus(-z), log_rest + log_softplus(z))
-    difference = np.where(z > 0, rest - parts.q, parts.p - y)
+    difference = np.where(z > 0, rest - q, p - y)
     pull = np.where(rest == 0, -np.exp(log_q - log_entropy), difference * np.exp(-log_entropy))
     pull = np.where(y == 0, np.exp(log_p - log_entropy), pull)
     log_base = np.logaddexp(log_y + log_q, log_rest + log_p)
@@ -104,7 +103,7 @@ def log_losses(z: Floats, y: Floats, rest: Floats, meaning: Meaning) -> tuple[Fl
     if meaning.soft_targets == "quality":
         soft = (y != 0) & (rest != 0)
         log_base = np.where(soft, np.log(np.abs(difference)), log_base)
-        push = np.where(soft, parts.p * parts.q / difference, push)
+        push = np.where(soft, p * q / difference, push)
     return meaning.gamma * log_base + log_entropy, meaning.gamma * push + pull
 
 

@@ -25,15 +25,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from focalgrad._beside.tally import per_class_length, positive_axis, real_array
 from focalgrad._reference.losses import along
 from focalgrad._reference.margin import probabilities
 from focalgrad._reference.rows import lead, undefined_rows
 from focalgrad._reference.terms import Floats
-
-CHUNK = 1 << 16  # elements at a time: a few arrays of float64 beside them fit the cache
 
 
 def softplus(z: Floats) -> Floats:
@@ -109,31 +106,21 @@ def row_posterior(z: Floats, alpha: Any, gamma: Any, modulator: str) -> Floats:
 
 
 @np.errstate(all="ignore")
-def posterior(loss: Any, scores: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
+def posterior(loss: Any, scores: ArrayLike) -> Floats:
     """Class posteriors that scores stand for, if a model minimised this loss.
 
     Parameters
     ----------
-    loss : SigmoidFocalLoss or SoftmaxFocalLoss
-        The loss that trained the model.
+    loss : object
+        Anything with the constructor's parameters as attributes.
     scores : array_like
         Logits of any shape; the classes are along ``loss.class_axis``.
-    out : ndarray, optional
-        To fill and return: of the scores' shape and the result's dtype.
 
     Returns
     -------
     ndarray
-        Probabilities of the scores' shape and dtype (integers: float64). Label smoothing is undone:
-        ``(eta - s/2) / (1 - s)``, for softmax ``(eta - s/C) / (1 - s)``, clipped to [0, 1]. NaN for NaN
-        scores, and for softmax rows without a softmax.
-
-    Raises
-    ------
-    ValueError
-        If the loss is one of probabilities, or a per-class parameter is not as long as the class axis.
-    TypeError
-        If the scores are no real numbers.
+        Probabilities. Label smoothing is undone: ``(eta - s/2) / (1 - s)``, for softmax
+        ``(eta - s/C) / (1 - s)``, clipped to [0, 1]. NaN for NaN scores, and for rows without a softmax.
 
     Examples
     --------
@@ -146,52 +133,13 @@ def posterior(loss: Any, scores: ArrayLike, out: NDArray[Any] | None = None) -> 
     >>> bool(eta[0] == 0.5 and eta[1] > 0.88)
     True
     """
-    if not loss.from_logits:
-        raise ValueError("posterior takes a loss of logits; got one with from_logits=False")
-    scores = real_array("scores", scores)
-    if scores.dtype.kind == "b":
-        raise TypeError("scores must be an array of numbers; got an array of dtype bool")
-    dtype = np.dtype(np.float64) if scores.dtype.kind in "biu" else scores.dtype
-    softmax = hasattr(loss, "modulator")
-    axis: Any = None if loss.class_axis is None else positive_axis("scores", loss.class_axis, scores)
-    known = per_class_length(loss)
-    if known not in (None, axis if axis is None else scores.shape[axis]):
-        raise ValueError(f"scores must have {known} classes along axis {axis}; got shape {scores.shape}")
-    if out is None:
-        out = np.empty_like(scores, dtype=dtype, subok=False)
-    elif not isinstance(out, np.ndarray) or out.dtype != dtype:
-        raise TypeError(
-            f"out must be an array of the result's dtype {dtype}; "
-            f"got {getattr(out, 'dtype', type(out).__name__)}"
-        )
-    elif out.shape != scores.shape:
-        raise ValueError(f"out must be of the result's shape {scores.shape}; got shape {out.shape}")
-    for part in slices(scores.shape, axis):
-        z = scores[part].astype(np.float64)
-        if softmax:
-            rows = np.moveaxis(z, axis, -1)
-            eta = row_posterior(
-                rows.reshape(-1, max(rows.shape[-1], 1)), loss.alpha, loss.gamma, loss.modulator
-            )
-            eta = np.moveaxis(eta.reshape(rows.shape), -1, axis)
-        else:
-            eta = binary_posterior(z, *(along(p, axis, z.ndim) for p in (loss.alpha, loss.gamma)))
-        s = loss.label_smoothing
-        if s:
-            eta = np.clip((eta - s / (z.shape[axis] if softmax else 2)) / (1 - s), 0.0, 1.0)
-        out[part] = eta
-    return out
-
-
-def slices(shape: tuple[int, ...], axis: int | None) -> list[tuple[slice, ...]]:
-    """Cut an array into pieces of some `CHUNK` elements along its longest axis that is not the class axis."""
-    lengths = [0 if i == axis else length for i, length in enumerate(shape)]
-    whole = (slice(None),) * len(shape)
-    if not lengths or max(lengths) == 0:
-        return [whole] if 0 not in shape else []
-    longest = int(np.argmax(lengths))
-    step = max(1, CHUNK * shape[longest] // max(int(np.prod(shape)), 1))
-    return [
-        (*whole[:longest], slice(start, start + step), *whole[longest + 1 :])
-        for start in range(0, shape[longest], step)
-    ]
+    z, axis, s = np.asarray(scores).astype(np.float64), loss.class_axis, loss.label_smoothing
+    if hasattr(loss, "modulator"):
+        rows = np.moveaxis(z, axis, -1)
+        flat = rows.reshape(-1, max(rows.shape[-1], 1))
+        eta = row_posterior(flat, loss.alpha, loss.gamma, loss.modulator)
+        eta = np.moveaxis(eta.reshape(rows.shape), -1, axis)
+    else:
+        eta = binary_posterior(z, *(along(p, axis, z.ndim) for p in (loss.alpha, loss.gamma)))
+    classes = z.shape[axis] if hasattr(loss, "modulator") else 2
+    return np.clip((eta - s / classes) / (1 - s), 0.0, 1.0) if s else eta

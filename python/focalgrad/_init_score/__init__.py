@@ -4,7 +4,7 @@ Sigmoid, hard labels with weights A (positives times alpha) and B (negatives tim
 of ``A f'(z) - B f'(-z)``, f being the loss of a margin. Either side may be no float64 number where their
 quotient is one, so what is solved is ``log |f'(-z) / f'(z)| = log(A / B)``. For gamma 0 the left side is z.
 Soft and smoothed targets minimise the sum of their own losses: with ``"expected"`` that is linear in the
-target; `valleys` is about ``"mixture"`` and ``"quality"``, and `simplex` about softmax.
+target; `valleys` is about ``"mixture"`` and ``"quality"``, and `softmax` about rows.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focalgrad._beside.recovery import entropy_ratio, log_odds
-from focalgrad._beside.simplex import stationary_logits
-from focalgrad._beside.tally import Groups, Scaled, Tally, per_class_length, scaled_sum, tally
-from focalgrad._beside.valleys import Meaning, Walk, best_logit
-from focalgrad._reference.margin import probabilities
-from focalgrad._reference.terms import Floats
+from focalgrad._init_score.margins import Floats, entropy_ratio, log_odds, probabilities
+from focalgrad._init_score.softmax import stationary_logits
+from focalgrad._init_score.tally import Groups, Scaled, Tally, per_class_length, scaled_sum, tally
+from focalgrad._init_score.valleys import Meaning, Walk, best_logit
+
+__all__ = ["init_score"]
 
 
 def logit_at(odds: Floats, gamma: Floats) -> Floats:
@@ -34,8 +34,8 @@ def logit_at(odds: Floats, gamma: Floats) -> Floats:
     """
     z = odds / (1 + gamma)
     for _ in range(100):
-        parts, ahead, behind = probabilities(z), entropy_ratio(z), entropy_ratio(-z)
-        bend = (ahead - parts.p) / (1 + gamma * ahead) + (behind - parts.q) / (1 + gamma * behind)
+        (p, q), ahead, behind = probabilities(z), entropy_ratio(z), entropy_ratio(-z)
+        bend = (ahead - p) / (1 + gamma * ahead) + (behind - q) / (1 + gamma * behind)
         step = (log_odds(z, gamma) - odds) / (1 + gamma * (1 - bend))
         z = z - step
         if np.all(np.abs(step) <= 1e-9 * np.minimum(np.abs(z), 1)):
@@ -101,13 +101,11 @@ def init_score(
     --------
     For cross entropy it is the log-odds; focal loss is content with a score closer to 0:
 
-    >>> from types import SimpleNamespace
-    >>> from focalgrad._reference import SIGMOID
+    >>> import focalgrad as fg
     >>> targets = np.array([1] * 10 + [0] * 90)
-    >>> cross_entropy = SimpleNamespace(**SIGMOID | {"alpha": None, "gamma": 0.0})
-    >>> round(init_score(cross_entropy, targets), 6)
+    >>> round(init_score(fg.SigmoidFocalLoss(None, 0.0), targets), 6)
     -2.197225
-    >>> round(init_score(SimpleNamespace(**SIGMOID | {"alpha": None, "gamma": 2.0}), targets), 6)
+    >>> round(init_score(fg.SigmoidFocalLoss(None, 2.0), targets), 6)
     -0.819889
     """
     if not loss.from_logits:
@@ -126,7 +124,7 @@ def softmax_score(loss: Any, found: Tally) -> Floats:
     own, s = found.own, loss.label_smoothing
     classes = len(own.value)
     if s:
-        own = Scaled(np.ldexp(own.value, own.exponent) * (1 - s) + s / classes * found.total(), 0)
+        own = Scaled(np.ldexp(own.value, own.exponent) * (1 - s) + s / classes * found.total, 0)
     if loss.alpha is not None:
         own = own.times(loss.alpha)
     refuse_negative(own)
@@ -144,11 +142,11 @@ def softmax_score(loss: Any, found: Tally) -> Floats:
 
 def sigmoid_score(loss: Any, found: Tally) -> float | Floats:
     """Every column on its own. A class weight scales its column's loss, and takes it away if it is 0."""
-    own, rest = found.own, found.rest()
+    own, rest = found.own, found.rest
     if loss.class_weight is not None:
         kept = np.asarray(loss.class_weight) != 0
         own, rest = own._replace(value=own.value * kept), rest._replace(value=rest.value * kept)
-    if loss.soft_targets == "expected" or (found.columns is None and loss.label_smoothing == 0):
+    if loss.soft_targets == "expected" or not (found.soft or loss.label_smoothing):
         scores = linear_scores(loss, own, rest)
     else:
         scores = soft_scores(loss, own, rest, found)
@@ -171,7 +169,7 @@ def soft_scores(loss: Any, own: Scaled, rest: Scaled, found: Tally) -> Floats:
     """Scores column by column; of class indices, those once that were found equally often."""
     classes = len(own.value)
     each = place = np.arange(classes)
-    if found.columns is None and per_class_length(loss) is None:
+    if not found.dense and per_class_length(loss) is None:
         _, each, place = np.unique(own.value, return_index=True, return_inverse=True)
     scores = np.zeros(len(each))
     for i, c in enumerate(each):
@@ -179,10 +177,10 @@ def soft_scores(loss: Any, own: Scaled, rest: Scaled, found: Tally) -> Floats:
             continue
         alpha, gamma = (p[c] if isinstance(p, tuple) else p for p in (loss.alpha, loss.gamma))
         meaning = Meaning(alpha, gamma, loss.soft_targets, loss.label_smoothing)
-        if found.columns is None:
-            groups, walk = Groups(np.array([0.0, 1.0]), np.array([rest.value[c], own.value[c]])), None
-        else:
-            groups, walk = found.columns[c].groups, found.columns[c].walk
+        groups, walk = Groups(np.array([0.0, 1.0]), np.array([rest.value[c], own.value[c]])), None
+        if found.soft:
+            column = found.column(int(c))
+            groups, walk = column.groups, column.walk
         scores[i] = soft_score(groups, meaning, walk if groups.merged else None)
     return scores[place]
 

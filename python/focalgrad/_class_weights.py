@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING
 
-from focalgrad._beside.tally import real_array
+import numpy as np
+
+from focalgrad._core import read_array
+
+if TYPE_CHECKING:  # what only annotations need, importing it takes a millisecond
+    from numpy.typing import ArrayLike, NDArray
 
 
 def class_weights(counts: ArrayLike, method: str = "inverse", beta: float = 0.999) -> NDArray[np.float64]:
@@ -54,7 +58,7 @@ def class_weights(counts: ArrayLike, method: str = "inverse", beta: float = 0.99
         raise TypeError(f"beta must be a number in [0, 1); got {type(beta).__name__}")
     if not 0 <= beta < 1:
         raise ValueError(f"beta must be a number in [0, 1); got {beta!r}")
-    n = real_array("counts", counts)
+    n = np.asarray(read_array("counts", counts))
     if n.ndim != 1:
         raise ValueError(f"counts must have one dimension; got shape {n.shape}")
     n = n.astype(np.float64)

@@ -17,10 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from focalgrad._beside.recovery import entropy_ratio, softplus
-from focalgrad._beside.tally import Scaled
-from focalgrad._reference.margin import probabilities
-from focalgrad._reference.terms import Floats
+from focalgrad._init_score.margins import Floats, entropy_ratio, probabilities, softplus
+from focalgrad._init_score.tally import Scaled
 
 # Newton's method squares its error: after a step this small, relative, nothing is left to correct.
 SMALL = 1e-9
@@ -47,9 +45,9 @@ class Offsets(NamedTuple):
 
 def steepness_slope(u: Floats, gamma: Floats, ratio: Floats) -> Floats:
     """Give ``-d log(-l') / du = q / (1 + g r) + g p (2 - r + g r) / (1 + g r)``; every term is positive."""
-    parts = probabilities(u)
+    p, q = probabilities(u)
     bent = 1 + gamma * ratio
-    slope: Floats = parts.q / bent + gamma * parts.p * ((1 - ratio + bent) / bent)
+    slope: Floats = q / bent + gamma * p * ((1 - ratio + bent) / bent)
     return slope
 
 
@@ -59,16 +57,16 @@ def excess(d: Floats, u: float, classes: Classes) -> tuple[Floats, Floats]:
     Near the leader every logarithm's difference is computed as one: with a large gamma it is all there is.
     """
     gamma, leader = classes.gamma, classes.leader_gamma
-    there, parts = u + d, probabilities(u)
+    there, (p, q) = u + d, probabilities(u)
     near = np.abs(d) < 1
     short = np.where(near, d, 0.0)
     above, below = softplus(np.array(u)), softplus(np.array(-u))
     focus = np.where(
         near,
-        gamma * np.log1p(parts.p * np.expm1(short)) + (gamma - leader) * above,
+        gamma * np.log1p(p * np.expm1(short)) + (gamma - leader) * above,
         gamma * softplus(there) - leader * above,
     )
-    entropy = np.where(near, np.log1p(parts.q * np.expm1(-short)), softplus(-there) - below)
+    entropy = np.where(near, np.log1p(q * np.expm1(-short)), softplus(-there) - below)
     ratio = entropy_ratio(there)
     bend = np.log((1 + gamma * ratio) / (1 + leader * entropy_ratio(np.array(u))))
     return classes.log_weight + bend - focus + entropy, steepness_slope(there, gamma, ratio)
@@ -115,8 +113,8 @@ def balanced(classes: Classes) -> tuple[float, Floats]:
         share = part / np.sum(part)
         surplus = -float(softplus(np.array(u))) - others
         low, high = (u, high) if surplus > 0 else (low, u)
-        rise = share * probabilities(u + offsets.d).q * offsets.rate
-        step = surplus / float(probabilities(u).p + np.sum(rise))
+        rise = share * probabilities(u + offsets.d)[1] * offsets.rate
+        step = surplus / float(probabilities(u)[0] + np.sum(rise))
         newton = low <= u + step <= high and abs(step) <= last / 2
         step = step if newton else (low + high) / 2 - u
         u, last = u + step, abs(step)
@@ -144,7 +142,7 @@ def stationary_logits(weight: Scaled, gamma: Floats) -> Floats:
     u, d = balanced(Classes(log_weight, gamma, alike, float(gamma[leader]), depth))
     d[leader] = 0.0
     near = np.abs(d) < 1
-    close = -np.log1p(probabilities(u).q * np.expm1(-np.where(near, d, 0.0)))
+    close = -np.log1p(probabilities(u)[1] * np.expm1(-np.where(near, d, 0.0)))
     gap = np.where(near, close, softplus(np.array(-u)) - softplus(-u - d))[place]
     centred = gap - np.mean(gap)
     logits: Floats = centred - np.mean(centred)
