@@ -57,8 +57,8 @@ class Metric(BaseMetric):
         check_logits(self.loss, "a metric of CatBoost")
         if self.loss.class_axis is not None:
             raise ValueError(
-                "loss must be a SigmoidFocalLoss without a class axis, since CatBoost takes a metric of its own alone "
-                f'for C classes: set eval_metric="MultiClass"; got {self.loss!r}'
+                "loss must be a SigmoidFocalLoss without a class axis, since for C classes CatBoost takes "
+                f'only metrics of its own: set eval_metric="MultiClass"; got {self.loss!r}'
             )
 
     def evaluate(self, approxes: Any, targets: Any, weights: Any) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What the adapters of all boosters promise alike: immutable objects, two call forms, starts, answers to bad use."""
+"""What the adapters of all boosters promise alike: objects, call forms, starts, bad use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 import pickle
 from typing import Any
 
-import numpy as np
 import pytest
 
 import focalgrad as fg
@@ -55,5 +54,5 @@ class TestObjects:
             module.Objective(fg.SigmoidFocalLoss(from_logits=False))
         with pytest.raises(ValueError, match=r"class_axis=-1.*got class_axis=0"):
             module.Objective(fg.SoftmaxFocalLoss(class_axis=0))
-        with pytest.raises(ValueError, match="hessian must be .*got 'newton'"):
+        with pytest.raises(ValueError, match=r"hessian must be .*got 'newton'"):
             module.Objective(BINARY, hessian="newton")
