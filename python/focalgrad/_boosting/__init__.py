@@ -5,7 +5,18 @@ says which losses, scores and labels go together, and `start` finds the score th
 """
 
 from focalgrad._boosting.calls import Given, read_call
-from focalgrad._boosting.objects import BaseMetric, BaseObjective
-from focalgrad._boosting.start import check_score, constant_score
+from focalgrad._boosting.checks import Loss, check_logits
+from focalgrad._boosting.objects import BaseMetric, BaseObjective, ratio
+from focalgrad._boosting.start import constant_score, one_for_each_class
 
-__all__ = ["BaseMetric", "BaseObjective", "Given", "check_score", "constant_score", "read_call"]
+__all__ = [
+    "BaseMetric",
+    "BaseObjective",
+    "Given",
+    "Loss",
+    "check_logits",
+    "constant_score",
+    "one_for_each_class",
+    "ratio",
+    "read_call",
+]

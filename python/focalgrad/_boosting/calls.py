@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 
 class Given(NamedTuple):
-    """What a booster hands over, in place: nothing is copied."""
+    """What a booster hands over, where it lies: nothing is copied."""
 
     scores: NDArray[Any]
     labels: NDArray[Any]
     weights: NDArray[Any] | None
-    is_dataset: bool = False  # scores came with a data set, not with labels
+    is_dataset: bool = False  # labels and weights came in a data set, not as arguments
 
 
 def read_call(a: Any, b: Any, weights: Any = None) -> Given:
@@ -23,12 +23,12 @@ def read_call(a: Any, b: Any, weights: Any = None) -> Given:
     Weights that are absent are None or, in XGBoost, an empty array.
     """
     is_dataset = hasattr(b, "get_label")
-    if is_dataset:
-        scores, labels, weights = a, b.get_label(), b.get_weight()
-    else:
-        labels, scores = a, b
+    scores, labels, weights = (a, b.get_label(), b.get_weight()) if is_dataset else (b, a, weights)
     if labels is None:
         raise ValueError("the data must have labels; got none")
-    if weights is not None:
-        weights = np.asarray(weights)
-    return Given(np.asarray(scores), np.asarray(labels), weights if np.size(weights) else None, is_dataset)
+    return Given(
+        np.asarray(scores),
+        np.asarray(labels),
+        np.asarray(weights) if np.size(weights) and weights is not None else None,
+        is_dataset,
+    )

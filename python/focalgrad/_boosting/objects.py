@@ -15,7 +15,9 @@ from focalgrad._boosting.checks import (
     check_labels,
     check_logits,
     check_loss,
+    check_meaning,
     check_scores,
+    is_ignored,
 )
 
 
@@ -79,26 +81,30 @@ class BaseMetric(Immutable):
         """Sum of the weighted losses, and sum of the weights of the rows that are not ignored."""
         check_scores(self.loss, given.scores)
         check_labels(self.loss, given.labels, len(given.scores))
+        check_meaning(self.loss, given.scores, given.labels)
         total = self._sum(given.scores, given.labels, sample_weight=row_weights(given))
         return total, weight_of_rows(self.loss, given)
 
     def _mean(self, given: Given) -> float:
-        """Sum of the weighted losses by sum of the weights; 0.0 without weight."""
-        total, weight = self._sums(given)
-        return total / weight if weight != 0 else 0.0
+        """Sum of the weighted losses by sum of the weights."""
+        return ratio(*self._sums(given))
+
+
+def ratio(total: float, weight: float) -> float:
+    """Mean of what has this weight in total; 0.0 without weight."""
+    return total / weight if weight != 0 else 0.0
 
 
 def row_weights(given: Given) -> NDArray[Any] | None:
-    """Weights of rows in the shape that broadcasts to the labels."""
-    if given.weights is None or given.labels.ndim == 1:
-        return given.weights
-    return given.weights[:, None]
+    """Weights of rows in a shape that broadcasts to the labels'."""
+    weights = given.weights
+    return weights if weights is None or given.labels.ndim == 1 else weights[:, None]
 
 
 def weight_of_rows(loss: Loss, given: Given) -> float:
     """Sum of the weights of the rows that are not ignored."""
     labels, weights = given.labels, given.weights
     if loss.ignore_index is None or labels.ndim == 2:
-        return float(len(labels)) if weights is None else float(np.sum(weights, dtype=np.float64))
-    kept = ~np.isnan(labels) if np.isnan(loss.ignore_index) else labels != loss.ignore_index
-    return float(np.sum(kept if weights is None else weights[kept], dtype=np.float64))
+        return float(len(labels) if weights is None else np.sum(weights, dtype=np.float64))
+    kept = ~is_ignored(loss, labels)
+    return float(np.sum(kept) if weights is None else np.sum(weights, where=kept, dtype=np.float64))

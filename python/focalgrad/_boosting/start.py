@@ -13,8 +13,10 @@ from focalgrad._boosting.objects import row_weights
 from focalgrad._core import SoftmaxFocalLoss
 
 
-def constant_score(loss: Loss, given: Given) -> float | NDArray[np.float64]:
-    """Score of the loss for these labels and weights; its scores are not looked at.
+def constant_score(
+    loss: Loss, labels: NDArray[Any], weights: NDArray[Any] | None
+) -> float | NDArray[np.float64]:
+    """Constant score that minimises the loss, if it is finite.
 
     Raises
     ------
@@ -23,35 +25,36 @@ def constant_score(loss: Loss, given: Given) -> float | NDArray[np.float64]:
     """
     check_loss(loss)
     check_logits(loss, "a booster")
-    check_labels(loss, given.labels, len(given.labels))
-    score: float | NDArray[np.float64] = loss.init_score(given.labels, row_weights(given))
+    check_labels(loss, labels, len(labels))
+    score: float | NDArray[np.float64] = loss.init_score(
+        labels, sample_weight=row_weights(Given(labels, labels, weights))
+    )
     bad = np.flatnonzero(~np.isfinite(score))
     if not bad.size:
         return score
-    if np.isnan(np.ravel(score)[bad[0]]):
-        raise ValueError("labels and weights must be numbers for a start; got NaN")
+    value = float(np.ravel(score)[bad[0]])
+    if np.isnan(value):
+        raise ValueError("weights must be finite numbers for a start; got some that are not")
     raise ValueError(
-        f"every class must have weight for a start; got none {missing(loss, score, int(bad[0]))}"
+        f"every class must have weight for a start; got none {missing(loss, value, int(bad[0]))}"
     )
 
 
-def missing(loss: Loss, score: float | NDArray[np.float64], place: int) -> str:
-    """Say which class an infinite score misses."""
+def missing(loss: Loss, value: float, column: int) -> str:
+    """Say which class it is without which a score is infinite."""
     if loss.class_axis is None:
-        return f"of class {int(score < 0)}"
-    if isinstance(loss, SoftmaxFocalLoss) or np.ravel(score)[place] < 0:
-        return f"of class {place}"
-    return f"beside class {place}"
+        return f"of class {int(value < 0)}"
+    if isinstance(loss, SoftmaxFocalLoss) or value < 0:
+        return f"of class {column}"
+    return f"of any class but {column}"
 
 
-def check_score(score: Any, classes: int) -> list[float]:
-    """Give a start as a list of numbers, one for each class, or refuse it."""
+def one_for_each_class(score: Any, classes: int) -> list[float]:
+    """Give a start as a list with one number for each class, or refuse it."""
     values = np.atleast_1d(np.asarray(score, np.float64))
     if values.shape != (classes,):
-        given = f"{classes} numbers, one for each class" if classes > 1 else "a number"
-        raise ValueError(
-            f"score must be {given}, as init_score returns for this model; got shape {values.shape}"
-        )
+        wanted = f"{classes} numbers, one for each class" if classes > 1 else "one number"
+        raise ValueError(f"score must be {wanted}, as init_score returned; got shape {values.shape}")
     if not np.isfinite(values).all():
         raise ValueError(f"score must be finite; got {score!r}")
     result: list[float] = values.tolist()
