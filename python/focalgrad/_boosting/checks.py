@@ -30,7 +30,9 @@ def check_loss(loss: object) -> None:
 def check_logits(loss: Loss, taker: str) -> None:
     """Refuse a loss of probabilities where there are none."""
     if not loss.from_logits:
-        raise ValueError(f"loss must have from_logits=True, since {taker} gets raw scores; got False")
+        raise ValueError(
+            f"loss must have from_logits=True, since {taker} gets raw scores; got from_logits=False"
+        )
 
 
 def check_hessian(loss: Loss, hessian: object) -> None:
