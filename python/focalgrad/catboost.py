@@ -35,6 +35,7 @@ from focalgrad._boosting import (
     Given,
     Loss,
     check_logits,
+    check_scores,
     constant_score,
     one_for_each_class,
     ratio,
@@ -163,6 +164,8 @@ class Objective(BaseObjective):
         (array([-0.5,  0.5]), array([[-0.25,  0.  ],
                [ 0.  , -0.25]]))
         """
+        if self.loss.class_axis is None:
+            check_scores(self.loss, np.atleast_2d(approxes))
         classes = len(approxes)
         hess = np.zeros((classes, classes))
         # Minus the weight gives derivatives of minus the loss.
