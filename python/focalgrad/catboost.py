@@ -80,6 +80,9 @@ class Objective(BaseObjective):
     without it ``classes_`` is empty and ``predict`` raises. Predictions with
     ``prediction_type="RawFormulaVal"`` are raw scores: ``loss.posterior`` makes probabilities of them.
 
+    ``l2_leaf_reg`` (3) is in units of the Hessian, and a focal Hessian is several times smaller than a
+    logistic one: with rare positives take less.
+
     C classes work only beside ``eval_metric="MultiClass"``. CatBoost calls Python twice for every row and
     iteration then, which takes some twenty times as long as its own objective: for more than a few thousand
     rows take another booster.
