@@ -171,11 +171,11 @@ class Objective(BaseObjective):
             check_scores(self.loss, np.atleast_2d(approxes))
         classes = len(approxes)
         hess = np.zeros((classes, classes))
-        # Minus the weight gives derivatives of minus the loss.
+        # Arrays, since numbers take longer to read; minus the weight gives derivatives of minus the loss.
         grad, _ = self._sum.grad_and_hess(
             approxes,
-            targets,
-            sample_weight=-weights,
+            np.asarray(targets),
+            sample_weight=np.asarray(-weights),
             hessian=self.hessian,
             hess_out=hess.reshape(-1)[:: classes + 1],
         )
