@@ -8,9 +8,16 @@ A loss is a small immutable object:
 >>> value, grad = loss.value_and_grad(np.zeros(4), np.array([1.0, 0.0, 0.0, 0.0]))
 >>> round(value, 6)
 0.108304
+
+Adapters for other libraries are found as attributes, ``focalgrad.lightgbm`` for example, and import their
+library when they are first used.
 """
 
 from focalgrad._class_weights import class_weights
+from importlib import import_module
+from types import ModuleType
+
+from focalgrad import _adapters
 from focalgrad._core import (
     SigmoidFocalLoss,
     SoftmaxFocalLoss,
@@ -55,3 +62,15 @@ del _function
 for _loss in (SigmoidFocalLoss, SoftmaxFocalLoss):
     _loss.__signature__ = CallSignature()
 del _loss
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import an adapter when it is first used; from then on it is an attribute like others."""
+    if name not in _adapters.LIBRARIES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    """List the adapters that can be imported here, too."""
+    return sorted({*globals(), *_adapters.available()})
