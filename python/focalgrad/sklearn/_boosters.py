@@ -214,8 +214,9 @@ def check_left_alone(recipe: Recipe, estimator: Any, fit_params: dict[str, Any])
     params = estimator.get_params()
     for name in sorted(recipe.weighting & params.keys()):
         value = params[name]
-        if value is not None and value is not False and not (np.ndim(value) == 0 and value == 1):
-            raise ValueError(
-                f"estimator must leave classes unweighted: give the loss an alpha, or fit a sample_weight; "
-                f"got {name}={value!r}"
-            )
+        if value is None or value is False or (value == 1 and type(value) in (int, float)):
+            continue
+        raise ValueError(
+            f"estimator must leave classes unweighted: give the loss an alpha, or fit a sample_weight; "
+            f"got {name}={value!r}"
+        )

@@ -63,7 +63,8 @@ class FocalClassifier(ScoreClassifier):
     Notes
     -----
     XGBoost's ``min_child_weight`` and ``reg_lambda`` are in units of the Hessian, and a focal one is several
-    times smaller than a logistic one: with their defaults of 1, trees on rare classes stop early. CatBoost
+    times smaller than a logistic one: with their defaults of 1, trees on rare classes stop early. Where they
+    are lowered, ``max_delta_step=1`` keeps leaves from leaping, as with XGBoost's own objectives. CatBoost
     with three classes or more calls Python for every row: take it for small data only.
 
     Examples
@@ -191,7 +192,7 @@ def check_rows(x: Any) -> None:
     ValueError
         Saying what to do.
     """
-    shape = getattr(x, "shape", ())
+    shape: tuple[int, ...] = getattr(x, "shape", ())
     if len(shape) == 1:
         raise ValueError(
             f"X must have two dimensions; got shape {shape}. Reshape your data: X.reshape(1, -1) is one row"

@@ -13,22 +13,14 @@ from sklearn.utils.multiclass import check_classification_targets
 
 def label_array(name: str, given: ArrayLike) -> NDArray[Any]:
     """Give one-dimensional labels of classes, or raise what scikit-learn does."""
-    array = check_array(given, ensure_2d=False, dtype=None, ensure_all_finite=True, input_name=name)
-    array = column_or_1d(array, warn=True)
-    check_classification_targets(array)
-    return np.asarray(array)
-
-
-def distinct(name: str, array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Give the sorted distinct labels, and the place of each label among them."""
+    array = check_array(given, ensure_2d=False, dtype=None, input_name=name)
+    array = np.asarray(column_or_1d(array, warn=True))
     try:
-        found, index = np.unique(array, return_inverse=True)
-    except TypeError:
+        check_classification_targets(array)
+    except TypeError:  # they cannot be sorted
         kinds = sorted({type(label).__name__ for label in array.tolist()})
-        raise ValueError(
-            f"{name} must hold labels of one kind, which can be sorted; got {' and '.join(kinds)}"
-        ) from None
-    return found, index
+        raise ValueError(f"{name} must hold labels of one kind; got {' and '.join(kinds)}") from None
+    return array
 
 
 def encoded(
@@ -50,7 +42,7 @@ def encoded(
     ValueError
         If there are fewer than two classes, if one is named twice, or if a label is no class.
     """
-    found, index = distinct(name, label_array(name, given))
+    found, index = np.unique(label_array(name, given), return_inverse=True)
     if labels is None:
         if len(found) < 2:
             raise ValueError(f"{name} must hold two classes or more; got one class: {shown(found)}")
