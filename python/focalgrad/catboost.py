@@ -35,6 +35,7 @@ from focalgrad._boosting import (
     Given,
     Loss,
     check_logits,
+    check_scores,
     constant_score,
     one_for_each_class,
     ratio,
@@ -78,6 +79,9 @@ class Objective(BaseObjective):
     ``CatBoostClassifier(loss_function=Objective(loss), ...)``. Two classes need ``class_names=[0, 1]``:
     without it ``classes_`` is empty and ``predict`` raises. Predictions with
     ``prediction_type="RawFormulaVal"`` are raw scores: ``loss.posterior`` makes probabilities of them.
+
+    ``l2_leaf_reg`` (3) is in units of the Hessian, and a focal Hessian is several times smaller than a
+    logistic one: with rare positives take less.
 
     C classes work only beside ``eval_metric="MultiClass"``. CatBoost calls Python twice for every row and
     iteration then, which takes some twenty times as long as its own objective: for more than a few thousand
@@ -163,6 +167,8 @@ class Objective(BaseObjective):
         (array([-0.5,  0.5]), array([[-0.25,  0.  ],
                [ 0.  , -0.25]]))
         """
+        if self.loss.class_axis is None:
+            check_scores(self.loss, np.atleast_2d(approxes))
         classes = len(approxes)
         hess = np.zeros((classes, classes))
         # Minus the weight gives derivatives of minus the loss.

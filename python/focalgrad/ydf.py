@@ -28,17 +28,19 @@ ydf = library("ydf")
 
 __all__ = ["custom_loss"]
 
+FIRST = 1  # YDF counts classes from here
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Constant score that training starts from."""
+    """Constant score that training starts from: 0 for C classes, since YDF's models forget any other."""
 
     loss: Loss
 
     def __call__(self, labels: Any, weights: Any) -> Any:
-        """Compute it for labels that count from 1."""
-        score = constant_score(self.loss, from_zero(self.loss, labels), weights)
-        return np.float32(score) if self.loss.class_axis is None else np.asarray(score, np.float32)
+        """Compute it."""
+        score = constant_score(self.loss, labels - FIRST, weights if len(weights) else None)
+        return np.float32(score) if self.loss.class_axis is None else np.zeros(np.shape(score), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ class Value(BaseMetric):
     """Weighted mean of the loss, which early stopping watches."""
 
     def __call__(self, labels: Any, scores: Any, weights: Any) -> np.float32:
-        """Compute it for labels that count from 1."""
-        given = Given(scores, from_zero(self.loss, labels), weights if len(weights) else None)
+        """Compute it."""
+        given = Given(scores, labels - FIRST, weights if len(weights) else None)
         return np.float32(self._mean(given))
 
 
@@ -58,14 +60,9 @@ class Derivatives(BaseObjective):
     def __call__(self, labels: Any, scores: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         """Compute the gradient, and minus the Hessian, with a row for each class where there are classes."""
         grad, hess = np.empty(scores.shape[::-1], scores.dtype), np.empty(scores.shape[::-1], scores.dtype)
-        given = Given(scores, from_zero(self.loss, labels), None)
+        given = Given(scores, labels - FIRST, None)
         self._grad_and_hess(given, grad_out=grad.T, hess_out=hess.T)
         return grad, np.negative(hess, out=hess)
-
-
-def from_zero(loss: Loss, labels: NDArray[Any]) -> NDArray[Any]:
-    """Labels that count from 0: YDF's start at 1."""
-    return labels == 2 if loss.class_axis is None else labels - 1
 
 
 def custom_loss(loss: Loss, *, hessian: Literal["exact", "gauss_newton", "upper"] = "upper") -> Any:
@@ -83,9 +80,10 @@ def custom_loss(loss: Loss, *, hessian: Literal["exact", "gauss_newton", "upper"
     Returns
     -------
     ydf.BinaryClassificationLoss or ydf.MultiClassificationLoss
-        For ``ydf.GradientBoostedTreesLearner(loss=...)``. It starts from ``loss.init_score`` of the training
-        labels, which YDF keeps in the model, and early stopping watches the weighted mean of `loss`.
-        ``model.predict`` gives raw scores: ``loss.posterior`` makes probabilities of them.
+        For ``ydf.GradientBoostedTreesLearner(loss=...)``. Early stopping watches the weighted mean of `loss`.
+        ``model.predict`` gives raw scores: ``loss.posterior`` makes probabilities of them. Two classes start
+        from ``loss.init_score`` of the training labels, which YDF keeps in the model. C classes start from 0:
+        predictions of YDF's models of C classes lack any other start.
 
     Raises
     ------
@@ -93,7 +91,7 @@ def custom_loss(loss: Loss, *, hessian: Literal["exact", "gauss_newton", "upper"
         If `loss` is no loss.
     ValueError
         If it is one of probabilities, has its classes along another axis than the last, or has no such
-        Hessian.
+        Hessian. In training, as a `RuntimeError` of YDF: if there are three classes and the loss is for two.
 
     Notes
     -----

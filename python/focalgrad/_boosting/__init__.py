@@ -5,7 +5,7 @@ says which losses, scores and labels go together, and `start` finds the score th
 """
 
 from focalgrad._boosting.calls import Given, read_call
-from focalgrad._boosting.checks import Loss, check_logits
+from focalgrad._boosting.checks import Loss, check_logits, check_scores
 from focalgrad._boosting.objects import BaseMetric, BaseObjective, ratio
 from focalgrad._boosting.start import constant_score, one_for_each_class
 
@@ -15,6 +15,7 @@ __all__ = [
     "Given",
     "Loss",
     "check_logits",
+    "check_scores",
     "constant_score",
     "one_for_each_class",
     "ratio",

@@ -52,8 +52,8 @@ def check_scores(loss: Loss, scores: NDArray[Any]) -> None:
         )
     if loss.class_axis is not None and scores.ndim != 2:
         raise ValueError(
-            f"scores must have shape (n, C) for a loss with a class axis; got shape {scores.shape}: set "
-            "num_class to the number of classes, or take a SigmoidFocalLoss for two"
+            f"scores must have shape (n, C) for a loss with a class axis; got shape {scores.shape}: set the "
+            "number of classes (num_class; CatBoost: class_names), or take a SigmoidFocalLoss for two"
         )
 
 

@@ -51,7 +51,7 @@ class BaseObjective(Immutable):
         check_loss(self.loss)
         check_logits(self.loss, "an objective")
         check_hessian(self.loss, self.hessian)
-        object.__setattr__(self, "_sum", self.loss.replace(reduction="sum"))
+        object.__setattr__(self, "_sum", summed(self.loss))
 
     def _grad_and_hess(self, given: Given, **out: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         """Gradient and Hessian in the shape, order and dtype of the scores."""
@@ -75,7 +75,7 @@ class BaseMetric(Immutable):
         check_loss(self.loss)
         if not isinstance(self.name, str):
             raise TypeError(f"name must be a string; got {type(self.name).__name__}")
-        object.__setattr__(self, "_sum", self.loss.replace(reduction="sum"))
+        object.__setattr__(self, "_sum", summed(self.loss))
 
     def _sums(self, given: Given) -> tuple[float, float]:
         """Sum of the weighted losses, and sum of the weights of the rows that are not ignored."""
@@ -88,6 +88,11 @@ class BaseMetric(Immutable):
     def _mean(self, given: Given) -> float:
         """Sum of the weighted losses by sum of the weights."""
         return ratio(*self._sums(given))
+
+
+def summed(loss: Loss) -> Loss:
+    """Loss of all rows, or of a single one: the last axis is that of the classes."""
+    return loss.replace(reduction="sum", class_axis=None if loss.class_axis is None else -1)
 
 
 def ratio(total: float, weight: float) -> float:
