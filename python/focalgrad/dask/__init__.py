@@ -33,7 +33,7 @@ from focalgrad._adapters import library
 
 library("dask")
 
-from focalgrad.dask import _losses  # noqa: E402, what they import is there now
+from focalgrad.dask import _losses, _scores  # noqa: E402, what they import is there now
 
 if TYPE_CHECKING:
     from dask.array import Array
@@ -227,3 +227,82 @@ def meter(
     1.035394
     """
     return _losses.meter(loss, logits, targets, sample_weight)
+
+
+def init_score(
+    loss: SigmoidFocalLoss | SoftmaxFocalLoss,
+    targets: Any,
+    sample_weight: Any = None,
+    *,
+    dense: bool | None = None,
+) -> Array:
+    """Constant logit that minimises the loss of Dask targets: where boosting starts.
+
+    Parameters
+    ----------
+    loss : SigmoidFocalLoss or SoftmaxFocalLoss
+    targets : dask.array.Array or array_like
+        As for ``loss.init_score``. The class axis of dense targets must be in one chunk.
+    sample_weight : dask.array.Array, array_like or float, optional
+        Broadcasts as in a call.
+    dense : bool, optional
+        Whether targets have a class axis, as for ``loss.init_score``.
+
+    Returns
+    -------
+    dask.array.Array
+        A float64 without dimensions, or of shape (C,) if the loss has a class axis: what ``loss.init_score``
+        gives for one target of each class (or each distinct target) with the weight of all of them. Counts
+        are exact, so chunks do not matter. Where only class indices say how many classes there are, the
+        length is unknown before it is computed, and 0 if none counts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        What ``loss.init_score`` raises; class indices that are none when they are counted.
+
+    Notes
+    -----
+    Soft targets of a sigmoid loss are counted by distinct value. Of more than 65,536 values in a class,
+    neighbours within 2**-16 are counted together, which moves the score by less than 1e-9.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import focalgrad as fg
+    >>> targets = da.from_array([1] * 10 + [0] * 90, chunks=25)
+    >>> score = fg.dask.init_score(fg.SigmoidFocalLoss(alpha=None, gamma=0.0), targets)
+    >>> round(float(score.compute()), 6)
+    -2.197225
+    """
+    return _scores.init_score(loss, targets, sample_weight, dense)
+
+
+def posterior(loss: SigmoidFocalLoss | SoftmaxFocalLoss, scores: Array) -> Array:
+    """Class probabilities that focal training distorted, recovered block by block.
+
+    Parameters
+    ----------
+    loss : SigmoidFocalLoss or SoftmaxFocalLoss
+    scores : dask.array.Array
+        As for ``loss.posterior``. The class axis, if there is one, must be in one chunk.
+
+    Returns
+    -------
+    dask.array.Array
+        Of the scores' shape and chunks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `value`, and what ``loss.posterior`` raises.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import focalgrad as fg
+    >>> scores = da.from_array([-1.0, 0.0, 2.0], chunks=2)
+    >>> fg.dask.posterior(fg.SigmoidFocalLoss(alpha=None), scores).compute().round(6)
+    array([0.116126, 0.5     , 0.981434])
+    """
+    return _scores.posterior(loss, scores)

@@ -74,7 +74,7 @@ def class_axis(name: str, loss: Loss, array: da.Array) -> int | None:
             f"class_axis must be an axis of the {name}; "
             f"got {loss.class_axis} with {name} of shape {array.shape}"
         )
-    axis = loss.class_axis % array.ndim
+    axis: int = loss.class_axis % array.ndim
     if array.numblocks[axis] > 1:
         raise ValueError(
             f"{name} must have all classes in one chunk, {name}.rechunk({{{axis}: -1}}); "
@@ -112,8 +112,10 @@ def cut(name: str, array: da.Array | NDArray[Any], chunks: Chunks) -> da.Array:
         elif mine != theirs:
             change[axis] = theirs
     if isinstance(array, da.Array):
-        return array.rechunk(change) if change else array
-    return da.from_array(array, tuple(change.get(axis, mine) for axis, mine in enumerate(own)))
+        cut_alike: da.Array = array.rechunk(change) if change else array
+    else:
+        cut_alike = da.from_array(array, tuple(change.get(axis, mine) for axis, mine in enumerate(own)))
+    return cut_alike
 
 
 def same_shape(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
@@ -166,18 +168,26 @@ def read(loss: Any, logits: Any, targets: Any, sample_weight: Any) -> Arguments:
     return Arguments(Operand(logits, tuple(range(logits.ndim)), False), aligned, weight, axis, indices)
 
 
+def empty_shape(loss: Loss, shape: tuple[float, ...], axis: int | None) -> tuple[int, ...]:
+    """Give a shape without elements, but with the classes of another one, if they are known."""
+    sizes = [0] * len(shape)
+    if axis is not None:
+        sizes[axis] = (class_count(loss) or 1) if math.isnan(shape[axis]) else int(shape[axis])
+    return tuple(sizes)
+
+
+def class_count(loss: Loss) -> int | None:
+    """Give the number of classes that parameters by class tell."""
+    names = ("alpha", "gamma", "class_weight")
+    return next((len(p) for name in names if isinstance(p := getattr(loss, name, None), tuple)), None)
+
+
 def probe(loss: Loss, arguments: Arguments) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
     """Make empty arrays of the same types, with which a call raises what it would raise for any numbers."""
     logits, targets, weight, axis, indices = arguments
-    shape = [0] * logits.array.ndim
-    if axis is not None:
-        classes = logits.array.shape[axis]
-        lists = [
-            p for name in ("alpha", "gamma", "class_weight") if isinstance(p := getattr(loss, name, 0), tuple)
-        ]
-        shape[axis] = (len(lists[0]) if lists else 1) if math.isnan(classes) else int(classes)
+    shape = empty_shape(loss, logits.array.shape, axis)
     return (
         np.zeros(shape, logits.array.dtype),
-        np.zeros(without(tuple(shape), axis if indices else None), targets.array.dtype),
+        np.zeros(without(shape, axis if indices else None), targets.array.dtype),
         None if weight is None else np.zeros((), weight.array.dtype),
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask.base import flatten, tokenize
+from dask.base import tokenize
+from dask.core import flatten
 from dask.delayed import Delayed
 from dask.graph_manipulation import clone
 from dask.highlevelgraph import HighLevelGraph
@@ -35,9 +36,10 @@ def blockwise(
         pairs += operand[:2] if isinstance(operand, Operand) else (operand, None)
     meta = np.empty((0,) * len(axes), dtype)
     name = task.__name__.replace("_", "-")
-    return da.blockwise(
+    made: da.Array = da.blockwise(
         task, axes, *pairs, token=f"focal-{name}", dtype=dtype, meta=meta, align_arrays=False, **keywords
     )
+    return made
 
 
 def scalar(array: da.Array) -> Operand:
@@ -46,7 +48,7 @@ def scalar(array: da.Array) -> Operand:
 
 
 def each(
-    task: Callable[..., Any], array: da.Array, *others: Operand, dtype: DTypeLike = object, **keywords: Any
+    task: Callable[..., Any], array: da.Array, *others: Any, dtype: DTypeLike = object, **keywords: Any
 ) -> da.Array:
     """Apply a task to every block of an array."""
     axes = tuple(range(array.ndim))
@@ -65,13 +67,15 @@ def merged(blocks: da.Array, merge: Callable[[list[Any]], Any]) -> da.Array:
         graph |= {key: (merge, group) for key, group in zip(keys, groups, strict=True)}
         level += 1
     graph[(name,)] = (merge, keys)
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=[blocks])
+    sources: list[Any] = [blocks]
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=sources)
     return da.Array(layers, name, (), meta=np.empty((), object))
 
 
 def delayed(array: da.Array) -> Delayed:
     """Give what is in the one block of an array without axes."""
-    return array.to_delayed().item()
+    only: Delayed = array.to_delayed().item()
+    return only
 
 
 def again(arguments: Arguments) -> Arguments:

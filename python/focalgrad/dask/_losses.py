@@ -70,8 +70,8 @@ def whole(loss: Loss, arguments: Arguments) -> Operand | Whole:
     logits, targets, weight = first.operands()
     if loss.normalizer == "focal_weights":
         return scalar(each(tasks.whole_of_meter, metered(loss, first)))
-    classes = None if first.axis is None else logits.array.shape[first.axis]
-    if first.indices and math.isnan(classes):
+    classes: Any = None if first.axis is None else logits.array.shape[first.axis]
+    if first.indices and not is_known((classes,)):
         blocks = blockwise(tasks.denominator_of, logits.axes, logits, targets, weight, loss=loss)
     else:
         axis = first.axis if first.indices else None
