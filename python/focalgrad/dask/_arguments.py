@@ -11,6 +11,7 @@ from dask.base import is_dask_collection
 from numpy.typing import NDArray
 
 from focalgrad._core import SigmoidFocalLoss, SoftmaxFocalLoss, read_array
+from focalgrad.dask._rereading import reread
 from focalgrad.dask._tasks import Loss
 
 Chunks: TypeAlias = tuple[tuple[float, ...], ...]
@@ -21,7 +22,10 @@ class Operand(NamedTuple):
 
     array: da.Array
     axes: tuple[int, ...]
-    in_graph: bool  # its numbers are part of the graph: it came from NumPy
+
+    def reread(self) -> Operand:
+        """Read the same data once more: for a pass over them that another one waits for."""
+        return self._replace(array=reread(self.array))
 
 
 class Arguments(NamedTuple):
@@ -36,6 +40,11 @@ class Arguments(NamedTuple):
     def operands(self) -> tuple[Operand, Operand, Operand | None]:
         """Give what the tasks of a block take."""
         return self.logits, self.targets, self.weight
+
+    def reread(self) -> Arguments:
+        """Read the same data once more."""
+        weight = None if self.weight is None else self.weight.reread()
+        return self._replace(logits=self.logits.reread(), targets=self.targets.reread(), weight=weight)
 
 
 def check_loss(loss: Any) -> None:
@@ -137,7 +146,7 @@ def read_targets(given: Any, logits: da.Array, axis: int | None) -> tuple[Operan
         raise ValueError(f"targets must be {takes}; got shape {targets.shape}")
     array = cut("targets", targets, without(logits.chunks, left_out))
     axes = without(tuple(range(logits.ndim)), left_out)
-    return Operand(array, axes, not isinstance(targets, da.Array)), indices
+    return Operand(array, axes), indices
 
 
 def read_weight(given: Any, like: da.Array, left_out: int | None, what: str) -> Operand | None:
@@ -153,7 +162,7 @@ def read_weight(given: Any, like: da.Array, left_out: int | None, what: str) -> 
             f"{without(like.shape, left_out)}; got shape {weight.shape}"
         )
     axes = without(tuple(range(like.ndim)), left_out)[-weight.ndim or like.ndim :]
-    return Operand(cut("sample_weight", weight, chunks), axes, not isinstance(weight, da.Array))
+    return Operand(cut("sample_weight", weight, chunks), axes)
 
 
 def read(loss: Any, logits: Any, targets: Any, sample_weight: Any) -> Arguments:
@@ -165,7 +174,7 @@ def read(loss: Any, logits: Any, targets: Any, sample_weight: Any) -> Arguments:
     rows = indices or isinstance(loss, SoftmaxFocalLoss)
     what = "targets" if indices else "the targets without their class axis" if rows else "logits"
     weight = read_weight(sample_weight, logits, axis if rows else None, what)
-    return Arguments(Operand(logits, tuple(range(logits.ndim)), False), aligned, weight, axis, indices)
+    return Arguments(Operand(logits, tuple(range(logits.ndim))), aligned, weight, axis, indices)
 
 
 def empty_shape(loss: Loss, shape: tuple[float, ...], axis: int | None) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Graphs: a task for each block, a tree of tasks that merges, and a second pass over the data."""
+"""Graphs: a task for each block, and a tree of tasks that merges."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 from dask.base import tokenize
 from dask.core import flatten
 from dask.delayed import Delayed
-from dask.graph_manipulation import clone
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import DTypeLike
 
-from focalgrad.dask._arguments import Arguments, Operand
+from focalgrad.dask._arguments import Operand
 
 #: How many results one task merges.
 SPLIT_EVERY = 8
@@ -33,7 +32,7 @@ def blockwise(
     """
     pairs: list[Any] = []
     for operand in operands:
-        pairs += operand[:2] if isinstance(operand, Operand) else (operand, None)
+        pairs += operand if isinstance(operand, Operand) else (operand, None)
     meta = np.empty((0,) * len(axes), dtype)
     name = task.__name__.replace("_", "-")
     made: da.Array = da.blockwise(
@@ -44,7 +43,7 @@ def blockwise(
 
 def scalar(array: da.Array) -> Operand:
     """Give the one block of an array without axes to every task."""
-    return Operand(array, (), False)
+    return Operand(array, ())
 
 
 def each(
@@ -52,7 +51,7 @@ def each(
 ) -> da.Array:
     """Apply a task to every block of an array."""
     axes = tuple(range(array.ndim))
-    return blockwise(task, axes, Operand(array, axes, False), *others, dtype=dtype, **keywords)
+    return blockwise(task, axes, Operand(array, axes), *others, dtype=dtype, **keywords)
 
 
 def merged(blocks: da.Array, merge: Callable[[list[Any]], Any]) -> da.Array:
@@ -76,18 +75,3 @@ def delayed(array: da.Array) -> Delayed:
     """Give what is in the one block of an array without axes."""
     only: Delayed = array.to_delayed().item()
     return only
-
-
-def again(arguments: Arguments) -> Arguments:
-    """Read the same data once more, under other keys.
-
-    Where a first pass and a second one shared their blocks, all that the first one read would have to stay in
-    memory until the second begins, which waits for the end of the first. Data that is part of the graph, or
-    persisted, is not copied.
-    """
-
-    def twin(operand: Operand) -> Operand:
-        return operand if operand.in_graph else operand._replace(array=clone(operand.array, seed="focalgrad"))
-
-    weight = arguments.weight if arguments.weight is None else twin(arguments.weight)
-    return arguments._replace(logits=twin(arguments.logits), targets=twin(arguments.targets), weight=weight)

@@ -13,7 +13,7 @@ from focalgrad._core import SoftmaxFocalLoss
 from focalgrad._meter import FocalLossMeter
 from focalgrad.dask import _tasks as tasks
 from focalgrad.dask._arguments import Arguments, Operand, is_known, probe, read, without
-from focalgrad.dask._graph import again, blockwise, delayed, each, merged, scalar
+from focalgrad.dask._graph import blockwise, delayed, each, merged, scalar
 from focalgrad.dask._tasks import Loss, Whole
 
 
@@ -66,19 +66,24 @@ def whole(loss: Loss, arguments: Arguments) -> Operand | Whole:
     static = static_denominator(loss, arguments)
     if static is not None:
         return 0.0, static
-    first = again(arguments)
-    logits, targets, weight = first.operands()
     if loss.normalizer == "focal_weights":
-        return scalar(each(tasks.whole_of_meter, metered(loss, first)))
-    classes: Any = None if first.axis is None else logits.array.shape[first.axis]
-    if first.indices and not is_known((classes,)):
-        blocks = blockwise(tasks.denominator_of, logits.axes, logits, targets, weight, loss=loss)
-    else:
-        axis = first.axis if first.indices else None
-        blocks = blockwise(
+        return scalar(each(tasks.whole_of_meter, metered(loss, arguments.reread())))
+    return scalar(each(tasks.whole_of_denominator, merged(denominators(loss, arguments), tasks.add_up)))
+
+
+def denominators(loss: Loss, arguments: Arguments) -> da.Array:
+    """Sum what each block adds to the denominator. Logits are read only if nothing else tells their shape."""
+    logits, _, _, axis, indices = arguments
+    targets = arguments.targets.reread()
+    weight = None if arguments.weight is None else arguments.weight.reread()
+    if not indices:
+        return blockwise(tasks.denominator, targets.axes, targets, weight, loss=loss, axis=None, classes=None)
+    classes = logits.array.shape[axis]
+    if is_known((classes,)):
+        return blockwise(
             tasks.denominator, targets.axes, targets, weight, loss=loss, axis=axis, classes=classes
         )
-    return scalar(each(tasks.whole_of_denominator, merged(blocks, tasks.add_up)))
+    return blockwise(tasks.denominator_of, logits.axes, logits.reread(), targets, weight, loss=loss)
 
 
 def derivatives(loss: Loss, arguments: Arguments, known: Operand | Whole, **options: Any) -> da.Array:
@@ -122,7 +127,7 @@ def value_and_grad(loss: Loss, logits: Any, targets: Any, sample_weight: Any) ->
     if not is_number(loss):
         both = called(loss, "value_and_grad", arguments, arguments.logits.axes)
         axes = value_axes(loss, arguments)
-        pair = Operand(both, arguments.logits.axes, False)
+        pair = Operand(both, arguments.logits.axes)
         return blockwise(tasks.first, axes, pair, dtype=value.dtype), each(
             tasks.second, both, dtype=grad.dtype
         )

@@ -42,7 +42,7 @@ def init_score(loss: Loss, targets: Any, sample_weight: Any, dense: bool | None)
     check_loss(loss)
     given = dask_or_numpy("targets", targets)
     array = given if isinstance(given, da.Array) else da.from_array(given)
-    operand = Operand(array, tuple(range(array.ndim)), False)
+    operand = Operand(array, tuple(range(array.ndim)))
     if not are_dense(loss, array, dense):
         weight = read_weight(sample_weight, array, None, "targets")
         counts = blockwise(tallies.count_indices, operand.axes, operand, weight, loss=loss)
@@ -63,7 +63,7 @@ def init_score(loss: Loss, targets: Any, sample_weight: Any, dense: bool | None)
 
 def by_class(task: Any, total: da.Array, classes: float, loss: Loss) -> da.Array:
     """Make an array of a score for each class."""
-    scores = Operand(total, (), False)
+    scores = Operand(total, ())
     return blockwise(task, (0,), scores, dtype=np.float64, new_axes={0: classes}, loss=loss)
 
 
