@@ -41,7 +41,7 @@ def init_score(loss: Loss, targets: Any, sample_weight: Any, dense: bool | None)
     """See `focalgrad.dask.init_score`."""
     check_loss(loss)
     given = dask_or_numpy("targets", targets)
-    array = given if isinstance(given, da.Array) else da.from_array(given)
+    array = given if isinstance(given, da.Array) else da.from_array(given, -1)
     operand = Operand(array, tuple(range(array.ndim)))
     if not are_dense(loss, array, dense):
         weight = read_weight(sample_weight, array, None, "targets")
