@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import focalgrad as fg
-from focalgrad.dask._tallies import DISTINCT
+from focalgrad.dask import _tallies
 from focalgrad.dask._totals import PIECE, totals
 from support import Array, refused, same_bits
 
@@ -101,16 +101,17 @@ def test_one_class_alone() -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_more_distinct_targets_than_are_kept(weighted: bool) -> None:
-    """Neighbours are counted together: the score moves by less than 1e-9."""
-    count = 3 * DISTINCT // 2
-    targets = np.concatenate([rng(8).beta(0.3, 2, count), np.zeros(1000), np.ones(1000)])
+def test_more_distinct_targets_than_are_kept(weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neighbours are counted together: the score moves by the square of their distance."""
+    monkeypatch.setattr(_tallies, "DISTINCT", 256)
+    monkeypatch.setattr(_tallies, "PIECE", 200)
+    targets = np.concatenate([rng(8).beta(0.3, 2, 2000), np.zeros(100), np.ones(100)])
     weight = rng(9).uniform(0.5, 2, len(targets)) if weighted else None
     loss = fg.SigmoidFocalLoss(gamma=3.0)
     want = loss.init_score(targets, weight)
-    for size in (len(targets), count // 2):
+    for size in (len(targets), 700, 100):
         got = fg.dask.init_score(loss, da.from_array(targets, size), weight).compute()
-        assert abs(got - want) < 1e-9
+        assert 0 < abs(got - want) < 1e-8 * (2**14 / 256) ** 2
 
 
 @pytest.mark.parametrize("bad", [4, -2, 1.5, np.nan])
@@ -121,6 +122,23 @@ def test_wrong_indices(bad: float) -> None:
     graph = fg.dask.init_score(loss, da.from_array(targets, 100))
     with pytest.raises(ValueError, match=r"targets must be class indices.*targets\[21\] = "):
         graph.compute()
+
+
+@pytest.mark.parametrize(
+    "loss, shape", [(fg.SigmoidFocalLoss(ignore_index=7), (ROWS,)), (fg.SoftmaxFocalLoss(), (ROWS, 4))]
+)
+@pytest.mark.parametrize("bad", [-0.5, 2.0, np.inf])
+def test_dense_targets_outside_their_range(loss: Any, shape: tuple[int, ...], bad: float) -> None:
+    """They have no loss to be minimised; ignored ones may be anything."""
+    targets = np.full(shape, 0.25)
+    targets[321] = bad
+    graph = fg.dask.init_score(loss, da.from_array(targets, (100, *shape[1:])))
+    with pytest.raises(ValueError, match=r"targets must be from 0 to 1.*targets\[21(, 0)?\] = "):
+        graph.compute()
+    if loss.ignore_index is not None:
+        targets[321] = loss.ignore_index
+        score = fg.dask.init_score(loss, da.from_array(targets, 100)).compute()
+        assert score == loss.init_score(np.full(ROWS - 1, 0.25))
 
 
 def test_nan() -> None:

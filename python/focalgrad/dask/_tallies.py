@@ -21,10 +21,10 @@ from focalgrad.dask._tasks import Array, Loss
 from focalgrad.dask._totals import Totals, totals
 
 #: Distinct targets of a class that are kept apart. If there are more, those in the same one of so many equal
-#: parts of [0, 1] count as so many times their mean, which moves the score by less than 1e-9.
-DISTINCT = 1 << 16
+#: parts of [0, 1] count as so many times their mean, which moves the score by less than 1e-8.
+DISTINCT = 1 << 14
 #: Targets that are looked at together.
-PIECE = 1 << 16
+PIECE = 1 << 14
 #: Class indices must be smaller where only they say how many classes there are.
 MOST_CLASSES = 1 << 27
 
@@ -45,6 +45,22 @@ def at(array: Array | None, where: Any) -> Any:
     return None if array is None else array[where]
 
 
+def refuse(targets: Array, bad: NDArray[np.bool_], takes: str) -> None:
+    """Refuse bad targets, naming the first one's place in its block."""
+    if bad.any():
+        where = tuple(np.argwhere(bad)[0].tolist())
+        place = f"targets[{', '.join(map(str, where))}]" if where else "targets"
+        raise ValueError(
+            f"targets must be {takes}; got {place} = {targets[where]} in a block of shape {targets.shape}"
+        )
+
+
+def check_dense(loss: Loss, targets: Array) -> None:
+    """Refuse dense targets that have no loss."""
+    bad = ((targets < 0) | (targets > 1)) & ~is_ignored(loss, targets)
+    refuse(targets, np.asarray(bad), "from 0 to 1 where they are dense")
+
+
 # --- class indices ---
 
 
@@ -55,13 +71,7 @@ def count_indices(targets: Array, weight: Array | None, *, loss: Loss) -> Totals
     classes = class_count(loss)
     limit = MOST_CLASSES if classes is None else classes
     bad = invalid_indices(targets, limit, ignored | background)
-    if bad.any():
-        where = tuple(np.argwhere(bad)[0].tolist())
-        raise ValueError(
-            f"targets must be class indices, whole, not negative and below {limit}; "
-            f"got targets[{', '.join(map(str, where))}] = {targets[where]} "
-            f"in a block of shape {targets.shape}"
-        )
+    refuse(targets, bad, f"class indices, whole, not negative and below {limit}")
     counted = ~ignored
     place = np.where(background, 0, targets)[counted].astype(np.intp) + ~background[counted]
     length = 1 + (int(place.max(initial=0)) if classes is None else classes)
@@ -85,6 +95,7 @@ def score_of_indices(counts: Totals, *, loss: Loss) -> Array:
 
 def count_rows(targets: Array, weight: Array | None, *, loss: Loss, axis: int) -> Totals:
     """Sum the weight of each class, and that of all targets."""
+    check_dense(loss, targets)
     columns = np.moveaxis(targets, axis, 0)
     weights = np.ones(columns.shape[1:]) if weight is None else np.broadcast_to(weight, columns.shape[1:])
     one = np.zeros(weights.size, np.intp)
@@ -120,7 +131,7 @@ class Column(NamedTuple):
         """Join what was counted."""
         if self.parts is None and other.parts is None:
             return joined(self, other)
-        return Column(self.targets[:0], self.weights, parts_of(self) + parts_of(other))
+        return of_parts(parts_of(self) + parts_of(other))
 
     def representatives(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give targets that stand for all, and their weights."""
@@ -140,11 +151,16 @@ def joined(one: Column, other: Column) -> Column:
         finite[place] += column.weights.finite
         others[place] += column.weights.others
     both = Column(targets, Totals(finite, others))
-    return both if len(targets) <= DISTINCT else Column(targets[:0], both.weights, parts_of(both))
+    return both if len(targets) <= DISTINCT else of_parts(parts_of(both))
+
+
+def of_parts(parts: NDArray[np.float64]) -> Column:
+    """Make a column of which only the parts are known."""
+    return Column(np.zeros(0), Totals(np.zeros(0, object), np.zeros(0)), parts)
 
 
 def parts_of(column: Column) -> NDArray[np.float64]:
-    """Give the weight and the moment of each part; 0, 1, and what is not in [0, 1] are parts of their own."""
+    """Give the weight and the moment of each part; 0, 1 and NaN are parts of their own."""
     return column.parts if column.parts is not None else divided(column.targets, column.weights.to_float())
 
 
@@ -178,6 +194,7 @@ def count_column(y: Array, weight: Array | None) -> Column:
 
 def count_elements(targets: Array, weight: Array | None, *, loss: Loss, axis: int | None) -> list[Column]:
     """Count the targets of each class, of the only one if there is no axis."""
+    check_dense(loss, targets)
     weights = spread(weight, targets.shape)
     columns = []
     for c in range(1 if axis is None else targets.shape[axis]):
