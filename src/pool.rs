@@ -8,6 +8,7 @@
 //! after the other, and the pool is made of those that could be: of all, of some, or of none, and then the calling thread
 //! does the work alone. Results are the same.
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::io::ErrorKind::BrokenPipe;
 use std::num::NonZero;
@@ -36,6 +37,11 @@ const START: usize = 1 << 19;
 /// Threads asked for; 0 until somebody does.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
+thread_local! {
+    /// The most threads that calls from this thread may use.
+    static LIMIT: Cell<usize> = const { Cell::new(MAX_THREADS) };
+}
+
 /// The pool of the process that last came by.
 static DOOR: AtomicPtr<Door> = AtomicPtr::new(ptr::null_mut());
 
@@ -52,8 +58,24 @@ struct Workers {
     handles: Vec<JoinHandle<()>>,
 }
 
-/// The number of threads that large calls are to use: what was set, else what the process may run on.
+/// The number of threads that large calls from this thread are to use.
 pub fn threads() -> usize {
+    threads_of_process().min(LIMIT.get())
+}
+
+/// Lets large calls from this thread use no more than so many threads, whatever is set for the process, and gives the
+/// limit that there was. Schedulers that run many calls side by side need that: a number for the whole process would
+/// also slow down calls that are none of theirs.
+///
+/// # Errors
+/// If the number is out of range.
+pub fn limit_this_thread(threads: usize) -> Result<usize, Error> {
+    check(threads)?;
+    Ok(LIMIT.replace(threads))
+}
+
+/// The number of threads for the process: what was set, else what it may run on.
+pub fn threads_of_process() -> usize {
     match THREADS.load(Ordering::Relaxed) {
         0 => {
             let found = available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
@@ -65,10 +87,10 @@ pub fn threads() -> usize {
     }
 }
 
-/// The number of threads that large calls do use, with the calling one: fewer than [`threads`] if the last call that needed
-/// them could not start them all.
+/// The number of threads that large calls do use, with the calling one: fewer than
+/// [`threads_of_process`] if the last call that needed them could not start them all.
 pub fn threads_in_use() -> usize {
-    let asked = threads();
+    let asked = threads_of_process();
     let workers = door().workers.lock().unwrap_or_else(PoisonError::into_inner);
     workers.as_ref().filter(|workers| workers.asked == asked - 1).map_or(asked, |workers| workers.count() + 1)
 }
@@ -79,9 +101,7 @@ pub fn threads_in_use() -> usize {
 /// # Errors
 /// If the number is out of range.
 pub fn set_threads(threads: usize) -> Result<(), Error> {
-    if !(1..=MAX_THREADS).contains(&threads) {
-        return Err(Error::value("n", threads, format!("a number of threads from 1 to {MAX_THREADS}")));
-    }
+    check(threads)?;
     THREADS.store(threads, Ordering::Relaxed);
     let mut slot = door().workers.lock().unwrap_or_else(PoisonError::into_inner);
     if slot.as_ref().is_some_and(|workers| workers.count() != threads - 1)
@@ -90,6 +110,13 @@ pub fn set_threads(threads: usize) -> Result<(), Error> {
         workers.end();
     }
     Ok(())
+}
+
+fn check(threads: usize) -> Result<(), Error> {
+    if (1..=MAX_THREADS).contains(&threads) {
+        return Ok(());
+    }
+    Err(Error::value("n", threads, format!("a number of threads from 1 to {MAX_THREADS}")))
 }
 
 /// `work(i)` for every i in order. The calling thread works with the others, which have yet to wake up. No more threads
@@ -102,9 +129,8 @@ where
     T: Send + Sync,
     F: Fn(usize) -> Result<T, Error> + Sync,
 {
-    let all = threads();
-    let threads = all.min(pieces.len() / each);
-    let pool = if threads <= 1 { None } else { pool(all - 1) };
+    let threads = threads().min(pieces.len() / each);
+    let pool = if threads <= 1 { None } else { pool(threads_of_process() - 1) };
     let Some(pool) = pool else { return pieces.map(work).collect() };
     let threads = threads.min(pool.current_num_threads() + 1);
     let mut results = Vec::new();
@@ -258,6 +284,18 @@ mod tests {
             let failed = map(5..100, 1, |i| if i == 50 { Err(Error::NO_MEMORY) } else { Ok(i) });
             assert_eq!(failed, Err(Error::NO_MEMORY));
         }
+    }
+
+    #[test]
+    fn a_limit_holds_for_one_thread() {
+        let before = limit_this_thread(1).unwrap();
+        assert_eq!((before, threads()), (MAX_THREADS, 1));
+        let ids = map(0..64, 1, |_| std::thread::current().id()).unwrap();
+        assert!(ids.into_iter().all(|id| id == std::thread::current().id()));
+        let elsewhere = std::thread::spawn(|| (threads(), threads_of_process())).join().unwrap();
+        assert_eq!(elsewhere.0, elsewhere.1);
+        assert!(limit_this_thread(0).is_err());
+        assert_eq!(limit_this_thread(before).unwrap(), 1);
     }
 
     #[test]

@@ -29,8 +29,11 @@ __all__ = [
     "SigmoidFocalLoss",
     "SoftmaxFocalLoss",
     "__version__",
+    "exact_denominator",
     "exact_sums",
     "get_num_threads",
+    "limit_this_thread",
+    "piece",
     "read_array",
     "set_num_threads",
     "sigmoid_focal_loss",
@@ -240,6 +243,19 @@ def tally_indices(
 def exact_sums(
     loss: SigmoidFocalLoss | SoftmaxFocalLoss, logits: _Array, targets: _Array, sample_weight: _Array | None
 ) -> tuple[ExactSum, ExactSum]: ...
+def exact_denominator(
+    loss: SigmoidFocalLoss | SoftmaxFocalLoss, logits: _Array, targets: _Array, sample_weight: _Array | None
+) -> ExactSum: ...
+def piece(
+    loss: SigmoidFocalLoss | SoftmaxFocalLoss,
+    logits: _Array,
+    targets: _Array,
+    sample_weight: _Array | None,
+    whole: tuple[float, float],
+    *,
+    value: bool = False,
+    hessian: _Hessian | None = None,
+) -> tuple[Any, ...]: ...
 def sigmoid_focal_loss(
     inputs: _Array,
     targets: _Array,
@@ -265,3 +281,4 @@ def softmax_focal_loss(
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...
 def num_threads_in_use() -> int: ...
+def limit_this_thread(n: int) -> int: ...

@@ -240,17 +240,64 @@ pub unsafe fn exact_sums<L: Loss, R: PerThread>(
     call: &Call<'_, L>,
     go_on: GoOn<'_>,
 ) -> Result<[ExactSum; 2], Stop> {
-    let denominator = Denominator::of(call.loss.common());
     // SAFETY: handed through from the caller.
     unsafe {
+        let measured = exact_denominator(call, go_on)?;
+        let walk = Walk::adding(Denominator::of(call.loss.common()).adds_factors(), Keeping::Exact);
         let plan = L::plan::<R>(call, &[None; 3]);
-        let measured = match denominator {
-            Denominator::All => Some(ExactSum::of(plan.len() as f64)),
-            Denominator::Sum(what) => Some(L::measure(call, what, go_on)?),
-            Denominator::One | Denominator::Number(_) | Denominator::FocalWeights => None,
-        };
-        let walk = Walk::adding(denominator.adds_factors(), Keeping::Exact);
         let Sums { value, factor } = L::walk::<R>(call, &plan, &walk, go_on)?;
         Ok([value.exact(), measured.unwrap_or_else(|| factor.exact())])
+    }
+}
+
+/// What the mean divides by, exactly, if that is a count or a sum that does not depend on the logits.
+///
+/// # Safety
+/// As [`Call::run`].
+pub unsafe fn exact_denominator<L: Loss>(
+    call: &Call<'_, L>,
+    go_on: GoOn<'_>,
+) -> Result<Option<ExactSum>, Stop> {
+    Ok(match Denominator::of(call.loss.common()) {
+        Denominator::All => Some(ExactSum::of(L::plan::<f64>(call, &[None; 3]).len() as f64)),
+        // SAFETY: handed through from the caller.
+        Denominator::Sum(what) => Some(unsafe { L::measure(call, what, go_on)? }),
+        Denominator::One | Denominator::Number(_) | Denominator::FocalWeights => None,
+    })
+}
+
+/// The whole that a call's arrays are a piece of.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole {
+    /// Its loss; looked at where the denominator depends on the logits.
+    pub value: f64,
+    /// What its loss divides by.
+    pub denominator: f64,
+}
+
+/// The exact sum of the losses of a piece, if wanted, and the derivatives of the whole's loss.
+///
+/// # Safety
+/// As [`Call::run`].
+pub unsafe fn piece<L: Loss, R: PerThread>(
+    call: &Call<'_, L>,
+    outputs: Filled<'_>,
+    Whole { value, denominator }: Whole,
+    go_on: GoOn<'_>,
+) -> Result<ExactSum, Stop> {
+    let (common, wanted) = (call.loss.common(), call.wanted);
+    let plan = L::plan::<R>(call, &outputs);
+    let is_quotient = Denominator::of(common).adds_factors();
+    let quotient = is_quotient.then_some(Quotient { value, denominator });
+    let scaling = if is_quotient { Scaling::NONE } else { Scaling { denominator, scale: 1.0 } };
+    let sum = wanted.sums(common.reduction);
+    let walk = Walk { sum, quotient, keeping: Keeping::Exact, ..Walk::filling(wanted, outputs, scaling) };
+    // SAFETY: handed through from the caller.
+    unsafe {
+        if denominator == 0.0 {
+            nothing::<L, R>(call, &plan, &outputs, go_on)?;
+            return Ok(ExactSum::default());
+        }
+        Ok(L::walk::<R>(call, &plan, &walk, go_on)?.value.exact())
     }
 }

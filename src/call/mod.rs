@@ -58,7 +58,7 @@ use crate::simd::{AnyIsa, in_default_mode};
 
 use admit::Admitted;
 pub(crate) use admit::check_overlaps;
-pub use mean::Loss;
+pub use mean::{Loss, Whole};
 
 /// What a call asks for.
 #[derive(Clone, Copy, Debug)]
@@ -324,6 +324,42 @@ impl<'a, L: Loss> Call<'a, L> {
                 mean::exact_sums::<L, f64>(self, go_on)
             } else {
                 mean::exact_sums::<L, f32>(self, go_on)
+            }
+        })
+    }
+
+    /// What the mean divides by, exactly, where that does not depend on the logits; else 0.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Safety
+    /// As [`run`](Self::run).
+    pub unsafe fn exact_denominator(&self, go_on: GoOn<'_>) -> Result<ExactSum, Stop> {
+        // SAFETY: handed through from the caller.
+        in_default_mode(|| unsafe { Ok(mean::exact_denominator(self, go_on)?.unwrap_or_default()) })
+    }
+
+    /// Fills the outputs, those of a whole's loss of which the arrays are a piece, and returns the exact sum of the
+    /// piece's losses (0 where they are an array, or not wanted).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Safety
+    /// As [`run`](Self::run).
+    pub unsafe fn piece(
+        &self,
+        outputs: [Option<View<'_>>; 3],
+        whole: Whole,
+        go_on: GoOn<'_>,
+    ) -> Result<ExactSum, Stop> {
+        // SAFETY: handed through from the caller.
+        in_default_mode(|| unsafe {
+            if self.admitted.computes_in_f64() {
+                mean::piece::<L, f64>(self, outputs, whole, go_on)
+            } else {
+                mean::piece::<L, f32>(self, outputs, whole, go_on)
             }
         })
     }

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use super::array::Array;
 use super::runtime::isa;
 use crate::array::View;
-use crate::call::{Call, Loss, Wanted};
+use crate::call::{Call, Loss, Wanted, Whole};
 use crate::exec::Stop;
 use crate::kernel::exact::ExactSum;
 use crate::params::SigmoidFocalLoss;
@@ -130,6 +130,47 @@ pub fn exact_sums<L: Loss>(
         call.check_indices(go_on)?;
         call.exact_sums(go_on)
     })
+}
+
+/// What the mean divides by, exactly, where that does not depend on the logits; else 0.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn exact_denominator<L: Loss>(
+    py: Python<'_>,
+    loss: &L,
+    arguments: &Arguments<'_, '_>,
+) -> PyResult<ExactSum> {
+    let found = Found::new(arguments)?;
+    let call = Call::new(isa(), loss, Wanted::VALUE, found.read(arguments.logits_name)?.inputs)?;
+    // SAFETY: as in `evaluate`.
+    detached(py, call.len(), |go_on| unsafe {
+        call.check_indices(go_on)?;
+        call.exact_denominator(go_on)
+    })
+}
+
+/// The exact sum of the losses of a piece, if wanted, and the derivatives of the whole's loss by its logits.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn piece<'py, L: Loss>(
+    py: Python<'py>,
+    loss: &L,
+    wanted: Wanted,
+    arguments: &Arguments<'_, 'py>,
+    whole: Whole,
+) -> PyResult<(ExactSum, Results<'py>)> {
+    let found = Found::new(arguments)?;
+    let read = found.read(arguments.logits_name)?;
+    let call = Call::new(isa(), loss, wanted, read.inputs)?;
+    // SAFETY: as in `evaluate`.
+    detached(py, call.len(), |go_on| unsafe { call.check_indices(go_on) })?;
+    let filled = Filled::new(&read.logits, call.arrays(), call.value_axis(), &[None; 3])?;
+    let views = filled.views()?;
+    // SAFETY: as in `evaluate`.
+    let sum = detached(py, call.len(), |go_on| unsafe { call.piece(views, whole, go_on) })?;
+    Ok((sum, filled.results(py, wanted, 0.0)?))
 }
 
 /// The outputs that were given, checked against the results, all inputs and each other.
