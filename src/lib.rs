@@ -13,6 +13,7 @@
 //! | [`kernel`] | how does a formula run over a tile of memory? |
 //! | [`layout`] | in which order are elements visited, and where are they? |
 //! | [`exec`] | how does a whole array become tiles, and where do sums meet? |
+//! | [`tally`] | from which elements do losses and gradients come? |
 //! | [`cache`] | how much do the caches hold? |
 //! | [`pool`] | where do threads come from? |
 //! | [`error`] | what is refused, in which words? |
@@ -31,6 +32,7 @@ pub mod params;
 pub mod pool;
 pub mod real;
 pub mod simd;
+pub mod tally;
 
 #[cfg(feature = "python")]
 mod python;

@@ -10,6 +10,8 @@ A loss is a small immutable object:
 0.108304
 """
 
+from typing import TYPE_CHECKING, Any
+
 from focalgrad._beside import class_weights
 from focalgrad._core import (
     SigmoidFocalLoss,
@@ -24,12 +26,18 @@ from focalgrad._meter import FocalLossMeter
 from focalgrad._runtime import num_threads, show_config
 from focalgrad._signature import CallSignature
 
+if TYPE_CHECKING:
+    from focalgrad._evaluate.evaluation import Evaluation
+    from focalgrad._evaluate.run import evaluate
+
 __all__ = [
+    "Evaluation",
     "FocalLossMeter",
     "SigmoidFocalLoss",
     "SoftmaxFocalLoss",
     "__version__",
     "class_weights",
+    "evaluate",
     "get_num_threads",
     "num_threads",
     "set_num_threads",
@@ -55,3 +63,14 @@ del _function
 for _loss in (SigmoidFocalLoss, SoftmaxFocalLoss):
     _loss.__signature__ = CallSignature()
 del _loss
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is not always needed when it is first asked for."""
+    if name not in ("Evaluation", "evaluate"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from focalgrad import _evaluate
+
+    thing = globals()[name] = getattr(_evaluate, name)
+    thing.__module__ = __name__
+    return thing

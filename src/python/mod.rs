@@ -2,7 +2,7 @@
 //!
 //! A call comes in once: [`array`] admits what it brings (what is no NumPy array, with the help of [`foreign`] and
 //! [`columns`]), [`call`] turns it into a job for the core, and the results go out. [`parameters`] and [`number`] read parameters,
-//! [`sigmoid`] and [`softmax`] are the public classes, [`sum`] serves the meter, [`runtime`] the state of the process
+//! [`sigmoid`] and [`softmax`] are the public classes, [`sum`] serves the meter, [`tally`] evaluations of data in pieces, [`runtime`] the state of the process
 //! (instruction set, threads), [`error`] how refusals look in Python.
 
 mod array;
@@ -16,6 +16,7 @@ mod runtime;
 mod sigmoid;
 mod softmax;
 mod sum;
+mod tally;
 
 use pyo3::prelude::*;
 
@@ -35,6 +36,8 @@ mod _core {
     use super::softmax::{SoftmaxFocalLoss, softmax_focal_loss};
     #[pymodule_export]
     use super::sum::{ExactSum, exact_sums};
+    #[pymodule_export]
+    use super::tally::{add_by_bin, sort_by_margin};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
