@@ -6,11 +6,11 @@ import argparse
 import contextlib
 import io
 import json
-import math
 import os
+import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import focalgrad as fg
 from focalgrad._evaluate import arguments
@@ -70,7 +70,9 @@ def _evaluate(options: argparse.Namespace) -> None:
         counted = f"{report['nan_losses']:,} of {report['examples']:,} losses are NaN"
         _say(f"warning: {counted} ({report['nan_logits']:,} logits are); they are in no group")
     if options.json:
-        print(json.dumps(_finite(report), allow_nan=False))
+        from focalgrad._evaluate.numbers import plain
+
+        print(json.dumps(plain(report), allow_nan=False))
     else:
         from focalgrad._evaluate.text import table
 
@@ -82,17 +84,6 @@ def _config(options: argparse.Namespace) -> None:
         print(json.dumps(fg.show_config(mode="dicts")))
     else:
         fg.show_config()
-
-
-def _finite(value: Any) -> Any:
-    """Put None for the numbers that JSON does not have, and text for what is no JSON at all, such as dates."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def _say(message: str) -> None:
@@ -126,6 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             options = _parser().parse_args(arguments)
+            given = sys.argv[1:] if arguments is None else arguments
+            options.command_line = shlex.join(["focalgrad", *given])
             options.run(options)
             code = 0
         except SystemExit as leaving:  # argparse: after --help, --version and usage errors

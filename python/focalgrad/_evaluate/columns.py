@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from focalgrad._evaluate import formats
 from focalgrad._evaluate.errors import BadData, needed, shown
+from focalgrad._evaluate.formats import Reader
 from focalgrad._evaluate.pieces import CHUNK, Described, Piece
 
 #: How files are read, by the end of their names.
@@ -26,10 +28,10 @@ FORMATS = {
     ".csv": "csv",
     ".csv.gz": "csv",
 }
+#: Types that NumPy calls by another name.
+NUMPY_NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}
 #: Standard input.
 STDIN = "-"
-#: Bytes of text that pyarrow parses at a time.
-CSV_BLOCK = 1 << 22
 
 
 def format_of(path: str) -> str | None:
@@ -87,6 +89,8 @@ class Tables:
         arrow = needed("pyarrow", f"{paths[0]}")
         # pyarrow would take Ctrl-C for itself while it reads CSV.
         arrow.enable_signal_handlers(False)
+        self._stack = contextlib.ExitStack()
+        self._stdin: Reader | None = None
         self.rows: int | None = 0
         self._types: dict[str, Any] = {}
         self._dtype = np.dtype(np.float64)
@@ -97,7 +101,7 @@ class Tables:
 
     def _look(self, path: str) -> None:
         """Check that a file has the columns, of the types that the first one has; count its rows."""
-        with self._open(path) as reader:
+        with self._opened(path) as reader:
             fields = {field.name: field.type for field in reader.schema}
             missing = [name for name in self.names.all() if name not in fields]
             if missing:
@@ -131,7 +135,7 @@ class Tables:
                 raise BadData(
                     f"{shown(path)}: column {shown(name)!r} must be numbers or, alone, lists of numbers; got {types[name]}"
                 )
-            self._dtype = np.dtype(kind.to_pandas_dtype())
+            self._dtype = np.dtype(NUMPY_NAMES.get(str(kind), str(kind)))
         target = types[self.names.targets]
         if self.label_map is None and (kinds.is_string(target) or kinds.is_large_string(target) or kinds.is_dictionary(target)):
             raise BadData(
@@ -165,12 +169,29 @@ class Tables:
             None if names.weight is None else about(names.weight, self._types[names.weight], []),
         )
 
-    def _open(self, path: str) -> Any:
-        from focalgrad._evaluate import formats
+    @contextlib.contextmanager
+    def _opened(self, path: str) -> Iterator[Reader]:
+        """Open a file; standard input is opened once and stays open, since it cannot be read again."""
+        if path != STDIN:
+            with self._open(path) as reader:
+                yield reader
+            return
+        if self._stdin is None:
+            self._stdin = self._stack.enter_context(self._open(path))
+        yield self._stdin
 
-        kind = format_of(path)
-        opener = {"parquet": formats.parquet, "arrow": formats.arrow, "csv": formats.csv}[kind or "csv"]
-        return opener(path, self.names.all(), self._types)
+    def _open(self, path: str) -> contextlib.AbstractContextManager[Reader]:
+        if format_of(path) == "csv":
+            return formats.csv(path, self._csv_types())
+        return {"parquet": formats.parquet, "arrow": formats.arrow}[format_of(path) or "arrow"](path, self.names.all())
+
+    def _csv_types(self) -> dict[str, Any]:
+        """What text is read as: a first block of whole numbers must not decide for all others."""
+        arrow, names = needed("pyarrow", self.paths[0]), self.names
+        numbers = [*names.logits, names.weight, *([] if self.label_map is not None else [names.targets])]
+        texts = [names.by, *([names.targets] if self.label_map is not None else [])]
+        types = {name: arrow.string() for name in texts if name is not None}
+        return types | {name: arrow.float64() for name in numbers if name is not None}
 
     def __iter__(self) -> Iterator[Piece]:
         """Read batch after batch, the next one while the last one is used."""
@@ -186,7 +207,7 @@ class Tables:
     def _batches(self, rows: int) -> Iterator[tuple[str, int, Any]]:
         for path in self.paths:
             start = 0
-            with self._open(path) as reader:
+            with self._opened(path) as reader:
                 for batch in reader.batches(rows):
                     yield path, start, batch
                     start += batch.num_rows
@@ -219,12 +240,12 @@ class _Batch:
 
     def _refuse_nulls(self, name: str, column: Any) -> None:
         if column.null_count:
-            row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+            row = column.is_null().to_pylist().index(True)
             raise BadData(f"{shown(self.path)}: row {self.start + row:,} has no {shown(name)!r} (null)")
 
     def numbers(self, name: str) -> NDArray[Any]:
         """A column of numbers."""
-        return np.asarray(self._column(name).to_numpy(zero_copy_only=False))
+        return _array(self._column(name))
 
     def logits(self, names: Sequence[str]) -> NDArray[Any]:
         """One column, the lists of one column, or several columns side by side."""
@@ -232,19 +253,19 @@ class _Batch:
             return np.stack([self.numbers(name) for name in names], axis=1)
         column = self._column(names[0])
         if not Tables.is_list(column.type):
-            return np.asarray(column.to_numpy(zero_copy_only=False))
+            return _array(column)
         flat = column.flatten()
         if flat.null_count:
             self._refuse_nulls(names[0], flat)
         rows = len(column)
-        lengths = column.value_lengths().to_numpy(zero_copy_only=False) if rows else np.zeros(0)
+        lengths = _array(column.value_lengths())
         if rows and not np.all(lengths == lengths[0]):
             row = int(np.argmax(lengths != lengths[0]))
             raise BadData(
                 f"{shown(self.path)}: row {self.start + row:,}: {shown(names[0])!r} has {lengths[row]} numbers, "
                 f"the first row {lengths[0]}"
             )
-        return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(rows, -1)
+        return _array(flat).reshape(rows, -1)
 
     def labels(self, name: str, numbers: Mapping[str, float]) -> NDArray[Any]:
         """Labels by their numbers."""
@@ -254,7 +275,7 @@ class _Batch:
         known = [str(label) for label in coded.dictionary.to_pylist()]
         whole = all(float(number).is_integer() for number in numbers.values())
         table = np.array([numbers.get(label, -1 if whole else np.nan) for label in known], np.int64 if whole else float)
-        codes = np.asarray(coded.indices.to_numpy(zero_copy_only=False))
+        codes = _array(coded.indices)
         strange = np.array([label not in numbers for label in known], bool)
         if strange.any() and strange[codes].any():
             row = int(np.argmax(strange[codes]))
@@ -270,9 +291,16 @@ class _Batch:
         coded = self.batch.column(name)
         if not str(coded.type).startswith("dictionary"):
             coded = coded.dictionary_encode(null_encoding="encode")
-        codes = np.asarray(coded.indices.fill_null(-1).to_numpy(zero_copy_only=False))
+        codes = _array(coded.indices.fill_null(-1))
         names = coded.dictionary.to_pylist()
-        return codes % (len(names) + 1), [*names, None]
+        return np.where(codes < 0, len(names), codes), [*names, None]
+
+
+def _array(column: Any) -> NDArray[Any]:
+    """The numbers of a column without nulls, in its own memory. `to_numpy` would import pandas."""
+    if str(column.type) == "bool":
+        column = column.cast("uint8")
+    return np.from_dlpack(column)
 
 
 def ahead(items: Iterator[Any]) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,45 +45,41 @@ def _sliced(batches: Iterator[Any], rows: int) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def parquet(path: str, columns: Sequence[str], types: dict[str, Any]) -> Iterator[Reader]:
-    """Open a Parquet file."""
+def parquet(path: str, columns: Sequence[str]) -> Iterator[Reader]:
+    """Open a Parquet file. Pages are read as they are needed: a group of rows may be larger than memory."""
     with _reading(path):
         module = needed("pyarrow.parquet", path)
-        with module.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=1 << 20) as file:
+        with module.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
 
             def batches(rows: int) -> Iterator[Any]:
-                present = [name for name in columns if name in file.schema_arrow.names]
-                yield from file.iter_batches(rows, columns=present, use_threads=True)
+                yield from file.iter_batches(rows, columns=list(columns), use_threads=True)
 
             yield Reader(file.schema_arrow, file.metadata.num_rows, batches)
 
 
 @contextlib.contextmanager
-def arrow(path: str, columns: Sequence[str], types: dict[str, Any]) -> Iterator[Reader]:
+def arrow(path: str, columns: Sequence[str]) -> Iterator[Reader]:
     """Open a file of Arrow's, which Feather's are too."""
-    with _reading(path) as module, module.memory_map(path) as source:
-        options = module.ipc.IpcReadOptions()
-        file = module.ipc.open_file(source)
-        present = [i for i, name in enumerate(file.schema.names) if name in columns]
-        options = module.ipc.IpcReadOptions(included_fields=present)
+    with _reading(path) as module, module.OSFile(path) as source:
+        needed("pyarrow.ipc", path)
+        schema = module.ipc.open_file(source).schema
+        wanted = [i for i, name in enumerate(schema.names) if name in columns]
+        options = module.ipc.IpcReadOptions(included_fields=wanted)
         file = module.ipc.open_file(source, options=options)
 
         def batches(rows: int) -> Iterator[Any]:
             yield from _sliced((file.get_batch(i) for i in range(file.num_record_batches)), rows)
 
-        rows = None
-        with contextlib.suppress(AttributeError):
-            rows = file.stats.num_record_batches and None
-        yield Reader(module.ipc.open_file(source).schema, rows, batches)
+        yield Reader(schema, None, batches)
 
 
 @contextlib.contextmanager
-def csv(path: str, columns: Sequence[str], types: dict[str, Any]) -> Iterator[Reader]:
-    """Open a CSV file, or standard input if the path is "-"."""
+def csv(path: str, types: Mapping[str, Any]) -> Iterator[Reader]:
+    """Open a CSV file, or standard input if the path is "-"; these columns are read as these types."""
     with _reading(path):
         module = needed("pyarrow.csv", path)
         read = module.ReadOptions(block_size=CSV_BLOCK)
-        convert = module.ConvertOptions(include_columns=list(columns) if types else None, column_types=types or None)
+        convert = module.ConvertOptions(column_types=dict(types))
         source = sys.stdin.buffer if path == "-" else path
         file = module.open_csv(source, read_options=read, convert_options=convert)
 

@@ -262,3 +262,14 @@ def _timing(evaluation: Evaluation) -> dict[str, Any]:
         "threads": config.get("threads"),
         "isa": config.get("isa"),
     }
+
+
+def plain(value: Any) -> Any:
+    """Put None for the numbers that JSON does not have, and text for what is no JSON at all, such as dates."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)

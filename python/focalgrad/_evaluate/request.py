@@ -65,6 +65,7 @@ class Request:
                 out = stack.enter_context(writing(options.out, options.write, self._shape(source)))
             run.run(found, source, advance, out, options.write)
         found.by = options.by
+        found.source["command"] = options.command_line
         if options.report is not None:
             found.to_html(options.report)
         return found.to_dict()
