@@ -97,7 +97,8 @@ def _cumulative(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
                 axis.plot(*line, color=COLOURS[i % len(COLOURS)], label=f"γ = {gamma:g}")
         axis.set(xlabel=f"fraction of {name}, the easiest first", ylabel="cumulative normalised loss", xlim=(0, 1), ylim=(0, 1))
         axis.set_title(name, fontsize=11)
-    axes[-1].legend(loc="upper left")
+        if axis.lines:
+            axis.legend(loc="upper left")
     return (
         "Who makes the loss?",
         "Figure 4 of Lin et al. on these data. Examples are sorted by their loss; a line shows which share of all "

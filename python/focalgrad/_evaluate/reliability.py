@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from focalgrad._evaluate.bins import MARGINS, Floats, Sums
+from focalgrad._evaluate.bins import Floats, Sums
 from focalgrad._evaluate.units import Loss, Units, per_element
 
 #: Bins of the predicted probability.
@@ -68,10 +68,10 @@ def of_margins(loss: Loss, counts: NDArray[np.int64], stands_for: Floats) -> dic
     if getattr(loss, "class_weight", None) is not None:
         return None
     flat = loss.replace(class_axis=None, background_index=None, reduction="none")
-    # The logit of a positive is its margin with the other sign.
-    logits = np.concatenate([stands_for[0], -stands_for[1]])
-    rows = np.concatenate([counts[0], counts[1]])
-    hits = np.concatenate([np.zeros(MARGINS, np.int64), counts[1]])
+    # The logit of a positive is its margin with the other sign. Both labels of a logit go to the same bin.
+    rows, hits = counts[0] + counts[1][::-1], counts[1][::-1]
+    whole = counts[0] * stands_for[0] - hits * stands_for[1][::-1]
+    logits = np.where(rows > 0, whole / np.maximum(rows, 1), stands_for[0])
     result = []
     for each in (flat.replace(alpha=None, gamma=0.0, label_smoothing=0.0), flat):
         p = np.asarray(each.posterior(logits))

@@ -18,7 +18,7 @@ def percent(share: float | None) -> str:
 
 def number(value: float | None) -> str:
     """A number for people."""
-    return "-" if value is None else f"{value:.7g}"
+    return "-" if value is None or math.isnan(value) else f"{value:.7g}"
 
 
 def table(report: dict[str, Any]) -> str:
