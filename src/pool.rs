@@ -4,6 +4,7 @@
 //! process: a child finds the door locked to it, leaves the parent's pool where it is, and builds its
 //! own. Nothing is started before it is needed.
 
+use std::cell::Cell;
 use std::num::NonZero;
 use std::ops::Range;
 use std::process;
@@ -22,6 +23,11 @@ pub const MAX_THREADS: usize = 1024;
 /// Threads asked for; 0 until somebody does.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
+thread_local! {
+    /// The most threads that calls from this thread may use.
+    static LIMIT: Cell<usize> = const { Cell::new(MAX_THREADS) };
+}
+
 /// The pool of the process that last came by.
 static DOOR: AtomicPtr<Door> = AtomicPtr::new(ptr::null_mut());
 
@@ -30,8 +36,24 @@ struct Door {
     pool: Mutex<Option<Arc<ThreadPool>>>,
 }
 
-/// The number of threads that large calls use: what was set, else what the process may run on.
+/// The number of threads that large calls from this thread use.
 pub fn threads() -> usize {
+    threads_of_process().min(LIMIT.get())
+}
+
+/// Lets large calls from this thread use no more than so many threads, whatever is set for the process, and gives the
+/// limit that there was. Schedulers that run many calls side by side need that: a number for the whole process would
+/// also slow down calls that are none of theirs.
+///
+/// # Errors
+/// If the number is out of range.
+pub fn limit_this_thread(threads: usize) -> Result<usize, Error> {
+    check(threads)?;
+    Ok(LIMIT.replace(threads))
+}
+
+/// The number of threads for the process: what was set, else what it may run on.
+pub fn threads_of_process() -> usize {
     match THREADS.load(Ordering::Relaxed) {
         0 => {
             let found = available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
@@ -48,11 +70,16 @@ pub fn threads() -> usize {
 /// # Errors
 /// If the number is out of range.
 pub fn set_threads(threads: usize) -> Result<(), Error> {
-    if !(1..=MAX_THREADS).contains(&threads) {
-        return Err(Error::value("n", threads, format!("a number of threads from 1 to {MAX_THREADS}")));
-    }
+    check(threads)?;
     THREADS.store(threads, Ordering::Relaxed);
     Ok(())
+}
+
+fn check(threads: usize) -> Result<(), Error> {
+    if (1..=MAX_THREADS).contains(&threads) {
+        return Ok(());
+    }
+    Err(Error::value("n", threads, format!("a number of threads from 1 to {MAX_THREADS}")))
 }
 
 /// `work(i)` for every i in order. The calling thread works with the others, which have yet to wake up. No more threads take part than there are `each` pieces for, which must not be 0.
@@ -148,6 +175,18 @@ mod tests {
             set_threads(threads).unwrap();
             assert_eq!(map(5..100, 1, |i| i * i).unwrap(), (5..100).map(|i| i * i).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_limit_holds_for_one_thread() {
+        let before = limit_this_thread(1).unwrap();
+        assert_eq!((before, threads()), (MAX_THREADS, 1));
+        let ids = map(0..64, 1, |_| std::thread::current().id()).unwrap();
+        assert!(ids.into_iter().all(|id| id == std::thread::current().id()));
+        let elsewhere = std::thread::spawn(|| (threads(), threads_of_process())).join().unwrap();
+        assert_eq!(elsewhere.0, elsewhere.1);
+        assert!(limit_this_thread(0).is_err());
+        assert_eq!(limit_this_thread(before).unwrap(), 1);
     }
 
     #[test]

@@ -287,33 +287,26 @@ struct Scatter<'a, R> {
     table: &'a mut [Row],
 }
 
-/// Elements whose rows are made together.
-const GROUP: usize = 8;
-
 impl<R: Real> Kernel for Scatter<'_, R> {
     type Output = ();
 
+    /// Number by number: rows that were made first and then added at once would be written in parts and read as
+    /// a whole, which processors do slowly.
     #[inline(always)]
     fn run<I: Isa>(self, _: I) {
         let Self { bins, pair: [one, two], table } = self;
-        let mut start = 0;
-        while start < bins.len() {
-            let end = (start + GROUP).min(bins.len());
-            let mut rows = [[0.0; 4]; GROUP];
-            let (values, slopes) = (&one.values[start..end], &one.slopes[start..end]);
-            let (values_two, slopes_two) = (&two.values[start..end], &two.slopes[start..end]);
-            let numbers = values.iter().zip(slopes).zip(values_two.iter().zip(slopes_two));
-            for (row, ((value, slope), (value_two, slope_two))) in rows.iter_mut().zip(numbers) {
-                *row = [value.to_f64(), slope.to_f64().abs(), value_two.to_f64(), slope_two.to_f64().abs()];
+        let len = bins.len();
+        let (values, slopes) = (&one.values[..len], &one.slopes[..len]);
+        let (values_two, slopes_two) = (&two.values[..len], &two.slopes[..len]);
+        let mut i = 0;
+        while i < len {
+            if let Some(sums) = table.get_mut(usize::from(bins[i])) {
+                sums[0] += values[i].to_f64();
+                sums[1] += slopes[i].to_f64().abs();
+                sums[2] += values_two[i].to_f64();
+                sums[3] += slopes_two[i].to_f64().abs();
             }
-            for (&bin, row) in bins[start..end].iter().zip(&rows) {
-                if let Some(sums) = table.get_mut(usize::from(bin)) {
-                    for (sum, number) in sums.iter_mut().zip(row) {
-                        *sum += number;
-                    }
-                }
-            }
-            start = end;
+            i += 1;
         }
     }
 }
@@ -334,26 +327,44 @@ impl<R: Real> Kernel for Survey<'_, R> {
     #[inline(always)]
     fn run<I: Isa>(self, _: I) -> (f64, f64, f64) {
         let mut squares = [0.0; LANES];
-        for slopes in self.slopes.chunks(LANES) {
-            for (square, slope) in squares.iter_mut().zip(slopes) {
-                let slope = slope.to_f64();
-                *square += slope * slope;
-            }
+        let (slopes, rest) = self.slopes.as_chunks::<LANES>();
+        for slopes in slopes {
+            add_squares(&mut squares, slopes);
         }
+        let mut last = [R::ZERO; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        add_squares(&mut squares, &last);
         let (mut low, mut high) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
-        for values in self.values.chunks(LANES) {
-            for ((low, high), value) in low.iter_mut().zip(&mut high).zip(values) {
-                let value = value.to_f64();
-                // NaN is neither smaller nor larger.
-                *low = if value < *low { value } else { *low };
-                *high = if value > *high { value } else { *high };
-            }
+        let (values, rest) = self.values.as_chunks::<LANES>();
+        for values in values {
+            widen_range(&mut low, &mut high, values);
         }
+        last = [R::NAN; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        widen_range(&mut low, &mut high, &last);
         let mut all = (0.0, f64::INFINITY, f64::NEG_INFINITY);
         for ((&square, &low), &high) in squares.iter().zip(&low).zip(&high) {
             all = (all.0 + square, all.1.min(low), all.2.max(high));
         }
         all
+    }
+}
+
+#[inline(always)]
+fn add_squares<R: Real>(squares: &mut [f64; LANES], slopes: &[R; LANES]) {
+    for (square, slope) in squares.iter_mut().zip(slopes) {
+        let slope = slope.to_f64();
+        *square += slope * slope;
+    }
+}
+
+/// NaN is neither smaller nor larger than a number.
+#[inline(always)]
+fn widen_range<R: Real>(low: &mut [f64; LANES], high: &mut [f64; LANES], values: &[R; LANES]) {
+    for ((low, high), value) in low.iter_mut().zip(high).zip(values) {
+        let value = value.to_f64();
+        *low = if value < *low { value } else { *low };
+        *high = if value > *high { value } else { *high };
     }
 }
 

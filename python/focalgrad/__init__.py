@@ -8,10 +8,15 @@ A loss is a small immutable object:
 >>> value, grad = loss.value_and_grad(np.zeros(4), np.array([1.0, 0.0, 0.0, 0.0]))
 >>> round(value, 6)
 0.108304
+
+Adapters for other libraries are found as attributes, ``focalgrad.lightgbm`` for example, and import their
+library when they are first used.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from focalgrad import _adapters
 from focalgrad._beside import class_weights
 from focalgrad._core import (
     SigmoidFocalLoss,
@@ -66,11 +71,16 @@ del _loss
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is not always needed when it is first asked for."""
+    """Import what is not always needed when it is first used; from then on it is an attribute like others."""
+    if name in _adapters.LIBRARIES:
+        return import_module(f"{__name__}.{name}")
     if name not in ("Evaluation", "evaluate"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from focalgrad import _evaluate
-
-    thing = globals()[name] = getattr(_evaluate, name)
+    thing = globals()[name] = getattr(import_module(f"{__name__}._evaluate"), name)
     thing.__module__ = __name__
     return thing
+
+
+def __dir__() -> list[str]:
+    """List the adapters that can be imported here, too."""
+    return sorted({*globals(), *__all__, *_adapters.available()})

@@ -26,8 +26,11 @@ __all__ = [
     "SigmoidFocalLoss",
     "SoftmaxFocalLoss",
     "__version__",
+    "exact_denominator",
     "exact_sums",
     "get_num_threads",
+    "limit_this_thread",
+    "piece",
     "read_array",
     "set_num_threads",
     "sigmoid_focal_loss",
@@ -220,6 +223,19 @@ def read_array(name: str, object: _Array) -> NDArray[Any]: ...
 def exact_sums(
     loss: SigmoidFocalLoss | SoftmaxFocalLoss, logits: _Array, targets: _Array, sample_weight: _Array | None
 ) -> tuple[ExactSum, ExactSum]: ...
+def exact_denominator(
+    loss: SigmoidFocalLoss | SoftmaxFocalLoss, logits: _Array, targets: _Array, sample_weight: _Array | None
+) -> ExactSum: ...
+def piece(
+    loss: SigmoidFocalLoss | SoftmaxFocalLoss,
+    logits: _Array,
+    targets: _Array,
+    sample_weight: _Array | None,
+    whole: tuple[float, float],
+    *,
+    value: bool = False,
+    hessian: _Hessian | None = None,
+) -> tuple[Any, ...]: ...
 def sigmoid_focal_loss(
     inputs: _Array,
     targets: _Array,
@@ -244,3 +260,4 @@ def softmax_focal_loss(
 ) -> Any: ...
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...
+def limit_this_thread(n: int) -> int: ...

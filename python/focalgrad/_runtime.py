@@ -49,6 +49,20 @@ def num_threads(n: int) -> Iterator[None]:
         _core.set_num_threads(before)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let calls from this Python thread use no other one, whatever is set for the process.
+
+    For tasks of a scheduler, which brings its own threads. `set_num_threads` and `num_threads` go on working
+    for everybody else in the process.
+    """
+    before = _core.limit_this_thread(1)
+    try:
+        yield
+    finally:
+        _core.limit_this_thread(before)
+
+
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """Show the version, the instruction set in use, and the number of threads.
 

@@ -2,7 +2,7 @@
 //!
 //! A call comes in once: [`array`] admits what it brings (what is no NumPy array, with the help of [`foreign`] and
 //! [`columns`]), [`call`] turns it into a job for the core, and the results go out. [`parameters`] and [`number`] read parameters,
-//! [`sigmoid`] and [`softmax`] are the public classes, [`sum`] serves the meter, [`tally`] evaluations of data in pieces, [`runtime`] the state of the process
+//! [`sigmoid`] and [`softmax`] are the public classes, [`sum`] serves what comes in pieces and [`tally`] says where their losses come from, [`runtime`] the state of the process
 //! (instruction set, threads), [`error`] how refusals look in Python.
 
 mod array;
@@ -29,13 +29,13 @@ mod _core {
     #[pymodule_export]
     use super::foreign::read_array;
     #[pymodule_export]
-    use super::runtime::{get_num_threads, set_num_threads};
+    use super::runtime::{get_num_threads, limit_this_thread, set_num_threads};
     #[pymodule_export]
     use super::sigmoid::{SigmoidFocalLoss, sigmoid_focal_loss};
     #[pymodule_export]
     use super::softmax::{SoftmaxFocalLoss, softmax_focal_loss};
     #[pymodule_export]
-    use super::sum::{ExactSum, exact_sums};
+    use super::sum::{ExactSum, exact_denominator, exact_sums, piece};
     #[pymodule_export]
     use super::tally::{add_by_bin, sort_by_margin};
 

@@ -13,9 +13,16 @@ mod weights;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use crate::kernel::exact::ExactSum;
 use crate::params::{Hessian, Reduction};
-pub use sigmoid::{evaluate as evaluate_sigmoid, exact_sums as exact_sums_sigmoid};
-pub use softmax::{evaluate as evaluate_softmax, exact_sums as exact_sums_softmax};
+pub use sigmoid::{
+    evaluate as evaluate_sigmoid, exact_denominator as exact_denominator_sigmoid,
+    exact_sums as exact_sums_sigmoid, piece as piece_sigmoid,
+};
+pub use softmax::{
+    evaluate as evaluate_softmax, exact_denominator as exact_denominator_softmax,
+    exact_sums as exact_sums_softmax, piece as piece_softmax,
+};
 
 /// What a call asks for.
 #[derive(Clone, Copy)]
@@ -74,6 +81,18 @@ pub struct Results<'py> {
     /// The Hessian.
     pub hess: Option<Bound<'py, PyAny>>,
 }
+
+/// The whole that a call's arrays are a piece of.
+#[derive(Clone, Copy)]
+pub struct Whole {
+    /// Its loss; looked at where the denominator depends on the logits.
+    pub value: f64,
+    /// What its loss divides by.
+    pub denominator: f64,
+}
+
+/// The results of a piece: the exact sum of its losses, where it was wanted, and derivatives of the whole's loss.
+pub type Piece<'py> = (ExactSum, Results<'py>);
 
 /// The arguments that every call has.
 pub fn arguments<'a, 'py>(

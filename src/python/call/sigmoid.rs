@@ -6,7 +6,7 @@ use super::admit::{Admitted, Found, Outputs, Rules, check_memory, check_surrogat
 use super::indices::check_indices;
 use super::run::{Filled, Shared, detached, kernel_outputs, leading, lengths, scale_of};
 use super::weights::{Lists, Scaling};
-use super::{Arguments, Results, Wanted, single};
+use super::{Arguments, Piece, Results, Wanted, Whole, single};
 use crate::element::DType;
 use crate::error::Error;
 use crate::exec::columns::{self, Steps};
@@ -76,6 +76,47 @@ pub fn exact_sums(
     })
 }
 
+/// What the mean divides by, exactly, where that does not depend on the logits; else 0.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn exact_denominator(
+    py: Python<'_>,
+    loss: &SigmoidFocalLoss,
+    arguments: &Arguments<'_, '_>,
+) -> PyResult<ExactSum> {
+    let wanted = Wanted { value: true, grad: false, hess: None };
+    let found = Found::new(arguments)?;
+    in_default_mode(|| {
+        let call = Call::new(loss, wanted, arguments, &found)?;
+        call.check_indices(py)?;
+        let plan = call.plan::<f64>(&[const { None }; 3]);
+        Ok(call.denominator(py, &plan)?.map_or_else(ExactSum::default, Sum::exact))
+    })
+}
+
+/// The exact sum of the losses of a piece, if wanted, and the derivatives of the whole's loss by its logits.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn piece<'py>(
+    py: Python<'py>,
+    loss: &SigmoidFocalLoss,
+    wanted: Wanted,
+    arguments: &Arguments<'_, 'py>,
+    whole: Whole,
+) -> PyResult<Piece<'py>> {
+    let found = Found::new(arguments)?;
+    in_default_mode(|| {
+        let call = Call::new(loss, wanted, arguments, &found)?;
+        call.check_indices(py)?;
+        match call.admitted.logits.dtype.of_results() {
+            DType::Float64 => call.piece::<f64>(py, whole),
+            _ => call.piece::<f32>(py, whole),
+        }
+    })
+}
+
 /// How calls keep their sums.
 const ROUNDED: Keeping = Keeping::Rounded;
 
@@ -126,21 +167,49 @@ impl<'b, 'py> Call<'b, 'py> {
 
     /// The exact sum of the losses, and that of what their mean divides by.
     fn exact_sums<R: RowReal>(&self, py: Python<'py>) -> PyResult<[ExactSum; 2]> {
-        let common = &self.loss.common;
         let plan = self.plan::<R>(&[const { None }; 3]);
+        let measured = self.denominator(py, &plan)?;
+        let lists = self.lists::<R>(Scaling::NONE);
+        let mut job = self.job::<R>(plan, &[const { None }; 3], &lists, Scaling::NONE, self.wanted);
+        job.keeping = Keeping::Exact;
+        job.sum_factors = self.loss.common.normalizer == Normalizer::FocalWeights;
+        let Sums { value, factor } = run(py, &job)?;
+        Ok([value.exact(), measured.unwrap_or(factor).exact()])
+    }
+
+    /// What the mean divides by, kept exactly, if it is to be measured and does not depend on the logits.
+    fn denominator(&self, py: Python<'py>, plan: &JobPlan) -> PyResult<Option<Sum>> {
+        let common = &self.loss.common;
         let measure = match (common.reduction, common.normalizer) {
             (Reduction::Mean, Normalizer::Count) => Some(Measure::Count),
             (Reduction::Mean, Normalizer::Weights) => Some(Measure::Weights),
             (Reduction::Mean, Normalizer::Positives) => Some(Measure::Positives),
             _ => None,
         };
-        let measured = measure.map(|what| self.measure(py, &plan, what, Keeping::Exact)).transpose()?;
-        let lists = self.lists::<R>(Scaling::NONE);
-        let mut job = self.job::<R>(plan, &[const { None }; 3], &lists, Scaling::NONE, self.wanted);
+        measure.map(|what| self.measure(py, plan, what, Keeping::Exact)).transpose()
+    }
+
+    /// The exact sum of the losses, if wanted, and the derivatives of the whole's loss.
+    fn piece<R: RowReal>(&self, py: Python<'py>, whole: Whole) -> PyResult<Piece<'py>> {
+        let &Self { loss, wanted, ref rules, ref admitted } = self;
+        let filled = Filled::new(admitted, wanted, rules, &[const { None }; 3])?;
+        let outputs = filled.arrays()?;
+        let Whole { value, denominator } = whole;
+        let is_quotient = loss.common.normalizer == Normalizer::FocalWeights;
+        let scaling = if is_quotient { Scaling::NONE } else { Scaling { denominator, scale: 1.0 } };
+        let lists = self.lists::<R>(scaling);
+        let mut job = self.job::<R>(self.plan::<R>(&outputs), &outputs, &lists, scaling, wanted);
         job.keeping = Keeping::Exact;
-        job.sum_factors = common.normalizer == Normalizer::FocalWeights;
-        let Sums { value, factor } = run(py, &job)?;
-        Ok([value.exact(), measured.unwrap_or(factor).exact()])
+        if let Some(soft) = job.soft.as_mut().filter(|_| is_quotient) {
+            soft.constants.quotient = Some([R::from_f64(value), R::from_f64(1.0 / denominator)]);
+        }
+        let sum = if denominator == 0.0 {
+            zero(py, &job)?;
+            ExactSum::default()
+        } else {
+            run(py, &job)?.value.exact()
+        };
+        Ok((sum, filled.results(py, wanted, 0.0)?))
     }
 
     /// Computes in `R`.

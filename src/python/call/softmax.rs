@@ -6,7 +6,7 @@ use super::admit::{Admitted, Found, Outputs, Rules, check_memory, check_surrogat
 use super::indices::check_indices;
 use super::run::{Filled, Shared, detached, kernel_outputs, leading, lengths, scale_of};
 use super::weights::Scaling;
-use super::{Arguments, Results, Wanted};
+use super::{Arguments, Piece, Results, Wanted, Whole};
 use crate::element::DType;
 use crate::error::Error;
 use crate::exec::elements::Inputs;
@@ -69,6 +69,47 @@ pub fn exact_sums(
         match call.admitted.logits.dtype.of_results() {
             DType::Float64 => call.exact_sums::<f64>(py),
             _ => call.exact_sums::<f32>(py),
+        }
+    })
+}
+
+/// What the mean divides by, exactly, where that does not depend on the logits; else 0.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn exact_denominator(
+    py: Python<'_>,
+    loss: &SoftmaxFocalLoss,
+    arguments: &Arguments<'_, '_>,
+) -> PyResult<ExactSum> {
+    let wanted = Wanted { value: true, grad: false, hess: None };
+    let found = Found::new(arguments)?;
+    in_default_mode(|| {
+        let call = Call::new(loss, wanted, arguments, &found)?;
+        call.check_indices(py)?;
+        let plan = call.plan(&[const { None }; 3]);
+        Ok(call.denominator(py, &plan)?.map_or_else(ExactSum::default, Sum::exact))
+    })
+}
+
+/// The exact sum of the losses of a piece, if wanted, and the derivatives of the whole's loss by its logits.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn piece<'py>(
+    py: Python<'py>,
+    loss: &SoftmaxFocalLoss,
+    wanted: Wanted,
+    arguments: &Arguments<'_, 'py>,
+    whole: Whole,
+) -> PyResult<Piece<'py>> {
+    let found = Found::new(arguments)?;
+    in_default_mode(|| {
+        let call = Call::new(loss, wanted, arguments, &found)?;
+        call.check_indices(py)?;
+        match call.admitted.logits.dtype.of_results() {
+            DType::Float64 => call.piece::<f64>(py, whole),
+            _ => call.piece::<f32>(py, whole),
         }
     })
 }
@@ -156,18 +197,44 @@ impl<'b, 'py> Call<'b, 'py> {
 
     /// The exact sum of the losses, and that of what their mean divides by.
     fn exact_sums<R: PerThread>(&self, py: Python<'py>) -> PyResult<[ExactSum; 2]> {
-        let common = &self.loss.common;
         let plan = self.plan(&[const { None }; 3]);
-        let measured = match (common.reduction, common.normalizer) {
-            (Reduction::Mean, Normalizer::Weights) => Some(self.weights(py, &plan, Keeping::Exact)?),
-            (Reduction::Mean, Normalizer::Count) => Some(self.count(py, &plan, Keeping::Exact)?),
-            _ => None,
-        };
+        let measured = self.denominator(py, &plan)?;
         let mut job = self.job::<R>(plan, &[const { None }; 3], Scaling::NONE);
         job.keeping = Keeping::Exact;
-        job.sum_factors = common.normalizer == Normalizer::FocalWeights;
+        job.sum_factors = self.loss.common.normalizer == Normalizer::FocalWeights;
         let Sums { value, factor } = run(py, &job)?;
         Ok([value.exact(), measured.unwrap_or(factor).exact()])
+    }
+
+    /// What the mean divides by, kept exactly, if it is to be measured and does not depend on the logits.
+    fn denominator(&self, py: Python<'py>, plan: &JobPlan) -> PyResult<Option<Sum>> {
+        let common = &self.loss.common;
+        match (common.reduction, common.normalizer) {
+            (Reduction::Mean, Normalizer::Weights) => self.weights(py, plan, Keeping::Exact).map(Some),
+            (Reduction::Mean, Normalizer::Count) => self.count(py, plan, Keeping::Exact).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The exact sum of the losses, if wanted, and the derivatives of the whole's loss.
+    fn piece<R: PerThread>(&self, py: Python<'py>, whole: Whole) -> PyResult<Piece<'py>> {
+        let &Self { loss, wanted, ref rules, ref admitted } = self;
+        let filled = Filled::new(admitted, wanted, rules, &[const { None }; 3])?;
+        let outputs = filled.arrays()?;
+        let Whole { value, denominator } = whole;
+        let mut job = self.job::<R>(self.plan(&outputs), &outputs, Scaling { denominator, scale: 1.0 });
+        job.keeping = Keeping::Exact;
+        if loss.common.normalizer == Normalizer::FocalWeights {
+            let quotient = [value / denominator, 1.0 / denominator];
+            job.formula.constants.quotient = Some(quotient.map(R::from_f64));
+        }
+        let sum = if denominator == 0.0 {
+            zero(py, &job)?;
+            ExactSum::default()
+        } else {
+            run(py, &job)?.value.exact()
+        };
+        Ok((sum, filled.results(py, wanted, 0.0)?))
     }
 
     /// Computes in `R`.
