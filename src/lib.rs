@@ -49,6 +49,7 @@
 //! | [`layout`] | in which order are elements visited, and where are they? |
 //! | [`exec`] | how does a whole array become tiles, and where do sums meet? |
 //! | [`call`] | what does a loss make of arrays: which walks over them, divided by what? |
+//! | [`bins`] | from which elements do losses and gradients come? |
 //! | [`cache`] | how much do the caches hold? |
 //! | [`pool`] | where do threads come from? |
 //! | [`error`] | what is refused, in which words? |
@@ -56,6 +57,7 @@
 //! The binding to Python is a folder of its own, compiled with the feature `python`.
 
 pub mod array;
+pub mod bins;
 pub mod cache;
 pub mod call;
 pub mod element;

@@ -25,6 +25,8 @@ TIMING_KEYS |= {"repeats", "chunk", "threads", "isa"}
 KEYS = {"version", "call", "alpha", "gamma", "reduction", "logits", "targets", "rows", "elements"}
 KEYS |= {"positives", "positive_share", "nan_logits", "nan_losses", "infinite_losses"}
 KEYS |= {"focal", "cross_entropy", "groups", "timing"}
+KEYS |= {"kind", "normalizer", "sample_weight", "examples", "ignored", "gammas", "difficulty"}
+KEYS |= {"accuracy", "classes", "reliability", "by", "hardest"}
 
 
 def data(count: int = 5000, dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:

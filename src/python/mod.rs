@@ -3,10 +3,12 @@
 //! A call comes in once: [`array`] admits what it brings (what is no NumPy array, with the help of [`foreign`] and
 //! [`columns`]), [`call`] turns it into a job for the core, and the results go out. [`parameters`] and [`number`] read parameters,
 //! [`sigmoid`] and [`softmax`] are the public classes, [`class`] is what
-//! they share, [`sum`] serves what comes in pieces, [`runtime`] the state of the process
+//! they share, [`sum`] serves what comes in pieces, [`bins`] says where
+//! their losses come from, [`runtime`] the state of the process
 //! (instruction set, threads), [`error`] how refusals look in Python.
 
 mod array;
+mod bins;
 mod call;
 mod class;
 mod columns;
@@ -28,6 +30,8 @@ mod _core {
     use pyo3::exceptions::PyImportError;
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::bins::{add_by_bin, sort_by_margin};
     #[pymodule_export]
     use super::foreign::read_array;
     #[pymodule_export]

@@ -15,7 +15,7 @@ use crate::params::Hessian;
 /// A sum of floats that is kept exactly, so that it depends on no order. Immutable.
 #[pyclass(frozen, eq, module = "focalgrad._core")]
 #[derive(Clone, PartialEq, Eq)]
-pub struct ExactSum(exact::ExactSum);
+pub struct ExactSum(pub(super) exact::ExactSum);
 
 #[pymethods]
 impl ExactSum {
