@@ -2,6 +2,7 @@
 //!
 //! One list, at the end of this file, names them. A new type is one [`Element`] and one line there.
 
+pub use crate::half::{BFloat16, Float16};
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel};
 
@@ -39,7 +40,16 @@ impl Stored for bool {
 unsafe fn widen_each<E: Element, R: Real>(source: *const E, target: *mut R, len: usize) {
     for i in 0..len {
         // SAFETY: `i` is below the length for which the caller vouches.
-        unsafe { target.add(i).write(R::from_element(source.add(i).read_unaligned())) }
+        unsafe { target.add(i).write(convert(source.add(i).read_unaligned())) }
+    }
+}
+
+/// The nearest number that a kernel computes with.
+#[inline(always)]
+fn convert<E: Element, R: Real>(x: E) -> R {
+    match DType::of::<R>() {
+        DType::Float32 => R::from_f32(x.to_f32()),
+        _ => R::from_f64(x.to_f64()),
     }
 }
 
@@ -138,28 +148,10 @@ impl Element for Truth {
     }
 }
 
-/// The bits of an IEEE half-precision number: 1 of sign, 5 of exponent, 10 of fraction.
-///
-/// Where an instruction set has no conversions of its own, both are plain arithmetic without branches, which the
-/// compiler turns into vectors; the bits are the same but for those of NaN. The method is that of M. Dukhan's FP16
-/// library.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub struct Float16(pub u16);
-
 impl Element for Float16 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
-        let bits = u32::from(self.0) << 16;
-        let sign = bits & 0x8000_0000;
-        let magnitude = bits << 1;
-        // Exponent and fraction in their places, the exponent 2^112 too large, infinity's too: the product makes it
-        // right, and infinities and NaNs stay what they are.
-        let normal = f32::from_bits((magnitude >> 4) + (0xE0 << 23)) * f32::from_bits(0x0780_0000);
-        // A subnormal number n 2^-24 is 0.5 + n 2^-24 less 0.5.
-        let subnormal = f32::from_bits((magnitude >> 17) | (126 << 23)) - 0.5;
-        let magnitude = if magnitude < 1 << 27 { subnormal } else { normal };
-        f32::from_bits(sign | magnitude.to_bits())
+        Self::to_f32(self)
     }
     #[inline(always)]
     fn to_f64(self) -> f64 {
@@ -170,7 +162,7 @@ impl Element for Float16 {
         let mut at = 0;
         // SAFETY: the caller vouches for `len` elements.
         unsafe {
-            if R::DTYPE == DType::Float32 {
+            if DType::of::<R>() == DType::Float32 {
                 while at + I::HALVES <= len {
                     isa.widen_halves(source.add(at), target.add(at).cast());
                     at += I::HALVES;
@@ -184,24 +176,14 @@ impl Element for Float16 {
 impl Half for Float16 {
     #[inline(always)]
     fn from_f32(x: f32) -> Self {
-        // 2^112 2^-110 = 4, but what overflows in the first product stays infinite.
-        let scaled = (x.abs() * f32::from_bits(0x7780_0000)) * f32::from_bits(0x0880_0000);
-        let bits = x.to_bits();
-        let magnitude = bits << 1;
-        // Adding a power of two 2^15 times as large as the number's own lets the addition round at the right place:
-        // at 10 bits of fraction, or at 2^-24 for subnormal results.
-        let exponent = (magnitude & 0xFF00_0000).max(0x7100_0000);
-        let rounded = (f32::from_bits((exponent >> 1) + 0x0780_0000) + scaled).to_bits();
-        let finite = ((rounded >> 13) & 0x7C00) + (rounded & 0x0FFF);
-        let magnitude = if magnitude > 0xFF00_0000 { 0x7E00 } else { finite };
-        Self(((bits >> 16) & 0x8000 | magnitude) as u16)
+        Self::from_f32(x)
     }
     #[inline(always)]
     unsafe fn narrow<I: Isa, R: Real>(isa: I, source: *const R, target: *mut Self, len: usize) {
         let mut at = 0;
         // SAFETY: the caller vouches for `len` elements.
         unsafe {
-            if R::DTYPE == DType::Float32 {
+            if DType::of::<R>() == DType::Float32 {
                 while at + I::HALVES <= len {
                     isa.narrow_halves(source.add(at).cast(), target.add(at));
                     at += I::HALVES;
@@ -212,15 +194,10 @@ impl Half for Float16 {
     }
 }
 
-/// The bits of a bfloat16 number: the upper half of a float32.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub struct BFloat16(pub u16);
-
 impl Element for BFloat16 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
-        f32::from_bits(u32::from(self.0) << 16)
+        Self::to_f32(self)
     }
     #[inline(always)]
     fn to_f64(self) -> f64 {
@@ -231,11 +208,7 @@ impl Element for BFloat16 {
 impl Half for BFloat16 {
     #[inline(always)]
     fn from_f32(x: f32) -> Self {
-        let bits = x.to_bits();
-        let is_nan = bits << 1 > 0xFF00_0000;
-        // Half of the last place that stays, less one unless that place is odd: carries upwards where it must.
-        let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16;
-        Self(if is_nan { (bits >> 16) | 0x0040 } else { rounded } as u16)
+        Self::from_f32(x)
     }
 }
 
@@ -365,6 +338,12 @@ dtypes! {
 }
 
 impl DType {
+    /// The type, as arrays hold it, that a kernel computes in: there are two.
+    #[inline(always)]
+    pub const fn of<R: Real>() -> Self {
+        if size_of::<R>() == size_of::<f32>() { Self::Float32 } else { Self::Float64 }
+    }
+
     /// The type that results have whose logits have this one.
     #[inline]
     pub fn of_results(self) -> Self {

@@ -9,6 +9,7 @@ use super::Wanted;
 use super::denominator::{Denominator, Scaling};
 use super::weights::weights_of;
 use crate::array::View;
+use crate::element::DType;
 use crate::kernel::elementwise::{Constants, Operands, kernel};
 use crate::kernel::factors::product;
 use crate::kernel::prepare::{Kinds, kinds};
@@ -63,7 +64,7 @@ pub fn prepare<'a, R: Real + Scales>(
     if weights[0].contains(&0.0) {
         return None;
     }
-    let labels = if targets.dtype == R::DTYPE {
+    let labels = if targets.dtype == DType::of::<R>() {
         targets.data.cast_const().cast::<R>()
     } else {
         let buffer = labels.as_mut_ptr();

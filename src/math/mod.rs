@@ -17,6 +17,7 @@ mod exp;
 mod log;
 mod log1p;
 
-pub use exp::{ExpConstants, Exponential, exp_neg};
-pub use log::{LogConstants, log, log_scaled};
-pub use log1p::{Log1pConstants, log1p};
+pub use crate::simd::real::{ExpConstants, Log1pConstants, LogConstants};
+pub use exp::{Exponential, exp_neg};
+pub use log::{log, log_scaled};
+pub use log1p::log1p;

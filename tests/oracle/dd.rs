@@ -1,5 +1,7 @@
-//! Numbers as a sum of two float64 (Dekker 1971; Hida, Li and Bailey 2001) with a binary exponent
-//! beside them, so that nothing underflows: about 100 significant bits.
+//! Double-double arithmetic: a number as the unevaluated sum of two float64, good to about 2^-100.
+//!
+//! Sources: Dekker, "A floating-point technique for extending the available precision" (1971); Hida, Li
+//! and Bailey, "Library for double-double and quad-double arithmetic" (2007).
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::sync::LazyLock;
@@ -12,19 +14,25 @@ pub struct Dd {
 }
 
 /// ln(2) to 107 bits.
-const LN2: Dd = Dd { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
+pub const LN2: Dd = Dd { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
 
 /// a + b exactly (Knuth).
 fn two_sum(a: f64, b: f64) -> Dd {
     let hi = a + b;
     let b_part = hi - a;
-    Dd { hi, lo: (a - (hi - b_part)) + (b - b_part) }
+    Dd { hi, lo: if hi.is_finite() { (a - (hi - b_part)) + (b - b_part) } else { 0.0 } }
 }
 
 /// a + b exactly for |a| >= |b| (Dekker).
 fn quick_two_sum(a: f64, b: f64) -> Dd {
     let hi = a + b;
-    Dd { hi, lo: b - (hi - a) }
+    Dd { hi, lo: if hi.is_finite() { b - (hi - a) } else { 0.0 } }
+}
+
+/// a * b exactly.
+fn two_product(a: f64, b: f64) -> Dd {
+    let hi = a * b;
+    Dd { hi, lo: if hi.is_finite() { a.mul_add(b, -hi) } else { 0.0 } }
 }
 
 impl From<f64> for Dd {
@@ -60,9 +68,8 @@ impl Sub for Dd {
 impl Mul for Dd {
     type Output = Self;
     fn mul(self, other: Self) -> Self {
-        let product = self.hi * other.hi;
-        let error = self.hi.mul_add(other.hi, -product);
-        quick_two_sum(product, error + (self.hi * other.lo + self.lo * other.hi))
+        let product = two_product(self.hi, other.hi);
+        quick_two_sum(product.hi, product.lo + (self.hi * other.lo + self.lo * other.hi))
     }
 }
 
@@ -78,7 +85,7 @@ impl Div for Dd {
 }
 
 /// 2^n as a float64, 0 or infinity beyond its range.
-fn power_of_two(n: i32) -> f64 {
+pub fn power_of_two(n: i32) -> f64 {
     match n {
         ..=-1023 => 0.0,
         -1022..=1023 => f64::from_bits(((n + 1023) as u64) << 52),
@@ -87,14 +94,19 @@ fn power_of_two(n: i32) -> f64 {
 }
 
 impl Dd {
-    /// self * 2^n, where nothing under- or overflows.
-    fn scaled(self, n: i32) -> Self {
-        Self { hi: self.hi * power_of_two(n), lo: self.lo * power_of_two(n) }
+    /// self * 2^n.
+    pub fn scaled(self, n: i32) -> Self {
+        if let -1022..=1023 = n {
+            return Self { hi: self.hi * power_of_two(n), lo: self.lo * power_of_two(n) };
+        }
+        // In two steps: 2^n is no normal number.
+        let (half, rest) = (power_of_two(n / 2), power_of_two(n - n / 2));
+        Self { hi: self.hi * half * rest, lo: self.lo * half * rest }
     }
 
     /// exp(self) - 1 for |self| <= 0.7, without cancellation: Taylor's series at self / 256, then
     /// doubling the argument eight times by expm1(2x) = 2 expm1(x) + expm1(x)^2.
-    fn expm1(self) -> Self {
+    pub fn expm1(self) -> Self {
         static INVERSE_FACTORIALS: LazyLock<[Dd; 13]> = LazyLock::new(|| {
             let mut factorial = Dd::from(1.0);
             std::array::from_fn(|n| {
@@ -114,131 +126,52 @@ impl Dd {
         result
     }
 
-    /// exp(self), for magnitudes up to 1e6.
-    pub fn exp(self) -> Wide {
+    /// e^self; 0 far below 0.
+    pub fn exp(self) -> Self {
+        self.scaled_exp(0)
+    }
+
+    /// e^self * 2^power, which may be a normal number where e^self is none.
+    pub fn scaled_exp(self, power: i32) -> Self {
+        if self.hi < -1200.0 {
+            return Self::from(0.0);
+        }
         let n = (self.hi / LN2.hi).round();
-        let r = self - LN2 * n.into();
-        Wide::new(r.expm1() + 1.0.into(), n as i32)
-    }
-}
-
-/// mantissa * 2^exponent, the mantissa's magnitude in [1, 2) or 0.
-#[derive(Clone, Copy, Debug)]
-pub struct Wide {
-    pub mantissa: Dd,
-    pub exponent: i32,
-}
-
-impl Wide {
-    /// mantissa * 2^exponent, normalised.
-    pub fn new(mantissa: Dd, exponent: i32) -> Self {
-        if mantissa.hi == 0.0 || mantissa.hi.abs() < f64::MIN_POSITIVE {
-            // A subnormal first part has no second one.
-            let scaled = mantissa.hi * power_of_two(64);
-            if scaled == 0.0 {
-                return Self { mantissa: 0.0.into(), exponent: 0 };
-            }
-            return Self::new(scaled.into(), exponent - 64);
+        let r = (self - LN2 * Self::from(n)) * Self::from(1.0 / 64.0);
+        let mut term = Self::from(1.0);
+        let mut sum = term;
+        for k in 1..16 {
+            term = term * r / Self::from(f64::from(k));
+            sum = sum + term;
         }
-        let shift = ((mantissa.hi.to_bits() >> 52) & 0x7ff) as i32 - 1023;
-        // In two steps: 2^-1023 is no normal number.
-        let mantissa = mantissa.scaled(-(shift / 2)).scaled(shift / 2 - shift);
-        Self { mantissa, exponent: exponent + shift }
-    }
-
-    /// The number if it is between 2^-900 and 2^900, 0 below.
-    pub fn to_dd(self) -> Dd {
-        if self.exponent < -900 { 0.0.into() } else { self.mantissa.scaled(self.exponent) }
-    }
-
-    pub fn is_zero(self) -> bool {
-        self.mantissa.hi == 0.0
-    }
-
-    pub fn abs(self) -> Self {
-        if self.mantissa.hi < 0.0 { -self } else { self }
-    }
-
-    pub fn max(self, other: Self) -> Self {
-        if (self - other).mantissa.hi > 0.0 { self } else { other }
-    }
-
-    /// log(self) for positive numbers.
-    pub fn log(self) -> Self {
-        // The mantissa around 1, so that nothing cancels where the logarithm is small.
-        let upper = self.mantissa.hi > std::f64::consts::SQRT_2;
-        let mantissa = if upper { self.mantissa.scaled(-1) } else { self.mantissa };
-        let whole = Dd::from(f64::from(self.exponent + i32::from(upper)));
-        Self::new(whole * LN2, 0) + Self::new(mantissa - 1.0.into(), 0).log1p()
-    }
-
-    /// log(1 + self) for -0.4 <= self <= 1, by a Newton step from the platform's.
-    pub fn log1p(self) -> Self {
-        if self.exponent < -110 {
-            return self;
+        for _ in 0..6 {
+            sum = sum * sum;
         }
-        let e = self.to_dd();
-        let guess = Dd::from(e.hi.ln_1p());
-        let reached = guess.expm1();
-        Self::new(guess + (e - reached) / (reached + 1.0.into()), 0)
+        sum.scaled(n as i32 + power)
     }
 
-    /// How far `got` is from this number, in ulp of a type of that many significant bits whose
-    /// smallest normal exponent is `lowest`, at the size of `at`.
-    pub fn error_of(self, got: f64, at: Self, bits: i32, lowest: i32) -> f64 {
-        let exponent = if at.is_zero() { lowest } else { at.exponent.max(lowest) };
-        let unit = exponent - (bits - 1);
-        let difference = Self::new(got.into(), 0) - self;
-        (difference.mantissa.hi * 2.0_f64.powi((difference.exponent - unit).clamp(-1000, 1000))).abs()
-    }
-}
-
-impl From<f64> for Wide {
-    fn from(x: f64) -> Self {
-        Self::new(x.into(), 0)
-    }
-}
-
-impl Neg for Wide {
-    type Output = Self;
-    fn neg(self) -> Self {
-        Self { mantissa: -self.mantissa, ..self }
-    }
-}
-
-impl Add for Wide {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        if self.is_zero() || other.is_zero() {
-            return if self.is_zero() { other } else { self };
+    /// log(self) for self > 0, -inf for 0.
+    pub fn ln(self) -> Self {
+        if self.hi == 0.0 {
+            return Self::from(f64::NEG_INFINITY);
         }
-        let (large, small) = if self.exponent >= other.exponent { (self, other) } else { (other, self) };
-        let shift = small.exponent - large.exponent;
-        if shift < -200 {
-            large
-        } else {
-            Self::new(large.mantissa + small.mantissa.scaled(shift), large.exponent)
+        let y = Self::from(self.hi.ln());
+        // Two Newton steps for e^y = self.
+        let y = y + (self * (-y).exp() - Self::from(1.0));
+        y + (self * (-y).exp() - Self::from(1.0))
+    }
+
+    /// log(1 + self) for self >= 0.
+    pub fn ln_1p(self) -> Self {
+        if self.hi < 1e-9 {
+            // The next term is 1e-45 of the sum.
+            let third = self * self * self / Self::from(3.0);
+            return self - self * self / Self::from(2.0) + third - third * self * Self::from(0.75);
         }
-    }
-}
-
-impl Sub for Wide {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
-        self + -other
-    }
-}
-
-impl Mul for Wide {
-    type Output = Self;
-    fn mul(self, other: Self) -> Self {
-        Self::new(self.mantissa * other.mantissa, self.exponent + other.exponent)
-    }
-}
-
-impl Div for Wide {
-    type Output = Self;
-    fn div(self, other: Self) -> Self {
-        Self::new(self.mantissa / other.mantissa, self.exponent - other.exponent)
+        let y = Self::from(self.hi.ln_1p());
+        // Two Newton steps for e^y = 1 + self.
+        let x = self + Self::from(1.0);
+        let y = y + (x * (-y).exp() - Self::from(1.0));
+        y + (x * (-y).exp() - Self::from(1.0))
     }
 }
