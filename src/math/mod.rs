@@ -11,7 +11,7 @@
 //! | [`log1p`], both parts | (0, 1\] | 0.96 ulp | 0.84 ulp | 0.95 ulp |
 //! | [`log`], both parts | normal numbers to 2^125, 2^1020 | 0.33 ulp | 0.42 ulp | 0.44 ulp |
 //!
-//! `tests/math.rs` measures them: float32 by bit patterns against float64, float64 against double-double.
+//! `tests/core/math.rs` measures them: float32 by bit patterns against float64, float64 against double-double.
 
 mod exp;
 mod log;

@@ -20,7 +20,7 @@ mod rows;
 mod soft;
 
 /// The committed hashes: name, hash of the sets with a fused multiply-add, hash of `portable`.
-pub const COMMITTED: &str = include_str!("../hashes.txt");
+pub const COMMITTED: &str = include_str!("../../hashes.txt");
 
 /// Every array length up to here, and one large array.
 const SMALL: usize = 300;
