@@ -16,8 +16,9 @@ from foreign import MAKERS
 from support import output_from
 
 MB = 1 << 20
-#: One in so many cases runs (all: `python tests/helpers/peak.py sigmoid`): no divisors of the numbers of
-#: layouts and dtypes, so that all meet. What is copied does not depend on the loops; portable ones take their time.
+#: One in so many cases runs (all: `python tests/helpers/peak.py sigmoid`): no divisors of the numbers
+#: of layouts and dtypes, so that all meet. What is copied does not depend on the loops; portable ones
+#: take their time.
 STEPS = {"sigmoid": 2, "classes": 4}
 if fg.show_config(mode="dicts")["isa"] == "portable":
     STEPS = dict.fromkeys(STEPS, 11)
