@@ -119,7 +119,7 @@ walk: ## every float32 logit against the oracle, on ISA=... (STRIDE=97: each 97t
 	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example walk -- "$(ISA)" $(STRIDE) $(ALSO)
 
 .PHONY: hashes
-hashes: ## regenerate tests/hashes.txt, and say what changed its bits
+hashes: ## regenerate tests/core/hashes.txt, and say what changed its bits
 	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example hashes
 
 .PHONY: neon
@@ -139,8 +139,8 @@ neon-python: $(VENV)/.tools ## Python tests for 64-bit Arm under emulation (Debi
 
 .PHONY: truth
 truth: $(VENV)/.tools ## compute the values that the oracles are measured against
-	$(BIN)/python tools/truth.py > tests/oracle/truth.txt
-	$(BIN)/python tools/soft_truth.py > tests/truth/soft.txt
+	$(BIN)/python tools/truth.py > tests/core/oracle/truth.txt
+	$(BIN)/python tools/soft_truth.py > tests/core/soft/truth.txt
 
 ##### Polynomials
 

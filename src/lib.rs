@@ -38,9 +38,9 @@
 //!
 //! | module | question it answers |
 //! |---|---|
-//! | [`real`] | which types do kernels compute in? |
 //! | [`element`] | which types do arrays hold, and how do they become those? |
-//! | [`simd`] | what does an instruction set offer, and which one runs? |
+//! | [`simd`] | what does an instruction set offer, and which one runs? ([`real`]: in which types?) |
+//! | [`half`] | how do 16-bit floats become others? |
 //! | [`math`] | how are exp, log1p and log computed? |
 //! | [`params`] | which parameters has a loss, and what may they be? |
 //! | [`loss`] | which formula? |
@@ -63,14 +63,16 @@ pub mod call;
 pub mod element;
 pub mod error;
 pub mod exec;
+pub mod half;
 pub mod kernel;
 pub mod layout;
 pub mod loss;
 pub mod math;
 pub mod params;
 pub mod pool;
-pub mod real;
 pub mod simd;
+
+pub use simd::real;
 
 #[cfg(feature = "python")]
 mod python;

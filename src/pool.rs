@@ -290,7 +290,7 @@ mod tests {
     fn a_limit_holds_for_one_thread() {
         let before = limit_this_thread(1).unwrap();
         assert_eq!((before, threads()), (MAX_THREADS, 1));
-        let ids = map(0..64, 1, |_| std::thread::current().id()).unwrap();
+        let ids = map(0..64, 1, |_| Ok(std::thread::current().id())).unwrap();
         assert!(ids.into_iter().all(|id| id == std::thread::current().id()));
         let elsewhere = std::thread::spawn(|| (threads(), threads_of_process())).join().unwrap();
         assert_eq!(elsewhere.0, elsewhere.1);

@@ -7,6 +7,7 @@ use super::Wanted;
 use super::denominator::{Denominator, Scaling};
 use super::weights::weights_of;
 use crate::array::View;
+use crate::element::DType;
 use crate::kernel::elementwise::kernel;
 use crate::kernel::labels::{Kinds, kinds};
 use crate::kernel::operands::{Constants, Operands};
@@ -58,7 +59,7 @@ pub fn prepare<'a, R: Real + Scales>(
     let len = logits.len();
     let scaling = Scaling::new(Denominator::of(&loss.common).known(len)?, len);
     let weights = weights_of(loss, wanted, 0, scaling);
-    let labels = if targets.dtype == R::DTYPE {
+    let labels = if targets.dtype == DType::of::<R>() {
         targets.data.cast_const().cast::<R>()
     } else {
         let buffer = labels.as_mut_ptr();

@@ -4,6 +4,7 @@ use super::denominator::Scaling;
 use super::mean::{Loss, Walk};
 use super::{Call, Filled, GoOn, Wanted};
 use crate::array::{Shape, View, lengths, without};
+use crate::element::DType;
 use crate::error::Error;
 use crate::exec::columns::{self, Steps};
 use crate::exec::rows::PerThread;
@@ -64,7 +65,7 @@ impl<R: PerThread> Aside<R> {
 
     fn view(&mut self) -> View<'_> {
         let (data, len) = (self.numbers.as_mut_ptr().cast(), self.numbers.len());
-        View::sliced("out", R::DTYPE, data, len, &self.shape, true)
+        View::sliced("out", DType::of::<R>(), data, len, &self.shape, true)
     }
 
     /// Brings the results to their array.

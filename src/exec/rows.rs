@@ -514,7 +514,8 @@ impl View<'_> {
         let size = size_of::<R>() as isize;
         let data = array.data.wrapping_offset(self.run.offsets[operand]).cast::<R>();
         let (row, class) = (self.run.strides[operand], array.class_stride);
-        let fits = array.dtype == R::DTYPE && data.is_aligned() && row % size == 0 && class % size == 0;
+        let fits =
+            array.dtype == DType::of::<R>() && data.is_aligned() && row % size == 0 && class % size == 0;
         fits.then_some(Matrix { data, row: row / size, class: class / size })
     }
 

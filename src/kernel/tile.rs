@@ -103,13 +103,13 @@ pub enum Source<R> {
 impl<R: Real> Source<R> {
     /// Numbers of any type, rounded to the type that the kernel computes in.
     pub fn numbers(data: *const u8, dtype: DType) -> Self {
-        let widen = (dtype != R::DTYPE).then(|| dtype.widen());
+        let widen = (dtype != DType::of::<R>()).then(|| dtype.widen());
         Self::Array { data, dtype, size: dtype.size(), widen, repeats: false }
     }
 
     /// Weights of any type, as kernels take them: see [`Real::from_weight`].
     pub fn weights(data: *const u8, dtype: DType) -> Self {
-        let widen = (dtype != R::DTYPE).then(|| dtype.widen_weights());
+        let widen = (dtype != DType::of::<R>()).then(|| dtype.widen_weights());
         Self::Array { data, dtype, size: dtype.size(), widen, repeats: false }
     }
 
@@ -117,7 +117,7 @@ impl<R: Real> Source<R> {
     pub fn list(list: &[R]) -> Self {
         Self::Array {
             data: list.as_ptr().cast(),
-            dtype: R::DTYPE,
+            dtype: DType::of::<R>(),
             size: size_of::<R>(),
             widen: None,
             repeats: true,
@@ -160,7 +160,7 @@ impl<R: Real> Source<R> {
     #[inline]
     pub fn own<S: Real, const N: usize>(&self, place: Place<'_, N>) -> Option<*const S> {
         match *self {
-            Self::Array { data, dtype, size, .. } if dtype == S::DTYPE => {
+            Self::Array { data, dtype, size, .. } if dtype == DType::of::<S>() => {
                 let run = place.piece().filter(|piece| piece.is_run(size))?;
                 Some(data.wrapping_offset(run.offset).cast::<S>()).filter(|run| run.is_aligned())
             }

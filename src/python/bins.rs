@@ -134,7 +134,8 @@ fn run<R: Real + Summable>(
     let mut each = Vec::new();
     for (values, slopes) in arrays {
         // SAFETY: the package's evaluation owns them, and is the only caller.
-        let (values, slopes) = unsafe { (numbers::<R>(values, R::DTYPE)?, numbers::<R>(slopes, R::DTYPE)?) };
+        let (values, slopes) =
+            unsafe { (numbers::<R>(values, DType::of::<R>())?, numbers::<R>(slopes, DType::of::<R>())?) };
         each.push(Each { values, slopes });
     }
     let totals = py.detach(|| bins::tally(isa(), bins, &each, counts, rows))?;

@@ -1,7 +1,7 @@
 """How much memory do calls take beyond their arguments? test_memory.py runs this in processes of their own.
 
-    python tests/peak.py sigmoid|classes|copies [STEP]
-    python tests/peak.py foreign NAME
+    python tests/helpers/peak.py sigmoid|classes|copies [STEP]
+    python tests/helpers/peak.py foreign NAME
 
 Prints one JSON list a call: what it was, and the bytes by which memory peaked beyond arguments and results.
 All calls take their arrays from the same two blocks, seen as other dtypes and in other layouts. STEP leaves

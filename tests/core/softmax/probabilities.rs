@@ -6,8 +6,8 @@ use focalgrad::kernel::output::{CURVATURE, GRAD, VALUE};
 use focalgrad::kernel::rows::{Constants, DenseOperands, Form, Matrix, Operands, RowReal, Scratch};
 use focalgrad::simd::AnyIsa;
 
-use crate::dd::Dd;
 use crate::harness::{Random, Results, bits, ulps};
+use crate::oracle::dd::Dd;
 use crate::truth::Number;
 
 const ALL: u8 = VALUE | GRAD | CURVATURE;

@@ -2,6 +2,10 @@
 //!
 //! One list, at the end of this file, names them. A new type is one [`Element`] and one line there.
 
+#[cfg(test)]
+mod tests;
+
+pub use crate::half::{BFloat16, Float16};
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel};
 
@@ -39,7 +43,16 @@ impl Stored for bool {
 unsafe fn widen_each<E: Element, R: Real>(source: *const E, target: *mut R, len: usize) {
     for i in 0..len {
         // SAFETY: `i` is below the length for which the caller vouches.
-        unsafe { target.add(i).write(R::from_element(source.add(i).read_unaligned())) }
+        unsafe { target.add(i).write(convert(source.add(i).read_unaligned())) }
+    }
+}
+
+/// The nearest number that a kernel computes with.
+#[inline(always)]
+fn convert<E: Element, R: Real>(x: E) -> R {
+    match DType::of::<R>() {
+        DType::Float32 => R::from_f32(x.to_f32()),
+        _ => R::from_f64(x.to_f64()),
     }
 }
 
@@ -138,28 +151,10 @@ impl Element for Truth {
     }
 }
 
-/// The bits of an IEEE half-precision number: 1 of sign, 5 of exponent, 10 of fraction.
-///
-/// Where an instruction set has no conversions of its own, both are plain arithmetic without branches, which the
-/// compiler turns into vectors; the bits are the same but for those of NaN. The method is that of M. Dukhan's FP16
-/// library.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub struct Float16(pub u16);
-
 impl Element for Float16 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
-        let bits = u32::from(self.0) << 16;
-        let sign = bits & 0x8000_0000;
-        let magnitude = bits << 1;
-        // Exponent and fraction in their places, the exponent 2^112 too large, infinity's too: the product makes it
-        // right, and infinities and NaNs stay what they are.
-        let normal = f32::from_bits((magnitude >> 4) + (0xE0 << 23)) * f32::from_bits(0x0780_0000);
-        // A subnormal number n 2^-24 is 0.5 + n 2^-24 less 0.5.
-        let subnormal = f32::from_bits((magnitude >> 17) | (126 << 23)) - 0.5;
-        let magnitude = if magnitude < 1 << 27 { subnormal } else { normal };
-        f32::from_bits(sign | magnitude.to_bits())
+        Self::to_f32(self)
     }
     #[inline(always)]
     fn to_f64(self) -> f64 {
@@ -170,7 +165,7 @@ impl Element for Float16 {
         let mut at = 0;
         // SAFETY: the caller vouches for `len` elements.
         unsafe {
-            if R::DTYPE == DType::Float32 {
+            if DType::of::<R>() == DType::Float32 {
                 while at + I::HALVES <= len {
                     isa.widen_halves(source.add(at), target.add(at).cast());
                     at += I::HALVES;
@@ -184,24 +179,14 @@ impl Element for Float16 {
 impl Half for Float16 {
     #[inline(always)]
     fn from_f32(x: f32) -> Self {
-        // 2^112 2^-110 = 4, but what overflows in the first product stays infinite.
-        let scaled = (x.abs() * f32::from_bits(0x7780_0000)) * f32::from_bits(0x0880_0000);
-        let bits = x.to_bits();
-        let magnitude = bits << 1;
-        // Adding a power of two 2^15 times as large as the number's own lets the addition round at the right place:
-        // at 10 bits of fraction, or at 2^-24 for subnormal results.
-        let exponent = (magnitude & 0xFF00_0000).max(0x7100_0000);
-        let rounded = (f32::from_bits((exponent >> 1) + 0x0780_0000) + scaled).to_bits();
-        let finite = ((rounded >> 13) & 0x7C00) + (rounded & 0x0FFF);
-        let magnitude = if magnitude > 0xFF00_0000 { 0x7E00 } else { finite };
-        Self(((bits >> 16) & 0x8000 | magnitude) as u16)
+        Self::from_f32(x)
     }
     #[inline(always)]
     unsafe fn narrow<I: Isa, R: Real>(isa: I, source: *const R, target: *mut Self, len: usize) {
         let mut at = 0;
         // SAFETY: the caller vouches for `len` elements.
         unsafe {
-            if R::DTYPE == DType::Float32 {
+            if DType::of::<R>() == DType::Float32 {
                 while at + I::HALVES <= len {
                     isa.narrow_halves(source.add(at).cast(), target.add(at));
                     at += I::HALVES;
@@ -212,15 +197,10 @@ impl Half for Float16 {
     }
 }
 
-/// The bits of a bfloat16 number: the upper half of a float32.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub struct BFloat16(pub u16);
-
 impl Element for BFloat16 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
-        f32::from_bits(u32::from(self.0) << 16)
+        Self::to_f32(self)
     }
     #[inline(always)]
     fn to_f64(self) -> f64 {
@@ -231,11 +211,7 @@ impl Element for BFloat16 {
 impl Half for BFloat16 {
     #[inline(always)]
     fn from_f32(x: f32) -> Self {
-        let bits = x.to_bits();
-        let is_nan = bits << 1 > 0xFF00_0000;
-        // Half of the last place that stays, less one unless that place is odd: carries upwards where it must.
-        let rounded = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16;
-        Self(if is_nan { (bits >> 16) | 0x0040 } else { rounded } as u16)
+        Self::from_f32(x)
     }
 }
 
@@ -322,7 +298,7 @@ macro_rules! dtypes {
                     Self::Float64 => 53,
                     Self::Int64 | Self::UInt64 => 64,
                 };
-                bits <= if R::DTYPE == Self::Float32 { 24 } else { 53 }
+                bits <= if DType::of::<R>() == Self::Float32 { 24 } else { 53 }
             }
 
             /// NumPy's name.
@@ -402,94 +378,18 @@ dtypes! {
 }
 
 impl DType {
+    /// The type, as arrays hold it, that a kernel computes in: there are two.
+    #[inline(always)]
+    pub const fn of<R: Real>() -> Self {
+        if size_of::<R>() == size_of::<f32>() { Self::Float32 } else { Self::Float64 }
+    }
+
     /// The type that results have whose logits have this one.
     #[inline]
     pub fn of_results(self) -> Self {
         match self {
             Self::Float16 | Self::BFloat16 | Self::Float32 => self,
             _ => Self::Float64,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wide_integers_become_the_nearest_float64() {
-        let mut numbers = vec![0, 1, u64::MAX, 1 << 63, (1 << 63) - 1, 0xFFFF_FFFF, 1 << 32];
-        for bit in 0..64 {
-            for around in [0, 1, 2, 3, 511, 512, 513, 1023, 1024, 1025, 1536, 0x8000_0000] {
-                numbers.extend([(1_u64 << bit).wrapping_add(around), (1_u64 << bit).wrapping_sub(around)]);
-            }
-        }
-        numbers.extend((0..10_000_u64).map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (i % 64)));
-        let mut found = vec![0.0_f64; numbers.len()];
-        for isa in AnyIsa::available() {
-            // SAFETY: both arrays hold as many elements.
-            let mut widen = |dtype: DType| unsafe {
-                dtype.widen::<f64>()(isa, numbers.as_ptr().cast(), found.as_mut_ptr(), numbers.len());
-                found.clone()
-            };
-            let (unsigned, signed) = (widen(DType::UInt64), widen(DType::Int64));
-            for (i, &number) in numbers.iter().enumerate() {
-                assert_eq!(unsigned[i].to_bits(), (number as f64).to_bits(), "{number}");
-                assert_eq!(signed[i].to_bits(), (number.cast_signed() as f64).to_bits(), "{number:#x}");
-            }
-        }
-    }
-
-    type Number = fn(u16) -> f32;
-    type Nearest = fn(f32) -> u16;
-
-    /// Every bit pattern of a half type, through every instruction set, against the `half` crate.
-    #[test]
-    fn half_types_become_the_same_float32() {
-        let bits: Vec<u16> = (0..=u16::MAX).collect();
-        let mut found = vec![0.0_f32; bits.len()];
-        let reference: [(DType, Number); 2] = [
-            (DType::Float16, |bits| half::f16::from_bits(bits).to_f32()),
-            (DType::BFloat16, |bits| half::bf16::from_bits(bits).to_f32()),
-        ];
-        for isa in AnyIsa::available() {
-            for (dtype, exact) in reference {
-                // SAFETY: both arrays hold as many elements.
-                unsafe { dtype.widen::<f32>()(isa, bits.as_ptr().cast(), found.as_mut_ptr(), bits.len()) };
-                for (&bits, found) in bits.iter().zip(&found) {
-                    let exact = exact(bits);
-                    let same = exact.to_bits() == found.to_bits() || exact.is_nan() && found.is_nan();
-                    assert!(same, "{} {bits:#06x}: {found} for {exact}", dtype.name());
-                }
-            }
-        }
-    }
-
-    /// Float32 around every number of a half type, halfway to its neighbours above all.
-    #[test]
-    fn results_are_rounded_to_half_types_once() {
-        let kinds: [(DType, Number, Nearest); 2] = [
-            (DType::Float16, |x| half::f16::from_bits(x).to_f32(), |x| half::f16::from_f32(x).to_bits()),
-            (DType::BFloat16, |x| half::bf16::from_bits(x).to_f32(), |x| half::bf16::from_f32(x).to_bits()),
-        ];
-        for (dtype, number, nearest) in kinds {
-            let mut numbers: Vec<f32> = Vec::new();
-            for bits in 0..=u16::MAX {
-                let (here, next) = (number(bits), number(bits.wrapping_add(1)));
-                let middle = ((f64::from(here) + f64::from(next)) / 2.0) as f32;
-                numbers.extend([here, middle, middle.next_up(), middle.next_down()]);
-            }
-            numbers.extend([65519.996, 65520.0, 65536.0, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45]);
-            let mut found = vec![0_u16; numbers.len()];
-            for isa in AnyIsa::available() {
-                let narrow = dtype.narrow::<f32>().expect("a half type");
-                // SAFETY: both arrays hold as many elements.
-                unsafe { narrow(isa, numbers.as_ptr(), found.as_mut_ptr().cast(), numbers.len()) };
-                for (&x, &bits) in numbers.iter().zip(&found) {
-                    let same = bits == nearest(x) || x.is_nan() && number(bits).is_nan();
-                    assert!(same, "{} {x:e}: {bits:#06x} for {:#06x}", dtype.name(), nearest(x));
-                }
-            }
         }
     }
 }

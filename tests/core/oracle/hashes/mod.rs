@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use focalgrad::element::DType;
 use focalgrad::kernel::compiled::Compiled;
 use focalgrad::kernel::exact::ExactSum;
 use focalgrad::kernel::exact_tile::{ExactTileSum, Summable};
@@ -19,7 +20,7 @@ mod rows;
 mod soft;
 
 /// The committed hashes: name, hash of the sets with a fused multiply-add, hash of `portable`.
-pub const COMMITTED: &str = include_str!("../hashes.txt");
+pub const COMMITTED: &str = include_str!("../../hashes.txt");
 
 /// Every array length up to here, and one large array.
 const SMALL: usize = 300;
@@ -141,7 +142,7 @@ impl<R: Compiled> Inputs<R> {
 
 fn all_of<R: Compiled + Summable>(isa: AnyIsa, list: &mut Vec<(String, u64)>) {
     let inputs = Inputs::<R>::new();
-    let kind = R::DTYPE.name();
+    let kind = DType::of::<R>().name();
     for gamma in GAMMAS.into_iter().chain([0.3, 1e15]) {
         for weighted in [false, true] {
             let label = if weighted { "weighted" } else { "plain" };

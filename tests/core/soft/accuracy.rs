@@ -127,7 +127,7 @@ fn rows() -> Vec<Row> {
         let (loss, factor) = ([n[6], n[7], n[8], n[12]], [n[9], n[10], n[11]]);
         Row { call, x: n[4], y: n[5], loss, factor }
     };
-    include_str!("../truth/soft.txt").lines().map(parse).collect()
+    include_str!("truth.txt").lines().map(parse).collect()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::ptr::null;
 
+use focalgrad::element::DType;
 use focalgrad::kernel::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
 use focalgrad::kernel::rows::{Constants, DenseOperands, Matrix, Operands, RowReal, Scratch};
 use focalgrad::loss::focal::{Gamma, power};
@@ -229,7 +230,7 @@ fn turned<R: Copy>(matrix: &[R], columns: usize) -> Vec<R> {
 
 /// Hashes of all losses over rows; panics if layouts or single and fused calls differ.
 pub fn all_of<R: RowReal>(isa: AnyIsa, list: &mut Vec<(String, u64)>) {
-    let kind = R::DTYPE.name();
+    let kind = DType::of::<R>().name();
     let short = CLASSES.map(|classes| Rows::<R>::new((1800 / classes).clamp(3, 71), classes));
     // More than are brought in at once.
     let long = [Rows::<R>::new(2, R::CHUNK + 77)];

@@ -5,8 +5,8 @@ use focalgrad::kernel::rows::{Constants, Form, RowReal, Scratch};
 use focalgrad::params::Modulator;
 use focalgrad::simd::AnyIsa;
 
-use crate::dd::Dd;
 use crate::harness::{Case, KINDS, Random, bits, row, ulps};
+use crate::oracle::dd::Dd;
 use crate::truth::{Number, Row, probabilities};
 
 const GAMMAS: [f64; 7] = [0.0, 0.1, 1.0, 1.7, 2.0, 3.0, 5.0];

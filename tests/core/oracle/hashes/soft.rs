@@ -2,6 +2,7 @@
 
 use std::ptr::null_mut;
 
+use focalgrad::element::DType;
 use focalgrad::kernel::compiled::Compiled;
 use focalgrad::kernel::operands::{Constants, Operands};
 use focalgrad::kernel::soft::Options;
@@ -59,7 +60,7 @@ pub fn all_of<R: Compiled>(isa: AnyIsa, list: &mut Vec<(String, u64)>) {
         for probabilities in [false, true] {
             for gamma in GAMMAS {
                 let label = if probabilities { "probabilities" } else { "logits" };
-                let name = format!("{} {name} of {label} gamma {gamma}", R::DTYPE.name());
+                let name = format!("{} {name} of {label} gamma {gamma}", DType::of::<R>().name());
                 let hashes = of_meaning(isa, meaning, probabilities, gamma, &inputs);
                 let quantities = QUANTITIES.into_iter().zip(hashes);
                 // What a meaning does not have is not computed.

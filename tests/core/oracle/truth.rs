@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use super::dd::{Dd, Wide};
+use super::dd::Dd;
+use super::wide::Wide;
 
 /// f, f', f'' and A = (1 + g) p |f'|, the size at which errors of f'' are counted.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ pub struct AtLogit {
 impl AtLogit {
     pub fn new(z: f64) -> Self {
         // exp(-3000) is nothing beside anything that float64 holds.
-        let e = (-Dd::from(z.abs().min(3000.0))).exp();
+        let e = Wide::exp(-Dd::from(z.abs().min(3000.0)));
         let one = Wide::from(1.0);
         let (small, large) = (e / (one + e), one / (one + e));
         let (p, q) = if z >= 0.0 { (large, small) } else { (small, large) };
@@ -57,7 +58,7 @@ impl AtLogit {
     /// q^g.
     pub fn modulation(&self, gamma: f64) -> Wide {
         let product = Wide::from(gamma) * self.minus_log_q;
-        if gamma == 0.0 { Wide::from(1.0) } else { (-product.to_dd()).exp() }
+        if gamma == 0.0 { Wide::from(1.0) } else { Wide::exp(-product.to_dd()) }
     }
 
     pub fn focal(&self, gamma: f64) -> Truth {

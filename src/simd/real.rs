@@ -1,8 +1,6 @@
 //! The types that kernels compute in. What arrays hold is more: see [`crate::element`].
 
-use crate::element::{DType, Element};
-use crate::math::{ExpConstants, Log1pConstants, LogConstants};
-use crate::simd::{Isa, Pick, Vector};
+use super::{Isa, Pick, Vector};
 
 /// A floating-point type with kernels of its own.
 pub trait Real:
@@ -27,8 +25,6 @@ pub trait Real:
     /// negative ones.
     type Bits: Copy + Ord;
 
-    /// The type as arrays hold it.
-    const DTYPE: DType;
     /// Whether the nearest number may not be what [`Real::from_weight`] makes of one: the type has a smaller range than
     /// float64.
     const WEIGHTS_NEED_CARE: bool;
@@ -51,6 +47,9 @@ pub trait Real:
     /// The largest gamma that formulas may multiply with: its square times `SATURATED` is finite.
     const GAMMA_MAX: f64;
 
+    /// The same number in this type.
+    fn from_f32(x: f32) -> Self;
+
     /// The nearest number of this type.
     fn from_f64(x: f64) -> Self;
 
@@ -67,9 +66,6 @@ pub trait Real:
 
     /// Its bits less 1, modulo their range.
     fn bits_below(self) -> Self::Bits;
-
-    /// The nearest number of this type to what an array holds.
-    fn from_element<E: Element>(x: E) -> Self;
 }
 
 /// The smallest and the largest finite float32.
@@ -81,7 +77,6 @@ impl Real for f32 {
     type One<I: Isa> = I::OneF32;
     type Bits = u32;
 
-    const DTYPE: DType = DType::Float32;
     const WEIGHTS_NEED_CARE: bool = true;
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
@@ -92,6 +87,11 @@ impl Real for f32 {
     const ALL_BITS: Self = f32::from_bits(u32::MAX);
     const SATURATED: Self = 128.0;
     const GAMMA_MAX: f64 = (1_u64 << 59) as f64;
+
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        x
+    }
 
     #[inline(always)]
     fn from_f64(x: f64) -> Self {
@@ -120,11 +120,6 @@ impl Real for f32 {
     fn bits_below(self) -> Self::Bits {
         self.to_bits().wrapping_sub(1)
     }
-
-    #[inline(always)]
-    fn from_element<E: Element>(x: E) -> Self {
-        x.to_f32()
-    }
 }
 
 impl Real for f64 {
@@ -132,7 +127,6 @@ impl Real for f64 {
     type One<I: Isa> = I::OneF64;
     type Bits = u64;
 
-    const DTYPE: DType = DType::Float64;
     const WEIGHTS_NEED_CARE: bool = false;
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
@@ -144,6 +138,11 @@ impl Real for f64 {
     const SATURATED: Self = 800.0;
     // 2^500
     const GAMMA_MAX: f64 = f64::from_bits((1023 + 500) << 52);
+
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        f64::from(x)
+    }
 
     #[inline(always)]
     fn from_f64(x: f64) -> Self {
@@ -169,9 +168,45 @@ impl Real for f64 {
     fn bits_below(self) -> Self::Bits {
         self.to_bits().wrapping_sub(1)
     }
+}
 
-    #[inline(always)]
-    fn from_element<E: Element>(x: E) -> Self {
-        x.to_f64()
-    }
+/// What the exponential needs to know of an element type.
+///
+/// The numbers come from `tools/coefficients.py` (Remez exchange, then rounding one coefficient at a
+/// time), which also prints the error of each polynomial.
+pub trait ExpConstants: Sized + 'static {
+    /// Coefficients of P in exp(r) = 1 + r + r^2 P(r) for |r| <= ln(2)/2, the constant term first.
+    const EXP: &'static [Self];
+    /// log2(e).
+    const LOG2E: Self;
+    /// ln(2), rounded to so few bits that its product with any exponent is exact.
+    const LN2_HI: Self;
+    /// ln(2) - `LN2_HI`.
+    const LN2_LO: Self;
+    /// 1.5 * 2^(mantissa bits): a sum with it is rounded to an integer, which stands in the low bits.
+    const TO_INTEGER: Self;
+    /// 2^(mantissa bits): a number whose low bits are an integer.
+    const INTEGER: Self;
+    /// The exponent field of 1.
+    const EXPONENT_OF_ONE: Self;
+}
+
+/// What the logarithm of any number needs to know of an element type.
+///
+/// The numbers come from `tools/coefficients.py` (Remez exchange, then rounding one coefficient at a
+/// time), which also prints the error of each polynomial.
+pub trait LogConstants: Sized + 'static {
+    /// Coefficients of S in log(1 + f) = f + f^2 S(f) for |f| <= sqrt(2) - 1, the constant term first.
+    const LOG: &'static [Self];
+    /// sqrt(2): numbers are halved from here on.
+    const SQRT_2: Self;
+}
+
+/// What the logarithm needs to know of an element type.
+///
+/// The numbers come from `tools/coefficients.py` (Remez exchange, then rounding one coefficient at a
+/// time), which also prints the error of each polynomial.
+pub trait Log1pConstants: Sized + 'static {
+    /// Coefficients of S in log(1 + e) = e + e^2 S(e) for 0 < e <= 1, the constant term first.
+    const LOG1P: &'static [Self];
 }

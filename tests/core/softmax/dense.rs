@@ -2,6 +2,7 @@
 
 use std::ptr::null;
 
+use focalgrad::element::DType;
 use focalgrad::kernel::output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
 use focalgrad::kernel::rows::{Constants, DenseOperands, Form, Matrix, RowReal, Scratch};
 use focalgrad::loss::focal::{Gamma, power};
@@ -186,7 +187,7 @@ fn keeps_the_promise<R: RowReal>() {
     let names = ["value", "factor", "gradient", "Hessian", "Gauss-Newton", "quotient's", "its Hessian"];
     for (isa, worst) in AnyIsa::available().into_iter().zip(worst) {
         for ((name, (ulps, kind, classes)), bound) in names.into_iter().zip(worst.0).zip(bounds) {
-            let line = format!("{:9} {} {name:12}", isa.name(), R::DTYPE.name());
+            let line = format!("{:9} {} {name:12}", isa.name(), DType::of::<R>().name());
             println!("{line} {ulps:.2} ulp (kind {kind}, {classes} classes)");
             assert!(ulps <= bound, "{line}: {ulps}");
         }

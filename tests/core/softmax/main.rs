@@ -3,10 +3,11 @@
 
 mod accuracy;
 mod bits;
-mod dd;
 mod dense;
 mod harness;
 mod limits;
+#[path = "../oracle/mod.rs"]
+mod oracle;
 mod probabilities;
 mod quotients;
 mod truth;

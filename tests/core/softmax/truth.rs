@@ -1,7 +1,7 @@
 //! The loss of a row with any targets, in double-double, straight from the definitions: sums over the
 //! classes of y a q^g L and y q^g and their derivatives by every logit.
 
-use crate::dd::Dd;
+use crate::oracle::dd::Dd;
 
 /// A number and the sum of the magnitudes that it is the sum of.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@ pub mod math;
 pub mod run;
 pub mod truth;
 pub mod walk;
+pub mod wide;
 
 /// The gammas that are walked: all forms of the power, and the general one on both sides of 1.
 pub const GAMMAS: [f64; 7] = [0.0, 0.5, 1.0, 1.7, 2.0, 3.0, 5.0];

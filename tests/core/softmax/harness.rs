@@ -7,7 +7,7 @@ use focalgrad::kernel::rows::{Constants, Form, Matrix, Operands, RowReal, Scratc
 use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;
 
-use crate::dd::Dd;
+use crate::oracle::dd::Dd;
 
 /// The results of a set of rows.
 #[derive(Clone, Debug, Default, PartialEq)]

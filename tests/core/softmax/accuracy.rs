@@ -4,8 +4,8 @@ use focalgrad::kernel::output;
 use focalgrad::kernel::rows::RowReal;
 use focalgrad::simd::AnyIsa;
 
-use crate::dd::Dd;
 use crate::harness::{Case, KINDS, Random, row, ulps};
+use crate::oracle::dd::Dd;
 
 /// What a row comes to, in double-double: u and the shares with their complements.
 struct Truth {

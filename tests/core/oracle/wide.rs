@@ -1,126 +1,8 @@
-//! Numbers as a sum of two float64 (Dekker 1971; Hida, Li and Bailey 2001) with a binary exponent
-//! beside them, so that nothing underflows: about 100 significant bits.
+//! Double-doubles with a binary exponent beside them, so that nothing underflows.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
-use std::sync::LazyLock;
 
-/// The sum of two float64, the second below the rounding error of the first.
-#[derive(Clone, Copy, Debug)]
-pub struct Dd {
-    pub hi: f64,
-    pub lo: f64,
-}
-
-/// ln(2) to 107 bits.
-const LN2: Dd = Dd { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
-
-/// a + b exactly (Knuth).
-fn two_sum(a: f64, b: f64) -> Dd {
-    let hi = a + b;
-    let b_part = hi - a;
-    Dd { hi, lo: (a - (hi - b_part)) + (b - b_part) }
-}
-
-/// a + b exactly for |a| >= |b| (Dekker).
-fn quick_two_sum(a: f64, b: f64) -> Dd {
-    let hi = a + b;
-    Dd { hi, lo: b - (hi - a) }
-}
-
-impl From<f64> for Dd {
-    fn from(x: f64) -> Self {
-        Self { hi: x, lo: 0.0 }
-    }
-}
-
-impl Neg for Dd {
-    type Output = Self;
-    fn neg(self) -> Self {
-        Self { hi: -self.hi, lo: -self.lo }
-    }
-}
-
-impl Add for Dd {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        let head = two_sum(self.hi, other.hi);
-        let tail = two_sum(self.lo, other.lo);
-        let sum = quick_two_sum(head.hi, head.lo + tail.hi);
-        quick_two_sum(sum.hi, sum.lo + tail.lo)
-    }
-}
-
-impl Sub for Dd {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
-        self + -other
-    }
-}
-
-impl Mul for Dd {
-    type Output = Self;
-    fn mul(self, other: Self) -> Self {
-        let product = self.hi * other.hi;
-        let error = self.hi.mul_add(other.hi, -product);
-        quick_two_sum(product, error + (self.hi * other.lo + self.lo * other.hi))
-    }
-}
-
-impl Div for Dd {
-    type Output = Self;
-    fn div(self, other: Self) -> Self {
-        let first = self.hi / other.hi;
-        let rest = self - other * first.into();
-        let second = rest.hi / other.hi;
-        let rest = rest - other * second.into();
-        quick_two_sum(first, second) + (rest.hi / other.hi).into()
-    }
-}
-
-/// 2^n as a float64, 0 or infinity beyond its range.
-fn power_of_two(n: i32) -> f64 {
-    match n {
-        ..=-1023 => 0.0,
-        -1022..=1023 => f64::from_bits(((n + 1023) as u64) << 52),
-        1024.. => f64::INFINITY,
-    }
-}
-
-impl Dd {
-    /// self * 2^n, where nothing under- or overflows.
-    fn scaled(self, n: i32) -> Self {
-        Self { hi: self.hi * power_of_two(n), lo: self.lo * power_of_two(n) }
-    }
-
-    /// exp(self) - 1 for |self| <= 0.7, without cancellation: Taylor's series at self / 256, then
-    /// doubling the argument eight times by expm1(2x) = 2 expm1(x) + expm1(x)^2.
-    fn expm1(self) -> Self {
-        static INVERSE_FACTORIALS: LazyLock<[Dd; 13]> = LazyLock::new(|| {
-            let mut factorial = Dd::from(1.0);
-            std::array::from_fn(|n| {
-                factorial = factorial * Dd::from((n.max(1)) as f64);
-                Dd::from(1.0) / factorial
-            })
-        });
-        let x = self.scaled(-8);
-        let mut sum = INVERSE_FACTORIALS[12];
-        for &coefficient in INVERSE_FACTORIALS[1..12].iter().rev() {
-            sum = sum * x + coefficient;
-        }
-        let mut result = sum * x;
-        for _ in 0..8 {
-            result = result.scaled(1) + result * result;
-        }
-        result
-    }
-
-    /// exp(self), for magnitudes up to 1e6.
-    pub fn exp(self) -> Wide {
-        let n = (self.hi / LN2.hi).round();
-        let r = self - LN2 * n.into();
-        Wide::new(r.expm1() + 1.0.into(), n as i32)
-    }
-}
+use super::dd::{Dd, LN2, power_of_two};
 
 /// mantissa * 2^exponent, the mantissa's magnitude in [1, 2) or 0.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +12,13 @@ pub struct Wide {
 }
 
 impl Wide {
+    /// exp(x), for magnitudes up to 1e6.
+    pub fn exp(x: Dd) -> Self {
+        let n = (x.hi / LN2.hi).round();
+        let r = x - LN2 * n.into();
+        Self::new(r.expm1() + 1.0.into(), n as i32)
+    }
+
     /// mantissa * 2^exponent, normalised.
     pub fn new(mantissa: Dd, exponent: i32) -> Self {
         if mantissa.hi == 0.0 || mantissa.hi.abs() < f64::MIN_POSITIVE {
