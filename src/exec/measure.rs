@@ -4,7 +4,7 @@
 use super::labels::Labels;
 use super::per_row::PerRow;
 use super::weights::LabelWeights;
-use super::{BLOCKS, JobPlan, Keeping, Stop, Sums, operand, over_blocks};
+use super::{BLOCKS, JobPlan, Keeping, Stop, Sum, Sums, operand, over_blocks};
 use crate::kernel::exact::ExactSum;
 use crate::kernel::labels::Ignored;
 use crate::kernel::tile::{Buffer, Raw, Source, TILE};
@@ -60,17 +60,17 @@ pub unsafe fn run(
         let mut terms = [0.0; TILE];
         for tile in block.tiles(plan) {
             let terms = &mut terms[..tile.len];
+            let of_tile = OfTile { isa, plan, inputs, per_row: per_row.as_ref(), tile };
             // SAFETY: handed through from the caller.
-            unsafe { Terms { isa, plan, inputs, per_row: per_row.as_ref(), tile }.fill(measure, terms) };
-            sums.value.add(isa, terms);
+            unsafe { of_tile.add(measure, terms, &mut sums.value) };
         }
         Ok(sums)
     })?;
     Ok(sums.value.exact())
 }
 
-/// The terms of a tile.
-struct Terms<'a> {
+/// A tile to measure.
+struct OfTile<'a> {
     isa: AnyIsa,
     plan: &'a JobPlan,
     inputs: &'a Inputs,
@@ -78,20 +78,51 @@ struct Terms<'a> {
     tile: Tile,
 }
 
-impl Terms<'_> {
+impl OfTile<'_> {
+    /// Adds the measure of the tile. Where its terms are a few numbers again and again, they are counted.
+    ///
     /// # Safety
     /// As [`run`]; `terms` must be as long as the tile.
-    unsafe fn fill(&self, measure: Measure<'_>, terms: &mut [f64]) {
+    unsafe fn add(&self, measure: Measure<'_>, terms: &mut [f64], sum: &mut Sum) {
         let Self { isa, plan, inputs, per_row, tile } = *self;
-        let Inputs { labels, ignored, ref samples, weights } = *inputs;
-        let mut buffers = [const { Buffer::new() }; 4];
-        let [of_labels, of_samples, of_negatives, of_positives] = &mut buffers;
+        let (mut buffer, mut raw) = (Buffer::new(), Raw::new());
+        // SAFETY: handed through from the caller; a buffer holds a tile.
+        let labels = unsafe {
+            let (memory, raw) = (buffer.as_mut_ptr(), raw.as_mut_ptr());
+            let labels = inputs.labels.strip(isa, (plan, tile), per_row, memory, raw);
+            std::slice::from_raw_parts(labels, tile.len)
+        };
+        let Counts { ignored, zeros, ones } = isa.vectorize(Count { labels, ignored: inputs.ignored });
+        let are_hard = ignored + zeros + ones == tile.len as u64;
+        match (measure, inputs.weights, inputs.samples) {
+            (Measure::Count, ..) => sum.add_times(1.0, tile.len as u64 - ignored),
+            (Measure::Positives, ..) if are_hard => sum.add_times(1.0, ones),
+            (Measure::Weights, LabelWeights::All([[negative, positive], ..]), Source::Constant(sample))
+                if are_hard =>
+            {
+                sum.add_times(sample * negative, zeros);
+                sum.add_times(sample * positive, ones);
+            }
+            _ => {
+                // SAFETY: handed through from the caller.
+                unsafe { self.fill(measure, labels, terms) };
+                sum.add(isa, terms);
+            }
+        }
+    }
+
+    /// Writes a term for each label.
+    ///
+    /// # Safety
+    /// As [`Self::add`].
+    unsafe fn fill(&self, measure: Measure<'_>, labels: &[f64], terms: &mut [f64]) {
+        let Self { isa, plan, inputs, tile, .. } = *self;
+        let Inputs { ignored, ref samples, weights, .. } = *inputs;
+        let mut buffers = [const { Buffer::new() }; 3];
+        let [of_samples, of_negatives, of_positives] = &mut buffers;
         let mut raw = Raw::new();
         // SAFETY: handed through from the caller; a buffer holds a tile.
         unsafe {
-            let (memory, raw_memory) = (of_labels.as_mut_ptr(), raw.as_mut_ptr());
-            let labels = labels.strip(isa, (plan, tile), per_row, memory, raw_memory);
-            let labels = std::slice::from_raw_parts(labels, tile.len);
             match measure {
                 Measure::Count => terms.fill(1.0),
                 Measure::Positives => {
@@ -121,6 +152,35 @@ impl Terms<'_> {
                 isa.vectorize(Clear { labels, ignored, terms });
             }
         }
+    }
+}
+
+/// How often labels are what.
+struct Counts {
+    ignored: u64,
+    zeros: u64,
+    ones: u64,
+}
+
+/// Counts labels that do not count, and of the others those that are 0 and 1.
+struct Count<'a> {
+    labels: &'a [f64],
+    ignored: Option<Ignored<f64>>,
+}
+
+impl Kernel for Count<'_> {
+    type Output = Counts;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) -> Counts {
+        let mut counts = Counts { ignored: 0, zeros: 0, ones: 0 };
+        for label in self.labels {
+            let ignored = self.ignored.is_some_and(|ignored| ignored.has(*label));
+            counts.ignored += u64::from(ignored);
+            counts.zeros += u64::from((*label == 0.0) & !ignored);
+            counts.ones += u64::from((*label == 1.0) & !ignored);
+        }
+        counts
     }
 }
 

@@ -107,6 +107,14 @@ impl Sum {
         }
     }
 
+    /// Adds a number so many times, at most [`TILE`], to an exact sum.
+    fn add_times(&mut self, number: f64, times: u64) {
+        match self {
+            Self::Exact(sum) => sum.add_times(number, times),
+            Self::Rounded(total) => total.add(number * times as f64),
+        }
+    }
+
     /// Adds tiles that follow each other, all but the last of them full.
     fn add_tiles<R: Real + Summable>(&mut self, isa: AnyIsa, values: &[R]) {
         let (tiles, rest) = values.as_chunks::<TILE>();

@@ -67,6 +67,15 @@ impl ExactSum {
     /// Adds a number.
     #[inline]
     pub fn add_number(&mut self, x: f64) {
+        self.add_times(x, 1);
+    }
+
+    /// Adds a number so many times, at most 2^10.
+    #[inline]
+    pub fn add_times(&mut self, x: f64, times: u64) {
+        if times == 0 {
+            return;
+        }
         let bits = x.to_bits();
         let field = ((bits >> 52) & 0x7ff) as i32;
         let fraction = (bits & ((1 << 52) - 1)) as i64;
@@ -79,6 +88,8 @@ impl ExactSum {
             return;
         }
         let magnitude = if field == 0 { fraction } else { fraction | 1 << 52 };
+        // 53 bits and 10 more.
+        let magnitude = magnitude * times as i64;
         let n = if x.is_sign_negative() { -magnitude } else { magnitude };
         self.add_scaled(n, LOWEST + (field - 1).max(0));
     }
