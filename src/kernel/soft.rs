@@ -14,7 +14,7 @@ use crate::kernel::soft_group::Group;
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Fold, Gamma};
 use crate::real::Real;
-use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
+use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Pair, Vector};
 
 /// What a label between 0 and 1 means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,7 +139,7 @@ struct Loop<R, const KIND: u8> {
 }
 
 /// Fewer lanes than [`Real::Lanes`] at a time: the intermediate values are many.
-type Short<R, I> = <R as RowReal>::RowLanes<I>;
+type Short<R, I> = Pair<<R as Real>::One<I>>;
 
 const INPUTS: usize = 10;
 const OUTPUTS: usize = 4;
