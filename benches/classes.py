@@ -1,7 +1,8 @@
-"""Speed of losses with classes: against a copy of the logits, the same call in cache, and what options cost.
+"""Speed of losses with classes: against C, against a copy of the logits, and what options cost.
 
-    python benches/classes.py                      everything, some ten minutes on two quiet cores
-    python benches/classes.py --only 'softmax'     rows whose name matches a regular expression
+    python benches/classes.py                      everything, some twenty minutes on two quiet cores
+    python benches/classes.py --only 'against C'   rows whose name matches a regular expression
+    python benches/classes.py --only 'against C.*cache' --rounds 3     the quickest look at the kernels
 
 Gamma is 2, logits are float32, class indices int64, outputs reused. See README.md in this folder for how the
 tables are made and read.
@@ -48,22 +49,25 @@ class Arrays:
         Of the logits.
     axis : int
         The class axis.
+    dtype : str, optional
+        Of the logits.
     """
 
-    def __init__(self, shape: tuple[int, ...], axis: int):
+    def __init__(self, shape: tuple[int, ...], axis: int, dtype: str = "float32"):
         random, arena = np.random.default_rng(20170807), Arena()
         size, rest = math.prod(shape), shape[:axis] + shape[axis + 1 :] if axis >= 0 else shape[:-1]
         self.axis, self.classes = axis, shape[axis]
-        self.x = arena.copy(3 * random.standard_normal(size, dtype=np.float32)).reshape(shape)
+        logits = (3 * random.standard_normal(size, dtype=np.float32)).astype(dtype)
+        self.x = arena.copy(logits).reshape(shape)
         self.indices = arena.copy(random.integers(0, self.classes, math.prod(rest))).reshape(rest)
-        self.out = arena.empty(size, "float32").reshape(shape)
+        self.out = arena.empty(size, dtype).reshape(shape)
 
     def one_hot(self) -> np.ndarray:
         """The labels of the class indices."""
         shape = [1] * self.x.ndim
         shape[self.axis] = -1
         own = np.arange(self.classes).reshape(shape)
-        return (np.expand_dims(self.indices, self.axis) == own).astype(np.float32)
+        return (np.expand_dims(self.indices, self.axis) == own).astype(self.x.dtype)
 
     def soft(self) -> np.ndarray:
         """Labels between 0 and 1 that add up to 1 over the classes."""
@@ -131,6 +135,85 @@ def memory_row(
     checks: tuple[tuple[Bar, ...], ...] = ((Bar((COPY,), limit), Bar((IN_CACHE,), OVER_CACHE)),)
     checks += ((Bar((COMPILED,), 3, faster=True),),) if peer else ()
     return Row(name, SETTINGS, build, checks)
+
+
+@dataclass(frozen=True)
+class AgainstC:
+    """A softmax loss against the better of the two C programs of `softmax.c`.
+
+    Parameters
+    ----------
+    classes : int
+        Number of classes.
+    limit : float
+        How many times as fast it must be.
+    size : int, optional
+        Logits in all, so few by default that they stay in cache.
+    threads : int, optional
+        Of both.
+    axis : int, optional
+        The class axis: the last (-1) or the first of two (0).
+    dtype : str, optional
+        Of the logits.
+    dense : bool, optional
+        Whether the targets are one-hot, else class indices.
+    mean : bool, optional
+        Whether the mean is all that is computed.
+    """
+
+    classes: int
+    limit: float
+    size: int = 60_000
+    threads: int = 1
+    axis: int = -1
+    dtype: str = "float32"
+    dense: bool = False
+    mean: bool = False
+
+    def row(self) -> Row:
+        """As a row of the table."""
+        place = "in cache" if self.size <= 60_000 else f"{self.size:,} logits"
+        parts = [f"softmax against C, {self.classes} classes", place, f"{self.threads} thread(s)"]
+        parts += ["class axis first"] if self.axis == 0 else []
+        parts += [self.dtype] if self.dtype != "float32" else []
+        parts += ["one-hot"] if self.dense else []
+        parts += ["mean alone"] if self.mean else []
+        checks = ((Bar(("C by rows", "C by blocks"), self.limit, faster=True),),)
+        return Row(", ".join(parts), SETTINGS, self._build, checks)
+
+    def _build(self, programs: Any) -> list[Contender]:
+        rows = max(1, self.size // self.classes)
+        shape = (rows, self.classes) if self.axis else (self.classes, rows)
+        arrays = Arrays(shape, self.axis, self.dtype)
+        targets = arrays.one_hot() if self.dense else arrays.indices
+        loss = fg.SoftmaxFocalLoss(class_axis=self.axis)
+        if self.mean:
+            call = Threaded(self.threads, "f(x, y)", {"f": loss, "x": arrays.x, "y": targets})
+            found = [Contender(OURS, call, arrays.x.size)]
+        else:
+            found = [ours(arrays, loss, targets, self.threads)]
+        if programs is not None:
+            grad = None if self.mean else np.zeros_like(arrays.x)
+            against = programs.softmax(self.threads, arrays.x, targets, grad, self.axis)
+            found += [Contender(name, call, arrays.x.size) for name, call in against.items()]
+        return found
+
+
+def against_c(size: int, threads: int) -> list[AgainstC]:
+    """What is compared with C: bars by number of classes."""
+    found = []
+    for classes in (2, 3, 5, 10, 16, 21, 32, 64, 100, 1000, 32_000):
+        limit = 2 if classes <= 32 else {64: 1.6, 100: 1.3}.get(classes, 1.1)
+        found.append(AgainstC(classes, 2 if classes <= 64 else 1.3))
+        found += [AgainstC(classes, limit, size, count) for count in sorted({1, threads})]
+    for classes in (2, 10, 100, 1000):
+        found += [
+            AgainstC(classes, 1.2, mean=True),
+            AgainstC(classes, 1.2, dense=True),
+            AgainstC(classes, 1.2, dtype="float64"),
+        ]
+    found += [AgainstC(classes, 1.2, axis=0) for classes in (2, 21, 80, 150)]
+    return found
 
 
 @dataclass(frozen=True)
@@ -205,7 +288,7 @@ def options(classes: int) -> list[Option]:
 
 def all_rows(size: int, threads: int) -> list[Row]:
     """Every row."""
-    rows = []
+    rows = [compared.row() for compared in against_c(size // 4, threads)]
     for classes in (2, 10, 100, 1000, 32_000):
         shape, name = (size // classes, classes), f"softmax, {classes} classes, last axis"
         rows.append(memory_row(name, fg.SoftmaxFocalLoss(), shape, -1, 1.9, threads, True))

@@ -54,7 +54,7 @@ def _compile(source: str, flags: list[str], real: str, folder: Path) -> Path:
 
 
 class Native:
-    """Memory floors and the C focal loss, for float32 and float64.
+    """Memory floors and the focal losses in C, for float32 and float64.
 
     `streaming` says whether the machine has non-temporal stores, `vector_maths` whether the C focal loss
     calls a vector maths library.
@@ -64,11 +64,13 @@ class Native:
         # Waiting threads sleep: spinning ones would take a core from whoever's turn is next. Threads are not
         # bound to cores: that would bind the calling thread too, and so every thread that it starts later.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        self._floor, self._focal = {}, {}
+        self._floor, self._focal, self._softmax = {}, {}, {}
         with tempfile.TemporaryDirectory() as folder:
             for dtype, real in C_TYPES.items():
                 floor = _compile("floor.c", FLOOR_FLAGS, real, Path(folder))
                 focal = _compile("focal.c", FOCAL_FLAGS, real, Path(folder))
+                softmax = _compile("softmax.c", FOCAL_FLAGS, real, Path(folder))
+                self._softmax[dtype] = ctypes.CDLL(str(softmax))
                 self.vector_maths = b"_ZGV" in focal.read_bytes()
                 self._floor[dtype], self._focal[dtype] = ctypes.CDLL(str(floor)), ctypes.CDLL(str(focal))
         self.streaming = bool(self._floor["float32"].has_streaming_stores())
@@ -103,6 +105,35 @@ class Native:
         for name, array in (("x", x), ("y", y), ("o", out)):
             names[f"n{name}"], names[name] = ctypes.c_size_t(array.nbytes), ctypes.c_void_p(array.ctypes.data)
         return Local("f(t, nx, x, ny, y, no, o)", names)
+
+    def softmax(
+        self,
+        threads: int,
+        x: np.ndarray,
+        targets: np.ndarray,
+        grad: np.ndarray | None,
+        axis: int,
+    ) -> dict[str, Local]:
+        """Mean of the softmax focal loss at gamma 2, and gradient where there is an array for it.
+
+        The class axis is the last or the first of two; targets are int64 class indices, or dense.
+        """
+        rows, classes = x.shape if axis else x.shape[::-1]
+        programs = {"C by rows": "rows_of"} if axis else {"C by blocks": "columns_of"}
+        if axis and classes <= 128:  # blocks of more are far behind, and too large for a stack
+            programs["C by blocks"] = "blocks_of"
+        dense = targets.ndim == x.ndim
+        arrays = [x, None if dense else targets, targets if dense else None, grad]
+        pointers = [ctypes.c_void_p(None if array is None else array.ctypes.data) for array in arrays]
+        sizes = [ctypes.c_size_t(rows), ctypes.c_size_t(classes), ctypes.c_int(threads)]
+        names = {f"v{i}": value for i, value in enumerate([*sizes, *pointers])}
+        found = {}
+        for title, name in programs.items():
+            function = getattr(self._softmax[x.dtype.name], name)
+            function.restype = ctypes.c_double
+            kept = {"f": function, "keep": (x, targets, grad)}
+            found[title] = Local(f"f({', '.join(names)})", kept | names)
+        return found
 
     def focal(self, operation: str, gamma: float, threads: int, data: SimpleNamespace) -> Local:
         """The C focal loss on `data`."""

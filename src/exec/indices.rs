@@ -66,13 +66,19 @@ pub unsafe fn all_valid(
         }
         let (mut buffer, mut raw) = (Buffer::new(), Raw::new());
         for tile in block.tiles(plan) {
+            let (source, place) = (shared.source(), Place { plan, operand: 0, tile });
             // SAFETY: handed through from the caller; a tile has `len` elements.
-            let targets = unsafe {
-                let place = Place { plan, operand: 0, tile };
-                let start = shared.source().tile(isa, place, &mut buffer, &mut raw);
-                std::slice::from_raw_parts(start, tile.len)
+            let valid = unsafe {
+                if valid.classes > 0.0
+                    && let Some(start) = source.own_indices(place)
+                {
+                    isa.vectorize(AllWithin { targets: std::slice::from_raw_parts(start, tile.len), valid })
+                } else {
+                    let start = source.tile(isa, place, &mut buffer, &mut raw);
+                    isa.vectorize(AllValid { targets: std::slice::from_raw_parts(start, tile.len), valid })
+                }
             };
-            if !isa.vectorize(AllValid { targets, valid }) {
+            if !valid {
                 all.store(false, Ordering::Relaxed);
             }
         }
@@ -99,9 +105,51 @@ impl Kernel for AllValid<'_> {
     }
 }
 
+/// [`AllValid`] for integers.
+struct AllWithin<'a> {
+    targets: &'a [i64],
+    valid: Valid,
+}
+
+impl Kernel for AllWithin<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) -> bool {
+        let (Valid { classes, others: [first, second], .. }, mut all) = (self.valid, true);
+        let (classes, first, second) = (classes as i64, integer(first), integer(second));
+        for &target in self.targets {
+            all &= (target >= 0) & (target < classes) | (target == first) | (target == second);
+        }
+        all
+    }
+}
+
+/// A target as an integer; 0, which is a class, for one that no integer is.
+fn integer(other: f64) -> i64 {
+    let whole = other as i64;
+    if whole as f64 == other { whole } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn integers_in_range_are_valid() {
+        for isa in AnyIsa::available() {
+            for (others, more) in
+                [([Some(-100.0), None], -100), ([Some(3.0), None], 3), ([Some(f64::NAN), Some(-7.5)], 2)]
+            {
+                let valid = Valid::new(3, others);
+                let all = |targets: &[i64]| isa.vectorize(AllWithin { targets, valid });
+                assert!(all(&[]) && all(&[0, 1, 2, more, 2, 0, 1]));
+                for wrong in [4, -1, i64::MIN, i64::MAX, 1 << 32] {
+                    assert!(!all(&[0, 1, 2, 2, 1, 0, 1, wrong]) && !all(&[wrong, 1]));
+                }
+            }
+        }
+    }
 
     #[test]
     fn whole_numbers_in_range_are_valid() {

@@ -248,7 +248,9 @@ impl<R: RowReal> Memory<R> {
 
 /// What belongs to the rows of a tile.
 struct Rows<R> {
-    targets: [i64; ROWS],
+    /// Class indices as the kernel takes them: where they lie in the call's array, or else in `numbers`.
+    targets: *const i64,
+    numbers: [i64; ROWS],
     ignored: [bool; TILE],
     weights: [[R; ROWS]; 3],
     gammas: [[R; ROWS]; 3],
@@ -261,7 +263,8 @@ struct Rows<R> {
 unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block, memory: &mut Memory<R>) -> Sums {
     let (mut numbers, mut samples, mut raw) = (Buffer::new(), Buffer::new(), Raw::new());
     let mut rows = Rows {
-        targets: [0; ROWS],
+        targets: std::ptr::null(),
+        numbers: [0; ROWS],
         ignored: [false; TILE],
         weights: [[R::ZERO; ROWS]; 3],
         gammas: [[R::ZERO; ROWS]; 3],
@@ -275,16 +278,25 @@ unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block, memory:
         // an output is written.
         unsafe {
             if let RowTargets::Indices(source, ignored) = &job.targets {
-                let targets = source.tile(isa, place(operand::TARGETS), &mut numbers, &mut raw);
-                rows.take_targets(isa, std::slice::from_raw_parts(targets, tile.len), *ignored);
+                rows.targets = match source.own_indices(place(operand::TARGETS)) {
+                    Some(targets) if job.takes_indices(*ignored) => targets,
+                    _ => {
+                        let targets = source.tile(isa, place(operand::TARGETS), &mut numbers, &mut raw);
+                        rows.take_targets(isa, std::slice::from_raw_parts(targets, tile.len), *ignored)
+                    }
+                };
             }
             let samples = job.samples.map(|source| {
                 let samples = source.tile(isa, place(operand::SAMPLES), &mut samples, &mut raw);
                 std::slice::from_raw_parts(samples, tile.len)
             });
-            rows.weigh(isa, job, samples, tile.len);
+            if job.weighs_rows() {
+                rows.weigh(isa, job, samples, tile.len);
+            }
             job.plan.runs(tile, |run| job.run_rows(isa, &run, &mut rows, memory));
-            if let RowTargets::Indices(_, Some(_)) = job.targets {
+            if let RowTargets::Indices(_, Some(_)) = job.targets
+                && rows.targets == rows.numbers.as_ptr()
+            {
                 clear(isa, &mut rows.value[..tile.len], &rows.ignored);
                 clear(isa, &mut rows.factor[..tile.len], &rows.ignored);
             }
@@ -305,22 +317,29 @@ unsafe fn run_block<R: RowReal>(isa: AnyIsa, job: &Job<R>, block: Block, memory:
 
 impl<R: RowReal> Rows<R> {
     /// Class indices as the kernel takes them: negative where they do not count.
-    fn take_targets(&mut self, isa: AnyIsa, targets: &[f64], ignored: Option<f64>) {
-        for (target, &number) in self.targets.iter_mut().zip(targets) {
+    fn take_targets(&mut self, isa: AnyIsa, targets: &[f64], ignored: Option<f64>) -> *const i64 {
+        for (target, &number) in self.numbers.iter_mut().zip(targets) {
             *target = number as i64;
         }
         if let Some(index) = ignored {
             mark(isa, targets, index, &mut self.ignored);
-            for (target, ignored) in self.targets.iter_mut().zip(&self.ignored[..targets.len()]) {
+            for (target, ignored) in self.numbers.iter_mut().zip(&self.ignored[..targets.len()]) {
                 *target = if *ignored { -1 } else { *target };
             }
         }
+        self.numbers.as_ptr()
     }
 
     /// What multiplies the results of each row, and its gamma, if they are not the same for all. There must be as many
     /// samples as rows, at most [`ROWS`].
     fn weigh(&mut self, isa: AnyIsa, job: &Job<R>, samples: Option<&[f64]>, len: usize) {
-        let Self { targets, weights, gammas, .. } = self;
+        let Self { weights, gammas, .. } = self;
+        let targets: &[i64] = if job.by_class.is_some() {
+            // SAFETY: there are so many targets where classes bring something along.
+            unsafe { std::slice::from_raw_parts(self.targets, len) }
+        } else {
+            &[]
+        };
         let class_of = |target: i64| usize::try_from(target).unwrap_or(usize::MAX);
         let with_hess = job.hess.is_some();
         let computed = weights.iter_mut().enumerate().filter(|&(output, _)| output < 2 || with_hess);
@@ -334,7 +353,7 @@ impl<R: RowReal> Rows<R> {
                 continue;
             };
             let mut of_targets = [0.0; ROWS];
-            for (weight, target) in of_targets[..len].iter_mut().zip(&*targets) {
+            for (weight, target) in of_targets[..len].iter_mut().zip(targets) {
                 *weight = by_class.weights[output].get(class_of(*target)).copied().unwrap_or(0.0);
             }
             let of_targets = &of_targets[..len];
@@ -347,7 +366,7 @@ impl<R: RowReal> Rows<R> {
             }
         }
         for gamma_of in job.by_class.iter().map(|by_class| &by_class.gammas) {
-            for (row, target) in targets[..len].iter().enumerate() {
+            for (row, target) in targets.iter().enumerate() {
                 let Some(gamma) = gamma_of.get(class_of(*target)) else { continue };
                 for (parts, part) in gammas.iter_mut().zip(gamma.parts()) {
                     parts[row] = part;
@@ -358,6 +377,12 @@ impl<R: RowReal> Rows<R> {
 }
 
 impl<R: RowReal> Job<R> {
+    /// Whether the kernel takes class indices of which this one does not count as they come: ignored ones negative.
+    fn takes_indices(&self, ignored: Option<f64>) -> bool {
+        let Formula { dense, probabilities, .. } = &self.formula;
+        dense.is_none() && probabilities.is_none() && ignored.is_none_or(|index| index < 0.0)
+    }
+
     /// Whether rows have weights of their own.
     fn weighs_rows(&self) -> bool {
         self.samples.is_some() || self.by_class.is_some()
@@ -424,7 +449,7 @@ impl<R: RowReal> Job<R> {
             rows: run.len,
             classes: self.classes,
             logits: Matrix { data: std::ptr::null(), row: 0, class: 0 },
-            targets: rows.targets.as_ptr().wrapping_add(at),
+            targets: rows.targets.wrapping_add(at),
             weights: if self.weighs_rows() { rows.weights.each_ref().map(of_row) } else { null },
             gammas: if own_gamma { rows.gammas.each_ref().map(of_row) } else { null },
             value: rows.value.as_mut_ptr().wrapping_add(at),
@@ -444,7 +469,7 @@ impl<R: RowReal> Job<R> {
     ) -> Matrix<*const R> {
         memory.clear();
         memory.resize(run.len * self.classes, R::ZERO);
-        for (row, target) in memory.chunks_mut(self.classes.max(1)).zip(&rows.targets[run.at..]) {
+        for (row, target) in memory.chunks_mut(self.classes.max(1)).zip(&rows.numbers[run.at..]) {
             if let Some(y) = usize::try_from(*target).ok().and_then(|target| row.get_mut(target)) {
                 *y = R::ONE;
             }

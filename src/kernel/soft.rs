@@ -16,7 +16,7 @@ use crate::kernel::tile::TILE;
 use crate::loss::focal::Fold;
 use crate::params::SoftTargets;
 use crate::real::Real;
-use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
+use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Pair, Vector};
 
 /// What a call with soft labels or probabilities says, beside what every call says.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +95,7 @@ struct Loop<R, const KIND: u8> {
 }
 
 /// Fewer lanes than [`Real::Lanes`] at a time: the intermediate values are many.
-type Short<R, I> = <R as RowReal>::RowLanes<I>;
+type Short<R, I> = Pair<<R as Real>::One<I>>;
 
 impl<R: RowReal, const KIND: u8> Kernel for Loop<R, KIND> {
     type Output = ();

@@ -159,8 +159,20 @@ impl<R: Real> Source<R> {
     /// Where tiles that follow each other lie, if the array has them as a run of this type.
     #[inline]
     pub fn own<S: Real, const N: usize>(&self, place: Place<'_, N>) -> Option<*const S> {
+        self.run_of(DType::of::<S>(), place)
+    }
+
+    /// The same for class indices as they come mostly.
+    #[inline]
+    pub fn own_indices<const N: usize>(&self, place: Place<'_, N>) -> Option<*const i64> {
+        self.run_of(DType::Int64, place)
+    }
+
+    /// Where tiles that follow each other lie, if the array has them as a run of a type, which `S` stands for.
+    #[inline]
+    fn run_of<S, const N: usize>(&self, wanted: DType, place: Place<'_, N>) -> Option<*const S> {
         match *self {
-            Self::Array { data, dtype, size, .. } if dtype == DType::of::<S>() => {
+            Self::Array { data, dtype, size, .. } if dtype == wanted => {
                 let run = place.piece().filter(|piece| piece.is_run(size))?;
                 Some(data.wrapping_offset(run.offset).cast::<S>()).filter(|run| run.is_aligned())
             }

@@ -66,6 +66,13 @@ impl<V: Vector> Sum<V> {
         Self { head: zero, tail: zero }
     }
 
+    /// 0 where the mask holds.
+    #[inline(always)]
+    pub fn unless(self, mask: V::Mask) -> Self {
+        let zero = self.head.constant(V::Real::ZERO);
+        Self { head: V::select(mask, zero, self.head), tail: V::select(mask, zero, self.tail) }
+    }
+
     /// Adds a number of any sign.
     #[inline(always)]
     pub fn add_any(self, number: V) -> Self {
@@ -196,6 +203,18 @@ where
         }
     }
 
+    /// Of two classes, from their logits: S is 1, and the margin their difference.
+    #[inline(always)]
+    pub fn of_two(target: V, other: V) -> Self {
+        let zero = other.constant(V::Real::ZERO);
+        let one = other.constant(V::Real::ONE);
+        let (margin, margin_lo) = two_sum(target, -other);
+        // Sums of infinities have no rounding error.
+        let finite = margin.abs().lt(-other.constant(V::Real::NEG_INFINITY));
+        let margin_lo = V::select(finite, margin_lo, zero);
+        Self { margin, margin_lo, total: one, total_lo: zero, inverse: one, log: zero }
+    }
+
     /// The scalar loss at the margin.
     #[inline(always)]
     pub fn at_margin<const POWER: u8>(&self, gamma: &Gamma<V>) -> Margin<V, POWER> {
@@ -273,7 +292,7 @@ where
     /// The gradient of a class other than the target.
     #[inline(always)]
     pub fn of(&self, exp: V) -> V {
-        (in_range(exp) * self.first) * self.second
+        (exp * self.first) * self.second
     }
 }
 
@@ -307,7 +326,6 @@ where
     pub fn of(&self, exp: V) -> V {
         let one = exp.constant(V::Real::ONE);
         let unscale = exp.constant(V::Real::P_UNSCALE);
-        let exp = in_range(exp);
         let largest = exp.equals(exp.constant(V::Real::P_SCALE));
         let others = V::select(largest, self.rest, exp.neg_mul_add(unscale, self.total));
         let small = exp * unscale;
@@ -320,10 +338,10 @@ where
     }
 }
 
-/// The exponential of a row that has a result. In a row without one it may be anything, NaN as well: the
-/// factors, not it, say what becomes of such a row.
+/// The exponential of a row that has a result. In a row without one, and in one that is ignored, it may be anything, NaN
+/// as well: the factors, not it, say what becomes of such a row.
 #[inline(always)]
-fn in_range<V: Vector>(exp: V) -> V
+pub fn in_range<V: Vector>(exp: V) -> V
 where
     V::Real: Scales,
 {

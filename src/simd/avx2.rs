@@ -16,8 +16,9 @@ impl Isa for Avx2 {
     // More than sixteen registers hold. What is put down in memory and taken up again costs less than waiting does.
     type F32 = Pair<Pair<F32x8>>;
     type F64 = Pair<Pair<F64x4>>;
-    type RowF32 = Pair<F32x8>;
-    type RowF64 = Pair<F64x4>;
+    // Two vectors alone wait for each other: an exponential is a long chain, and the processor does not look far.
+    type RowF32 = Pair<Pair<F32x8>>;
+    type RowF64 = Pair<Pair<F64x4>>;
     type OneF32 = F32x8;
     type OneF64 = F64x4;
 
@@ -65,7 +66,7 @@ x86_vector! {
     _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_stream_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
     _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_fmsub_ps _mm256_max_ps _mm256_min_ps abs_f32 _mm256_xor_ps _mm256_and_ps
     _mm256_castps_si256 _mm256_castsi256_ps _mm256_add_epi32 _mm256_slli_epi32 _mm256_srli_epi32 by 23 _mm256_or_si256
-    _mm256_cmp_ps is_negative_f32 _mm256_or_ps select_f32
+    _mm256_cmp_ps is_negative_f32 _mm256_or_ps _mm256_movemask_ps select_f32
 }
 
 x86_vector! {
@@ -74,7 +75,7 @@ x86_vector! {
     _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_stream_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd
     _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_fmsub_pd _mm256_max_pd _mm256_min_pd abs_f64 _mm256_xor_pd _mm256_and_pd
     _mm256_castpd_si256 _mm256_castsi256_pd _mm256_add_epi64 _mm256_slli_epi64 _mm256_srli_epi64 by 52 _mm256_or_si256
-    _mm256_cmp_pd is_negative_f64 _mm256_or_pd select_f64
+    _mm256_cmp_pd is_negative_f64 _mm256_or_pd _mm256_movemask_pd select_f64
 }
 
 /// The magnitude.

@@ -62,7 +62,7 @@ x86_vector! {
     _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_stream_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
     _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_fmsub_ps _mm512_max_ps _mm512_min_ps _mm512_abs_ps _mm512_xor_ps _mm512_and_ps
     _mm512_castps_si512 _mm512_castsi512_ps _mm512_add_epi32 _mm512_slli_epi32 _mm512_srli_epi32 by 23 _mm512_or_si512
-    _mm512_cmp_ps_mask is_negative_f32 _kor_mask16 select_f32
+    _mm512_cmp_ps_mask is_negative_f32 _kor_mask16 lanes_of_f32 select_f32
 }
 
 x86_vector! {
@@ -71,7 +71,7 @@ x86_vector! {
     _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_stream_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd
     _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_fmsub_pd _mm512_max_pd _mm512_min_pd _mm512_abs_pd _mm512_xor_pd _mm512_and_pd
     _mm512_castpd_si512 _mm512_castsi512_pd _mm512_add_epi64 _mm512_slli_epi64 _mm512_srli_epi64 by 52 _mm512_or_si512
-    _mm512_cmp_pd_mask is_negative_f64 _kor_mask8 select_f64
+    _mm512_cmp_pd_mask is_negative_f64 _kor_mask8 lanes_of_f64 select_f64
 }
 
 impl Pick for F32x16 {
@@ -115,6 +115,24 @@ unsafe fn is_negative_f32(x: __m512) -> __mmask16 {
 unsafe fn is_negative_f64(x: __m512d) -> __mmask8 {
     // SAFETY: handed through from the caller.
     unsafe { _mm512_movepi64_mask(_mm512_castpd_si512(x)) }
+}
+
+/// The lanes of a mask, a bit each.
+///
+/// # Safety
+/// None: the signature is that of the intrinsics.
+#[inline(always)]
+unsafe fn lanes_of_f32(mask: __mmask16) -> u16 {
+    mask
+}
+
+/// As [`lanes_of_f32`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn lanes_of_f64(mask: __mmask8) -> u8 {
+    mask
 }
 
 /// `yes` where the mask holds.

@@ -47,9 +47,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     type F32: Vector<Isa = Self, Real = f32>;
     /// The group of float64 lanes that kernels work on.
     type F64: Vector<Isa = Self, Real = f64>;
-    /// A shorter group of float32 lanes, for work along rows: their number divides 32.
+    /// A group of float32 lanes for work along rows: their number divides 32.
     type RowF32: Vector<Isa = Self, Real = f32>;
-    /// A shorter group of float64 lanes, for work along rows: their number divides 16.
+    /// A group of float64 lanes for work along rows: their number divides 16.
     type RowF64: Vector<Isa = Self, Real = f64>;
     /// One vector of float32 lanes, for work that moves numbers.
     type OneF32: Pick<Isa = Self, Real = f32>;
@@ -187,6 +187,9 @@ pub trait Vector:
 
     /// Where either mask holds.
     fn either(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+
+    /// Whether the mask holds in any lane.
+    fn any(mask: Self::Mask) -> bool;
 
     /// `yes` where the mask holds, else `no`.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;

@@ -88,7 +88,7 @@ macro_rules! vector {
         $(#[$doc:meta])* $name:ident: $real:ident x $lanes:literal in $register:ident, mask $mask:ident,
         $splat:ident $load:ident $store:ident $add:ident $sub:ident $mul:ident $div:ident $neg:ident $abs:ident
         $fma:ident $fms:ident $to_bits:ident $from_bits:ident $add_bits:ident $shift:ident $shift_right:ident by $mantissa:literal
-        $to_float:ident $lt:ident $eq:ident $negative:ident $or:ident $select:ident
+        $to_float:ident $lt:ident $eq:ident $negative:ident $or:ident $any:ident $select:ident
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -201,6 +201,11 @@ macro_rules! vector {
                 unsafe { $or(a, b) }
             }
             #[inline(always)]
+            fn any(mask: $mask) -> bool {
+                // SAFETY: only vectors make masks.
+                unsafe { $any(mask) != 0 }
+            }
+            #[inline(always)]
             fn select(mask: $mask, yes: Self, no: Self) -> Self {
                 // SAFETY: the vector proves NEON.
                 unsafe { Self($select(mask, yes.0, no.0)) }
@@ -214,7 +219,7 @@ vector! {
     F32x4: f32 x 4 in float32x4_t, mask uint32x4_t,
     vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 vmulq_f32 vdivq_f32 vnegq_f32 vabsq_f32
     vfmaq_f32 vfmsq_f32 vreinterpretq_s32_f32 vreinterpretq_f32_s32 vaddq_s32 vshlq_n_s32 vshrq_n_s32 by 23
-    vcvtq_f32_s32 vcltq_f32 vceqq_f32 vcltzq_s32 vorrq_u32 vbslq_f32
+    vcvtq_f32_s32 vcltq_f32 vceqq_f32 vcltzq_s32 vorrq_u32 vmaxvq_u32 vbslq_f32
 }
 
 vector! {
@@ -222,7 +227,17 @@ vector! {
     F64x2: f64 x 2 in float64x2_t, mask uint64x2_t,
     vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vsubq_f64 vmulq_f64 vdivq_f64 vnegq_f64 vabsq_f64
     vfmaq_f64 vfmsq_f64 vreinterpretq_s64_f64 vreinterpretq_f64_s64 vaddq_s64 vshlq_n_s64 vshrq_n_s64 by 52
-    vcvtq_f64_s64 vcltq_f64 vceqq_f64 vcltzq_s64 vorrq_u64 vbslq_f64
+    vcvtq_f64_s64 vcltq_f64 vceqq_f64 vcltzq_s64 vorrq_u64 largest_half vbslq_f64
+}
+
+/// The largest half of any lane of a mask.
+///
+/// # Safety
+/// The processor must have NEON.
+#[inline(always)]
+unsafe fn largest_half(mask: uint64x2_t) -> u32 {
+    // SAFETY: handed through from the caller.
+    unsafe { vmaxvq_u32(vreinterpretq_u32_u64(mask)) }
 }
 
 impl Pick for F32x4 {}

@@ -146,6 +146,12 @@ impl<V: Vector> Vector for Pair<V> {
     }
 
     #[inline(always)]
+    fn any(mask: Self::Mask) -> bool {
+        // Not `||`: that would be a branch.
+        V::any(mask.0) | V::any(mask.1)
+    }
+
+    #[inline(always)]
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self {
         Self(V::select(mask.0, yes.0, no.0), V::select(mask.1, yes.1, no.1))
     }

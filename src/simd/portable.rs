@@ -163,6 +163,10 @@ macro_rules! vector {
                 each!($lanes: a = first, b = second => a | b)
             }
             #[inline(always)]
+            fn any(mask: Self::Mask) -> bool {
+                mask.contains(&true)
+            }
+            #[inline(always)]
             fn select(mask: Self::Mask, yes: Self, no: Self) -> Self {
                 Self(each!($lanes: m = mask, yes = yes.0, no = no.0 => if m { yes } else { no }))
             }

@@ -92,23 +92,46 @@ unsafe fn by_blocks<T: Copy>(
     let mut r = 0;
     while r < rows {
         let row = r.min(rows - edge) as isize;
-        let mut c = 0;
-        while c < columns {
-            let column = c.min(columns - edge) as isize;
-            // SAFETY: the block lies within the rows and columns that the caller vouches for; T has the
-            // size of the blocks' type, and any bits are moved as they are.
-            unsafe {
-                let from = source.offset(row * source_pitch + column);
-                let to = target.offset(column * target_pitch + row);
-                if edge == 4 {
-                    block4(from.cast(), source_pitch, to.cast(), target_pitch);
-                } else {
-                    block2(from.cast(), source_pitch, to.cast(), target_pitch);
-                }
+        // SAFETY: the blocks lie within the rows and columns that the caller vouches for.
+        unsafe {
+            let from = source.offset(row * source_pitch);
+            let mut to = target.offset(row);
+            let mut c = 0;
+            while c + edge <= columns {
+                block(edge, from.add(c), source_pitch, to, target_pitch);
+                to = to.wrapping_offset(edge as isize * target_pitch);
+                c += edge;
             }
-            c += edge;
+            if c < columns {
+                let last = columns - edge;
+                let to = target.offset(last as isize * target_pitch + row);
+                block(edge, from.add(last), source_pitch, to, target_pitch);
+            }
         }
         r += edge;
+    }
+}
+
+/// A square block.
+///
+/// # Safety
+/// As [`by_blocks`], for `edge` rows and columns.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn block<T: Copy>(
+    edge: usize,
+    source: *const T,
+    source_pitch: isize,
+    target: *mut T,
+    target_pitch: isize,
+) {
+    // SAFETY: the memory is the caller's word; T has the size of the block's type, and any bits are moved as they are.
+    unsafe {
+        if edge == 4 {
+            block4(source.cast(), source_pitch, target.cast(), target_pitch);
+        } else {
+            block2(source.cast(), source_pitch, target.cast(), target_pitch);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ macro_rules! x86_vector {
         $splat:ident $load:ident $store:ident $stream:ident $add:ident $sub:ident $mul:ident $div:ident
         $fmadd:ident $fnmadd:ident $fmsub:ident $max:ident $min:ident $abs:ident $xor:ident $and:ident
         $to_bits:ident $from_bits:ident $add_bits:ident $shift:ident $shift_right:ident by $mantissa:literal $or_bits:ident
-        $cmp:ident $is_negative:ident $either:ident $select:ident
+        $cmp:ident $is_negative:ident $either:ident $any:ident $select:ident
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -136,6 +136,11 @@ macro_rules! x86_vector {
             fn either(a: $mask, b: $mask) -> $mask {
                 // SAFETY: only vectors make masks.
                 unsafe { $either(a, b) }
+            }
+            #[inline(always)]
+            fn any(mask: $mask) -> bool {
+                // SAFETY: only vectors make masks.
+                unsafe { $any(mask) != 0 }
             }
             #[inline(always)]
             fn select(mask: $mask, yes: Self, no: Self) -> Self {

@@ -2,9 +2,13 @@
 //! Hessian a logit.
 //!
 //! A batch of rows goes through a tile of private memory, which holds in turn the logits ([`tile`]), the
-//! exponentials ([`sums`]) and the results ([`spread`]). What belongs to a row as a whole is computed in
-//! between, for many rows at a time ([`margins`]). Lanes lie across rows where the classes are few or
-//! their axis is strided, and across classes elsewhere ([`tile::Form`]); results do not depend on it.
+//! exponentials ([`sums`]) and the results. What belongs to a row as a whole is computed in between, for as many rows
+//! as there are lanes ([`group`]).
+//!
+//! Lanes lie across rows where the classes are few or their axis is strided: a group of rows stays in registers from
+//! its sums to its results ([`columns`]). Elsewhere they lie across classes, and the numbers of many rows wait in lists
+//! for what belongs to whole rows ([`lines`], [`spread`]). Results do not depend on it: classes are added up in the same
+//! order in both ([`tree`]).
 //!
 //! A row of more than [`RowReal::CHUNK`] classes is brought in chunk by chunk: once for its sums, each
 //! relative to the chunk's largest logit, and once for its results.
@@ -14,10 +18,12 @@
 
 mod batch;
 mod chunks;
+mod columns;
 mod dense;
 mod domain;
 mod entries;
-mod margins;
+mod group;
+mod lines;
 pub mod posterior;
 mod probabilities;
 mod spread;
@@ -29,6 +35,7 @@ use std::ops::{Add, Mul, Sub};
 use std::ptr::copy_nonoverlapping;
 
 use crate::kernel::exact_tile::Summable;
+use crate::kernel::output;
 use crate::loss::focal::{Gamma, Scales, power};
 use crate::params::Modulator;
 use crate::real::Real;
@@ -52,6 +59,9 @@ pub trait RowReal:
     const HIGHEST: Self;
     /// Infinity.
     const INFINITY: Self;
+
+    /// The number of a class.
+    fn of_class(class: i32) -> Self;
 }
 
 /// The most partial sums.
@@ -62,6 +72,11 @@ impl RowReal for f32 {
     const PARTIAL_SUMS: usize = 32;
     const HIGHEST: Self = f32::MAX;
     const INFINITY: Self = f32::INFINITY;
+
+    #[inline(always)]
+    fn of_class(class: i32) -> Self {
+        class as f32
+    }
 }
 
 impl RowReal for f64 {
@@ -69,6 +84,11 @@ impl RowReal for f64 {
     const PARTIAL_SUMS: usize = 16;
     const HIGHEST: Self = f64::MAX;
     const INFINITY: Self = f64::INFINITY;
+
+    #[inline(always)]
+    fn of_class(class: i32) -> Self {
+        f64::from(class)
+    }
 }
 
 /// The numbers of a call that are the same for every row.
@@ -140,6 +160,9 @@ pub struct Operands<R> {
     /// Whether gradient and Hessian are written past the caches.
     pub streamed: bool,
 }
+
+/// The Hessians.
+const HESS: u8 = output::CURVATURE | output::GAUSS_NEWTON;
 
 /// The most rows in a batch.
 const ROWS: usize = 256;
@@ -230,12 +253,14 @@ impl<R: Real> State<R> {
     /// The gammas of the rows from this on, one a lane.
     #[inline(always)]
     fn gammas<V: Vector<Real = R>>(&self, isa: V::Isa, row: usize) -> Gamma<V> {
-        let [hi, lo, one_plus_twice] = &self.gamma;
-        let rows = row..row + V::LANES;
+        let ([hi, lo, one_plus_twice], rows) = (&self.gamma, row..row + V::LANES);
         // SAFETY: the slices are as long as a group of lanes.
         unsafe {
-            let one_plus_twice = one_plus_twice[rows.clone()].as_ptr();
-            Gamma::load(isa, [hi[rows.clone()].as_ptr(), lo[rows].as_ptr(), one_plus_twice])
+            Gamma::of_parts([
+                V::load(isa, hi[rows.clone()].as_ptr()),
+                V::load(isa, lo[rows.clone()].as_ptr()),
+                V::load(isa, one_plus_twice[rows].as_ptr()),
+            ])
         }
     }
 }
@@ -311,13 +336,14 @@ impl Plan {
     /// The form is a matter of speed alone: no result depends on it.
     /// `contiguous`: whether the class axis is, or else it is taken to be far from it.
     fn new<R: RowReal>(rows: usize, classes: usize, contiguous: bool, form: Option<Form>) -> Self {
-        const TILE_BYTES: usize = 48 << 10;
         const MOST_BYTES: usize = 256 << 10;
-        let elements = TILE_BYTES / size_of::<R>();
         let fits = classes * MOST_PARTIAL_SUMS * size_of::<R>() <= MOST_BYTES;
         let columns = classes < LINES_FROM || (!contiguous && fits);
         let form = form.unwrap_or(if columns { Form::Columns } else { Form::Lines });
         let classes = classes.min(R::CHUNK);
+        // Lines want many rows, of which what belongs to whole rows is computed together; columns the first-level cache.
+        let kibibytes = if form == Form::Columns { 24 } else { 48 };
+        let elements = (kibibytes << 10) / size_of::<R>();
         if form == Form::Columns {
             let most = (elements / classes / GROUP * GROUP).clamp(MOST_PARTIAL_SUMS, ROWS);
             let rows = most.min(rows);

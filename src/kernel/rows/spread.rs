@@ -1,7 +1,7 @@
 //! From a tile of exponentials to the gradient and the Hessian of every class, in their place.
 
 use super::tile::{Form, Tile};
-use super::{RowReal, State};
+use super::{ROWS, RowReal, State};
 use crate::loss::softmax::{Bend, Factor};
 use crate::simd::{Isa, Kernel, Vector};
 
@@ -101,6 +101,18 @@ where
         }
     }
 
+    /// Puts down those of the rows from `row` on.
+    #[inline(always)]
+    pub fn store(&self, state: &mut State<V::Real>, row: usize) {
+        put(self.grad.first, &mut state.grad_first, row);
+        put(self.grad.second, &mut state.grad_second, row);
+        put(self.hess.total, &mut state.total, row);
+        put(self.hess.inverse, &mut state.inverse, row);
+        put(self.hess.rest, &mut state.rest, row);
+        put(self.hess.curvature, &mut state.curvature, row);
+        put(self.hess.descent, &mut state.descent, row);
+    }
+
     /// # Safety
     /// A group of lanes must be valid at `exp` for reading and, for the gradient, writing; at `hess` for
     /// writing if the Hessian is asked for.
@@ -117,4 +129,11 @@ where
             }
         }
     }
+}
+
+/// Puts a group of lanes into a list.
+#[inline(always)]
+pub fn put<V: Vector>(lanes: V, of_row: &mut [V::Real; ROWS], row: usize) {
+    // SAFETY: the slice is as long as a group of lanes.
+    unsafe { lanes.store(of_row[row..row + V::LANES].as_mut_ptr()) };
 }

@@ -2,10 +2,9 @@
 //! place in the tile.
 
 use super::tile::{Ahead, Form, Matrix, Tile};
-use super::tree::{Terms, total};
+use super::tree::{Terms, TermsOfRows, total};
 use super::{MOST_PARTIAL_SUMS, ROWS, RowReal, Summary};
 use crate::loss::softmax::{Sum, scaled_exp};
-use crate::real::Real;
 use crate::simd::{Isa, Kernel, Vector};
 
 /// The sums of a tile. With `N` = 2 also those that leave out the largest logits.
@@ -29,7 +28,7 @@ impl<R: RowReal, const N: usize> Kernel for Sums<'_, R, N> {
         if known {
             for r in 0..tile.rows {
                 if summary.infinite[r] {
-                    tame(&tile, r);
+                    tame(&tile, r, NONE);
                 }
             }
         } else {
@@ -37,7 +36,7 @@ impl<R: RowReal, const N: usize> Kernel for Sums<'_, R, N> {
             for r in 0..tile.rows {
                 summary.infinite[r] = summary.max[r] == R::INFINITY;
                 if summary.infinite[r] {
-                    summary.max[r] = tame(&tile, r);
+                    summary.max[r] = tame(&tile, r, NONE);
                 }
             }
         }
@@ -72,11 +71,15 @@ impl<R: RowReal> Kernel for Largest<'_, R> {
     }
 }
 
+/// No class.
+const NONE: usize = usize::MAX;
+
 /// Makes a row with infinities one without: the only one becomes the largest finite number and what is
-/// finite a class of probability 0. Returns the new largest logit, NaN if there is more than one.
-fn tame<R: RowReal>(tile: &Tile<R>, row: usize) -> R {
+/// finite a class of probability 0; the class to `skip` does not count. Returns the new largest logit, NaN if there is
+/// more than one.
+pub fn tame<R: RowReal>(tile: &Tile<R>, row: usize, skip: usize) -> R {
     let mut infinities = 0;
-    for k in 0..tile.classes {
+    for k in (0..tile.classes).filter(|&k| k != skip) {
         // SAFETY: inside the tile.
         unsafe {
             let logit = tile.at(row, k);
@@ -125,6 +128,17 @@ fn largest_in_lines<R: RowReal, I: Isa>(isa: I, tile: &Tile<R>, max: &mut [R; RO
         // SAFETY: no group of lanes is longer.
         unsafe { largest[0].max_or(largest[1]).store(lanes.as_mut_ptr()) };
         let mut width = <R::RowLanes<I>>::LANES / 2;
+        while width >= <R::One<I>>::LANES {
+            for lane in (0..width).step_by(<R::One<I>>::LANES) {
+                // SAFETY: `width` and as many lanes from there on are no more than a group has.
+                unsafe {
+                    let upper = <R::One<I>>::load(isa, lanes.as_ptr().add(lane + width));
+                    let lower = <R::One<I>>::load(isa, lanes.as_ptr().add(lane));
+                    lower.max_or(upper).store(lanes.as_mut_ptr().add(lane));
+                }
+            }
+            width /= 2;
+        }
         while width > 0 {
             for lane in 0..width {
                 lanes[lane] =
@@ -152,6 +166,23 @@ where
     type Row = V;
 
     #[inline(always)]
+    unsafe fn add(&self, max: &V, row: usize, class: usize, sums: &mut [Sum<V>; N]) {
+        let logit = self.tile.at(row, class);
+        self.ahead[0].ask(row, class, V::LANES);
+        self.ahead[1].ask(row, class, V::LANES);
+        // SAFETY: handed through from the caller.
+        let z = unsafe { V::load(max.isa(), logit) };
+        let head = add_exponential(z, *max, sums);
+        // SAFETY: handed through from the caller.
+        unsafe { head.store(logit) };
+    }
+}
+
+impl<V: Vector, const N: usize> TermsOfRows<V, N> for Exponentials<'_, V::Real>
+where
+    V::Real: RowReal,
+{
+    #[inline(always)]
     fn rows(&self, isa: V::Isa, row: usize) -> V {
         // SAFETY: the slice is as long as a group of lanes.
         unsafe { V::load(isa, self.max[row..row + V::LANES].as_ptr()) }
@@ -161,22 +192,20 @@ where
     fn row(&self, isa: V::Isa, row: usize) -> V {
         V::splat(isa, self.max[row])
     }
+}
 
-    #[inline(always)]
-    unsafe fn add(&self, max: &V, row: usize, class: usize, sums: &mut [Sum<V>; N]) {
-        let logit = self.tile.at(row, class);
-        self.ahead[0].ask(row, class, V::LANES);
-        self.ahead[1].ask(row, class, V::LANES);
-        // SAFETY: handed through from the caller.
-        let z = unsafe { V::load(max.isa(), logit) };
-        let (head, tail) = scaled_exp(z, *max);
-        sums[0] = sums[0].add(head, tail);
-        if N == 2 {
-            let zero = max.constant(V::Real::ZERO);
-            let largest = z.equals(*max);
-            sums[1] = sums[1].add(V::select(largest, zero, head), V::select(largest, zero, tail));
-        }
-        // SAFETY: handed through from the caller.
-        unsafe { head.store(logit) };
+/// Adds the exponential of a logit to the sums and returns it. With `N` = 2 also to the sum of those that are smaller
+/// than the largest.
+#[inline(always)]
+pub fn add_exponential<V: Vector, const N: usize>(z: V, max: V, sums: &mut [Sum<V>; N]) -> V
+where
+    V::Real: RowReal,
+{
+    let (head, tail) = scaled_exp(z, max);
+    sums[0] = sums[0].add(head, tail);
+    if N == 2 {
+        let smaller = Sum { head, tail }.unless(z.equals(max));
+        sums[1] = sums[1].add(smaller.head, smaller.tail);
     }
+    head
 }

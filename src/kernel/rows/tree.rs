@@ -14,17 +14,20 @@ pub trait Terms<V: Vector, const N: usize> {
     /// What the terms need of their rows.
     type Row;
 
-    /// For a row in each lane, from `row` on.
-    fn rows(&self, isa: V::Isa, row: usize) -> Self::Row;
-
-    /// For the same row in all lanes.
-    fn row(&self, isa: V::Isa, row: usize) -> Self::Row;
-
     /// Adds the terms of the group of lanes that begins with this row and class.
     ///
     /// # Safety
     /// The group must be within the tile that the terms are made for, padding included.
     unsafe fn add(&self, of_row: &Self::Row, row: usize, class: usize, sums: &mut [Sum<V>; N]);
+}
+
+/// Terms that know of themselves what they need of their rows.
+pub trait TermsOfRows<V: Vector, const N: usize>: Terms<V, N> {
+    /// For a row in each lane, from `row` on.
+    fn rows(&self, isa: V::Isa, row: usize) -> Self::Row;
+
+    /// For the same row in all lanes.
+    fn row(&self, isa: V::Isa, row: usize) -> Self::Row;
 }
 
 /// The sums of every row of a tile, in two parts each.
@@ -41,14 +44,14 @@ pub unsafe fn total<R, I, T, const N: usize>(
 ) where
     R: RowReal,
     I: Isa,
-    T: Terms<R::RowLanes<I>, N>,
+    T: TermsOfRows<R::RowLanes<I>, N>,
 {
     match tile.form {
         Form::Columns => {
             let mut row = 0;
             while row < tile.rows {
                 // SAFETY: handed through from the caller.
-                let totals = unsafe { columns::<R, I, T, N>(isa, tile, terms, row) };
+                let totals = unsafe { by_tree(isa, tile, terms, &terms.rows(isa, row), row) };
                 for ([heads, tails], total) in sums.iter_mut().zip(totals) {
                     // SAFETY: there are ROWS of each, whole groups of lanes.
                     unsafe {
@@ -75,35 +78,38 @@ pub unsafe fn total<R, I, T, const N: usize>(
 /// No more levels than this has the tree of partial sums.
 const LEVELS: usize = MOST_PARTIAL_SUMS.ilog2() as usize;
 
+/// The sums of a group of rows of a tile of columns, of which the terms need `of_rows`.
+///
 /// # Safety
-/// As [`total`], for a group of rows.
+/// As [`total`], for the group from `row` on.
 #[inline(always)]
-unsafe fn columns<R, I, T, const N: usize>(
-    isa: I,
-    tile: &Tile<R>,
+pub unsafe fn by_tree<V, T, const N: usize>(
+    isa: V::Isa,
+    tile: &Tile<V::Real>,
     terms: &T,
+    of_rows: &T::Row,
     row: usize,
-) -> [Sum<R::RowLanes<I>>; N]
+) -> [Sum<V>; N]
 where
-    R: RowReal,
-    I: Isa,
-    T: Terms<R::RowLanes<I>, N>,
+    V: Vector,
+    V::Real: RowReal,
+    T: Terms<V, N>,
 {
     let nothing = [Sum::nothing(isa); N];
-    let levels = R::PARTIAL_SUMS.ilog2();
-    let of_rows = terms.rows(isa, row);
+    let partial_sums = <V::Real>::PARTIAL_SUMS;
+    let levels = partial_sums.ilog2();
     // Leaves in the order in which the tree completes its branches; one waits at every level.
     let mut waiting = [nothing; LEVELS + 1];
     let mut present = 0_u32;
-    for leaf in 0..R::PARTIAL_SUMS {
+    for leaf in 0..partial_sums {
         let first = leaf.reverse_bits() >> (usize::BITS - levels);
         let mut node = nothing;
         let mut empty = first >= tile.classes;
         let mut k = first;
         while k < tile.classes {
             // SAFETY: handed through from the caller.
-            unsafe { terms.add(&of_rows, row, k, &mut node) };
-            k += R::PARTIAL_SUMS;
+            unsafe { terms.add(of_rows, row, k, &mut node) };
+            k += partial_sums;
         }
         let mut level = 0;
         while leaf >> level & 1 == 1 {
@@ -139,7 +145,7 @@ unsafe fn line<R, I, T, const N: usize>(isa: I, tile: &Tile<R>, terms: &T, row: 
 where
     R: RowReal,
     I: Isa,
-    T: Terms<R::RowLanes<I>, N>,
+    T: TermsOfRows<R::RowLanes<I>, N>,
 {
     let lanes = <R::RowLanes<I>>::LANES;
     let parts = R::PARTIAL_SUMS / lanes;
@@ -165,15 +171,29 @@ where
     }
     let mut totals = [[R::ZERO; 2]; N];
     for (total, partial) in totals.iter_mut().zip(&mut partial) {
-        *total = halve(partial);
+        *total = halve(isa, partial);
     }
     totals
 }
 
 /// The tree of partial sums, each level as [`Sum::merge`] adds.
 #[inline(always)]
-fn halve<R: RowReal>([heads, tails]: &mut [[R; MOST_PARTIAL_SUMS]; 2]) -> [R; 2] {
+fn halve<R: RowReal, I: Isa>(isa: I, partial: &mut [[R; MOST_PARTIAL_SUMS]; 2]) -> [R; 2] {
+    let lanes = <R::One<I>>::LANES;
     let mut width = R::PARTIAL_SUMS / 2;
+    while width >= lanes {
+        for lane in (0..width).step_by(lanes) {
+            // SAFETY: `lane + width + lanes` is no more than the number of partial sums.
+            unsafe {
+                let sum = load::<R::One<I>>(isa, partial, lane);
+                let sum = sum.merge(load(isa, partial, lane + width));
+                sum.head.store(partial[0].as_mut_ptr().add(lane));
+                sum.tail.store(partial[1].as_mut_ptr().add(lane));
+            }
+        }
+        width /= 2;
+    }
+    let [heads, tails] = partial;
     while width > 0 {
         for lane in 0..width {
             [heads[lane], tails[lane]] =
@@ -182,6 +202,20 @@ fn halve<R: RowReal>([heads, tails]: &mut [[R; MOST_PARTIAL_SUMS]; 2]) -> [R; 2]
         width /= 2;
     }
     [heads[0], tails[0]]
+}
+
+/// # Safety
+/// A group of lanes from `lane` on must be among the partial sums.
+#[inline(always)]
+unsafe fn load<V: Vector>(
+    isa: V::Isa,
+    [heads, tails]: &[[V::Real; MOST_PARTIAL_SUMS]; 2],
+    lane: usize,
+) -> Sum<V> {
+    // SAFETY: handed through from the caller.
+    unsafe {
+        Sum { head: V::load(isa, heads.as_ptr().add(lane)), tail: V::load(isa, tails.as_ptr().add(lane)) }
+    }
 }
 
 /// [`Sum::merge`] of single numbers.

@@ -75,7 +75,7 @@ impl<R: Real> Gamma<R> {
         Gamma { hi: V::splat(isa, hi), lo: V::splat(isa, lo), one_plus_twice, class }
     }
 
-    /// The constants one by one, to be laid out as [`Gamma::load`] reads them.
+    /// The constants one by one, as [`Gamma::of_parts`] takes them.
     #[inline(always)]
     pub fn parts(self) -> [R; 3] {
         [self.hi, self.lo, self.one_plus_twice]
@@ -103,17 +103,10 @@ impl<V: Vector> Gamma<V> {
         (self.hi, self.lo)
     }
 
-    /// A gamma for each lane, from arrays of the [`Gamma::parts`].
-    ///
-    /// # Safety
-    /// The arrays must be valid for reading `LANES` elements.
+    /// A gamma for each lane, from the lanes of the [`Gamma::parts`].
     #[inline(always)]
-    pub unsafe fn load(isa: V::Isa, [hi, lo, one_plus_twice]: [*const V::Real; 3]) -> Self {
-        // SAFETY: handed through from the caller.
-        unsafe {
-            let one_plus_twice = V::load(isa, one_plus_twice);
-            Self { hi: V::load(isa, hi), lo: V::load(isa, lo), one_plus_twice, class: power::GENERAL }
-        }
+    pub fn of_parts([hi, lo, one_plus_twice]: [V; 3]) -> Self {
+        Self { hi, lo, one_plus_twice, class: power::GENERAL }
     }
 }
 

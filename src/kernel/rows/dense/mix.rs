@@ -10,6 +10,7 @@ use crate::real::Real;
 use crate::simd::{Isa, Kernel, Vector};
 
 use super::terms::lanes;
+use crate::kernel::rows::spread::put;
 
 /// Finds what the terms of the classes need to know of their rows.
 pub struct Describe<'a, R> {
@@ -69,13 +70,6 @@ where
 #[inline(always)]
 pub fn sum_of<V: Vector>(isa: V::Isa, [heads, tails]: &[[V::Real; ROWS]; 2], row: usize) -> V {
     Sum { head: lanes(isa, heads, row), tail: lanes(isa, tails, row) }.rounded()
-}
-
-/// Puts a group of lanes into a list.
-#[inline(always)]
-pub fn put<V: Vector>(lanes: V, of_row: &mut [V::Real; ROWS], row: usize) {
-    // SAFETY: the slice is as long as a group of lanes.
-    unsafe { lanes.store(of_row[row..row + V::LANES].as_mut_ptr()) };
 }
 
 /// Puts rows together.

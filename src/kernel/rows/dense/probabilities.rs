@@ -3,12 +3,13 @@
 
 use std::ptr::copy_nonoverlapping;
 
-use super::mix::{put, sum_of};
+use super::mix::sum_of;
 use super::terms::{Smooth, join, lanes, pick};
 use super::{Operands, State, sum};
 use crate::kernel::output;
+use crate::kernel::rows::spread::put;
 use crate::kernel::rows::tile::{Form, Tile, emit, fetch};
-use crate::kernel::rows::tree::{Terms, total};
+use crate::kernel::rows::tree::{Terms, TermsOfRows, total};
 use crate::kernel::rows::{self, Constants, Plan, ROWS, RowReal, Scratch};
 use crate::loss::focal::Gamma;
 use crate::loss::product::times;
@@ -183,16 +184,6 @@ where
     type Row = ([V; 2], bool);
 
     #[inline(always)]
-    fn rows(&self, isa: V::Isa, row: usize) -> Self::Row {
-        ([pick(isa, &self.weights[1], row, false), pick(isa, &self.weights[2], row, false)], false)
-    }
-
-    #[inline(always)]
-    fn row(&self, isa: V::Isa, row: usize) -> Self::Row {
-        ([pick(isa, &self.weights[1], row, true), pick(isa, &self.weights[2], row, true)], true)
-    }
-
-    #[inline(always)]
     unsafe fn add(&self, of_row: &Self::Row, row: usize, class: usize, sums: &mut [Sum<V>; 2]) {
         let ([grad, hess], across) = *of_row;
         let isa = grad.isa();
@@ -219,6 +210,21 @@ where
                 times(target, zero - chance.descent(grad * alpha, mean)).store(probabilities);
             }
         }
+    }
+}
+
+impl<V: Vector> TermsOfRows<V, 2> for Each<'_, V::Real>
+where
+    V::Real: RowReal,
+{
+    #[inline(always)]
+    fn rows(&self, isa: V::Isa, row: usize) -> Self::Row {
+        ([pick(isa, &self.weights[1], row, false), pick(isa, &self.weights[2], row, false)], false)
+    }
+
+    #[inline(always)]
+    fn row(&self, isa: V::Isa, row: usize) -> Self::Row {
+        ([pick(isa, &self.weights[1], row, true), pick(isa, &self.weights[2], row, true)], true)
     }
 }
 

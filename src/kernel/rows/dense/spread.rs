@@ -7,7 +7,7 @@ use crate::kernel::rows::spread::Factors;
 use crate::kernel::rows::tile::Form;
 use crate::kernel::rows::{self, RowReal};
 use crate::loss::focal::Scales;
-use crate::loss::softmax::Factor;
+use crate::loss::softmax::{Factor, in_range};
 use crate::loss::softmax_dense::Shares;
 use crate::real::Real;
 use crate::simd::{Isa, Kernel, Vector};
@@ -97,9 +97,9 @@ where
         unsafe {
             let exp = V::load(isa, tiles.exp.at(row, class));
             let slope = V::load(isa, tiles.logits.at(row, class));
-            let grad = self.outer[0].neg_mul_add(slope, self.factors.grad.of(exp));
+            let grad = self.outer[0].neg_mul_add(slope, self.factors.grad.of(in_range(exp)));
             if needs.outputs & (output::CURVATURE | output::GAUSS_NEWTON) != 0 {
-                let mut hess = self.factors.hess.of(exp);
+                let mut hess = self.factors.hess.of(in_range(exp));
                 if needs.outputs & output::CURVATURE != 0 {
                     let one = V::splat(isa, V::Real::ONE);
                     let p = self.shares.p_scaled(exp) * V::splat(isa, V::Real::P_UNSCALE);
@@ -108,7 +108,7 @@ where
                 }
                 if needs.quotient {
                     let descent = V::load(isa, tiles.targets.at(row, class));
-                    let factor = self.factor.of(exp) - descent;
+                    let factor = self.factor.of(in_range(exp)) - descent;
                     hess = (grad * self.twice).neg_mul_add(factor, hess);
                 }
                 hess.store(tiles.hess.at(row, class));

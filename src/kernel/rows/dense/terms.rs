@@ -3,7 +3,7 @@
 use super::{Needs, Totals, sum};
 use crate::kernel::output;
 use crate::kernel::rows::tile::{Form, Tile};
-use crate::kernel::rows::tree::{self, Terms, total};
+use crate::kernel::rows::tree::{self, Terms, TermsOfRows, total};
 use crate::kernel::rows::{ROWS, RowReal};
 use crate::loss::softmax::Sum;
 use crate::loss::softmax_dense::{Class, Shares};
@@ -62,16 +62,6 @@ where
     type Row = (Shares<V>, bool);
 
     #[inline(always)]
-    fn rows(&self, isa: V::Isa, row: usize) -> Self::Row {
-        (shares(isa, self.shares, row, false), false)
-    }
-
-    #[inline(always)]
-    fn row(&self, isa: V::Isa, row: usize) -> Self::Row {
-        (shares(isa, self.shares, row, true), true)
-    }
-
-    #[inline(always)]
     unsafe fn add(&self, of_row: &Self::Row, row: usize, class: usize, sums: &mut [Sum<V>; N]) {
         let Self { tiles, needs, .. } = self;
         let (shares, across) = of_row;
@@ -111,6 +101,21 @@ where
                 add(sums, sum::FACTOR_SLOPE, descent);
             }
         }
+    }
+}
+
+impl<V: Vector, const POWER: u8, const N: usize> TermsOfRows<V, N> for Each<'_, V::Real, POWER>
+where
+    V::Real: RowReal,
+{
+    #[inline(always)]
+    fn rows(&self, isa: V::Isa, row: usize) -> Self::Row {
+        (shares(isa, self.shares, row, false), false)
+    }
+
+    #[inline(always)]
+    fn row(&self, isa: V::Isa, row: usize) -> Self::Row {
+        (shares(isa, self.shares, row, true), true)
     }
 }
 
