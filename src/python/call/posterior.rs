@@ -12,10 +12,10 @@ use crate::exec::rows::{PerThread, RowArray, tile_rows};
 use crate::exec::{operand, stores};
 use crate::kernel::posterior::Constants;
 use crate::kernel::rows::posterior::{ByClass, RowConstants};
-use crate::kernel::tile::{Source, TILE, Target, repeating};
+use crate::kernel::tile::{Source, Stores, TILE, Target, repeating};
 use crate::layout::Plan;
 use crate::loss::focal::power;
-use crate::loss::posterior::{SKEW, Skew, Unsmooth};
+use crate::loss::posterior::{ANY, SKEW, Skew, Unsmooth};
 use crate::params::{Common, Modulator, SigmoidFocalLoss, SoftmaxFocalLoss};
 use crate::python::array::{Array, Held};
 use crate::python::runtime::isa;
@@ -105,16 +105,14 @@ fn sigmoid<R: PerThread>(
     let Admitted { scores, axis, posteriors } = admitted;
     let common = &loss.common;
     let alpha = |class| loss.alpha.as_ref().map(|alpha| alpha.of(class));
-    let of_products = Skew::of_products(common.gamma.of(0), alpha(0));
-    let constants = Constants {
-        power: if of_products.is_some() { power::of(common.gamma.of(0)) } else { power::GENERAL },
-        skew: Skew::<R>::new(common.gamma.of(0), alpha(0)),
-        smoothing: (common.label_smoothing != 0.0).then(|| Unsmooth::new(common.label_smoothing, 2)),
+    let gamma = common.gamma.of(0);
+    let (power, skew) = match (Skew::<R>::of_products(gamma, alpha(0)), power::of(gamma)) {
+        (None, _) => (power::GENERAL, Skew::new(gamma, alpha(0))),
+        (Some(skew), power::GENERAL) => (ANY, skew),
+        (Some(skew), power) => (power, skew),
     };
-    let constants = match (of_products, constants.power) {
-        (Some(skew), power) if power != power::GENERAL => Constants { skew, ..constants },
-        _ => constants,
-    };
+    let smoothing = (common.label_smoothing != 0.0).then(|| Unsmooth::new(common.label_smoothing, 2));
+    let constants = Constants { power, skew, smoothing };
     let mut lists = [const { Vec::new() }; SKEW];
     if loss.alpha.as_ref().is_some_and(|alpha| alpha.per_class().is_some())
         || common.gamma.per_class().is_some()
@@ -137,7 +135,7 @@ fn sigmoid<R: PerThread>(
     let len = plan.len();
     let bytes = (scores.dtype.size() + posteriors.dtype.size()).saturating_mul(len);
     let is_run = plan.is_run(operand::VALUE, posteriors.dtype.size());
-    let stores = if is_run { stores(bytes) } else { crate::kernel::tile::Stores::Ordinary };
+    let stores = if is_run { stores(bytes) } else { Stores::Ordinary };
     let job = Job {
         plan,
         constants,
