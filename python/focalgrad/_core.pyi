@@ -28,10 +28,14 @@ __all__ = [
     "__version__",
     "exact_sums",
     "get_num_threads",
+    "largest_weight",
+    "num_threads_in_use",
     "read_array",
     "set_num_threads",
     "sigmoid_focal_loss",
     "softmax_focal_loss",
+    "tally_indices",
+    "tally_labels",
 ]
 
 __version__: Final[str]
