@@ -164,8 +164,6 @@ def test_no_surrogates(kind: str) -> None:
     ("kind", "options", "word"),
     [
         ("sigmoid", {"background_index": 2, "ignore_index": 2, "class_axis": 1}, "background_index"),
-        ("sigmoid", {"ignore_index": float("nan")}, "ignore_index"),
-        ("softmax", {"ignore_index": float("nan")}, "ignore_index"),
         ("sigmoid", {"reduction": "sum", "normalizer": "weights"}, "normalizer"),
         ("softmax", {"reduction": "none", "normalizer": 2.0}, "normalizer"),
         ("sigmoid", {"eps": 1e-7}, "eps"),

@@ -164,8 +164,8 @@ REFUSED = {
     ),
     "pyarrow nulls": (lambda: pyarrow().array([1.0, None] * 25), "missing.*fill_null"),
     "pyarrow chunks": (lambda: pyarrow().chunked_array([[1.0], [2.0, None]]), "missing.*fill_null"),
-    "pyarrow table": (lambda: pyarrow().table({"a": [1.0, 2.0], "b": [1.0, None]}), "missing.*fill_null"),
-    "pyarrow batch": (lambda: pyarrow().record_batch({"a": [1.0, None]}), "missing.*fill_null"),
+    "pyarrow table": (lambda: pyarrow().table({"a": [1.0, 2.0], "b": [1.0, None]}), "missing.*drop_null"),
+    "pyarrow batch": (lambda: pyarrow().record_batch({"a": [1.0, None]}), "missing.*drop_null"),
     "pyarrow dictionary": (
         lambda: pyarrow().DictionaryArray.from_arrays([0, 1] * 25, pyarrow().array([1.0, None])),
         "missing.*fill_null",

@@ -34,10 +34,14 @@ __all__ = [
     "get_num_threads",
     "limit_this_thread",
     "piece",
+    "largest_weight",
+    "num_threads_in_use",
     "read_array",
     "set_num_threads",
     "sigmoid_focal_loss",
     "softmax_focal_loss",
+    "tally_indices",
+    "tally_labels",
 ]
 
 __version__: Final[str]

@@ -15,7 +15,7 @@ use crate::kernel::rows::posterior::{ByClass, RowConstants};
 use crate::kernel::tile::{Source, Stores, TILE, Target, repeating};
 use crate::layout::Plan;
 use crate::loss::focal::power;
-use crate::loss::posterior::{SKEW, Skew, Unsmooth};
+use crate::loss::posterior::{ANY, SKEW, Skew, Unsmooth};
 use crate::params::{Modulator, SigmoidFocalLoss, SoftmaxFocalLoss};
 use crate::simd::{AnyIsa, in_default_mode};
 
@@ -132,10 +132,12 @@ fn constants<R: PerThread>(loss: &SigmoidFocalLoss) -> Constants<R> {
     let (gamma, alpha) = (loss.common.gamma.of(0), loss.alpha.as_ref().map(|alpha| alpha.of(0)));
     let smoothing = loss.common.label_smoothing;
     let smoothing = (smoothing != 0.0).then(|| Unsmooth::new(smoothing, 2));
-    match (Skew::of_products(gamma, alpha), power::of(gamma)) {
-        (Some(skew), power) if power != power::GENERAL => Constants { power, skew, smoothing },
-        _ => Constants { power: power::GENERAL, skew: Skew::new(gamma, alpha), smoothing },
-    }
+    let (power, skew) = match (Skew::of_products(gamma, alpha), power::of(gamma)) {
+        (None, _) => (power::GENERAL, Skew::new(gamma, alpha)),
+        (Some(skew), power::GENERAL) => (ANY, skew),
+        (Some(skew), power) => (power, skew),
+    };
+    Constants { power, skew, smoothing }
 }
 
 /// What scores are skewed by, by class if that differs.

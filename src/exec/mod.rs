@@ -3,6 +3,7 @@
 //! [`elements`] runs a loss whose elements stand for themselves, [`columns`] adds such losses up over the class
 //! axis, [`rows`] runs one whose elements are rows of classes, [`weights`] knows what results are multiplied with.
 //! [`measure`] finds denominators that do not depend on the logits, [`indices`] looks for class indices that are none.
+//! Beside the losses, [`posterior`] and [`row_posterior`] recover posteriors, and [`tally`] counts targets.
 
 pub mod columns;
 pub mod elements;

@@ -3,14 +3,14 @@
 use crate::cache::prefetch_ahead;
 use crate::kernel::rows::RowReal;
 use crate::loss::focal::power;
-use crate::loss::posterior::{SKEW, Skew, Unsmooth, posterior};
+use crate::loss::posterior::{ANY, SKEW, Skew, Unsmooth, posterior};
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
 
 /// What is the same for all scores of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Constants<R> {
-    /// The [class](power) of gamma, the general one where `skew` is not [of products](Skew::of_products).
+    /// The [class](power) of gamma or [`ANY`], the general one where `skew` is not [of products](Skew::of_products).
     pub power: u8,
     /// What scores are skewed by, where they have nothing of their own.
     pub skew: Skew<R>,
@@ -42,6 +42,7 @@ pub unsafe fn run<R: RowReal>(isa: AnyIsa, constants: &Constants<R>, operands: &
         1 => isa.vectorize(Loop::<R, 1>(constants, operands)),
         2 => isa.vectorize(Loop::<R, 2>(constants, operands)),
         3 => isa.vectorize(Loop::<R, 3>(constants, operands)),
+        ANY => isa.vectorize(Loop::<R, ANY>(constants, operands)),
         _ => isa.vectorize(Loop::<R, { power::GENERAL }>(constants, operands)),
     }
 }
@@ -146,6 +147,63 @@ where
             }
             let scores = V::load(isa, operands.scores);
             posterior::<V, POWER>(scores, &skew, self.smoothing.as_ref()).store(operands.posteriors);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn constants<R: RowReal>(gamma: f64, alpha: f64) -> Constants<R> {
+        Constants { power: power::GENERAL, skew: Skew::new(gamma, Some(alpha)), smoothing: None }
+    }
+
+    /// eta from log-odds, as the definition has it.
+    fn exact(z: f64, gamma: f64, alpha: f64) -> f64 {
+        let (p, q) = (1.0 / (1.0 + (-z).exp()), 1.0 / (1.0 + z.exp()));
+        let slope = |p: f64, q: f64| q.powf(gamma) * (q - gamma * p * p.ln());
+        let odds = (1.0 - alpha) * slope(q, p) / (alpha * slope(p, q));
+        odds / (1.0 + odds)
+    }
+
+    #[test]
+    fn posteriors_keep_their_definition_in_every_place() {
+        let scores: Vec<f32> = (0..77).map(|i| (i as f32 - 38.0) / 5.0).collect();
+        for isa in AnyIsa::available() {
+            for (gamma, alpha) in [(0.0, 0.5), (1.0, 0.25), (2.0, 0.25), (3.0, 0.9), (1.7, 0.25)] {
+                let plain = Skew::of_products(gamma, Some(alpha)).expect("neither large nor small");
+                let class = match power::of(gamma) {
+                    power::GENERAL => ANY,
+                    class => class,
+                };
+                let (general, plain) = (
+                    constants(gamma, alpha),
+                    Constants { power: class, skew: plain, ..constants(gamma, alpha) },
+                );
+                for constants in [general, plain] {
+                    let run = |scores: &[f32]| {
+                        let mut posteriors = vec![0.0; scores.len()];
+                        let (scores, len) = (scores.as_ptr(), scores.len());
+                        let skews = [std::ptr::null(); SKEW];
+                        let operands = Operands { len, scores, skews, posteriors: posteriors.as_mut_ptr() };
+                        // SAFETY: there are as many posteriors as scores.
+                        unsafe { super::run(isa, &constants, &operands) };
+                        posteriors
+                    };
+                    let all = run(&scores);
+                    for (i, (&z, &got)) in scores.iter().zip(&all).enumerate() {
+                        let want = exact(f64::from(z), gamma, alpha);
+                        let off = (f64::from(got) - want).abs();
+                        assert!(
+                            off <= 10.0 * want * f64::from(f32::EPSILON),
+                            "{} {gamma} {z}: {got}",
+                            isa.name()
+                        );
+                        assert_eq!(run(&scores[i..=i])[0].to_bits(), got.to_bits());
+                    }
+                }
+            }
         }
     }
 }

@@ -137,8 +137,11 @@ impl<V: Vector> Unsmooth<V> {
     }
 }
 
-/// The posterior of the positive class. `POWER` is the [class](power) of gamma; other than the general one it is for an
-/// alpha whose `odds` are all of c.
+/// In the place of a class of gammas: any, for an alpha whose `odds` are all of c, so that the exponent is never negative.
+pub const ANY: u8 = power::GENERAL - 1;
+
+/// The posterior of the positive class. `POWER` is the [class](power) of gamma or [`ANY`]; other than the general one it is
+/// for an alpha whose `odds` are all of c.
 #[inline(always)]
 pub fn posterior<V: Vector, const POWER: u8>(z: V, skew: &Skew<V>, smoothing: Option<&Unsmooth<V>>) -> V
 where
@@ -178,10 +181,20 @@ where
         ((power * V::select(inverted, opposite, own)) * (top / bottom)) * unscale
     } else {
         let mut power = exponential.scaled();
-        let mut factors = 0;
-        while factors < POWER {
-            power = power * e;
-            factors += 1;
+        if POWER == ANY {
+            let [rate, rate_lo] = skew.rate;
+            let exponent = rate * magnitude;
+            let beyond = limit.lt(exponent);
+            let low = rate_lo.mul_add(magnitude, rate.product_error(magnitude, exponent));
+            let low = V::select(beyond, zero, low);
+            power = exp_neg(limit.min_or(exponent), low, V::Real::P_SHIFT).scaled();
+            power = V::select(beyond, zero, power);
+        } else {
+            let mut factors = 0;
+            while factors < POWER {
+                power = power * e;
+                factors += 1;
+            }
         }
         ((power * own) * (likely / unlikely)) * unscale
     };

@@ -22,7 +22,7 @@ Layout = Callable[[Array], Array]
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 INTEGERS = tuple(np.dtype(f"{sign}int{width}") for sign in ("", "u") for width in (8, 16, 32, 64))
 FLOATS = (np.dtype(np.float16), BFLOAT16, np.dtype(np.float32), np.dtype(np.float64))
-NUMBERS = (*INTEGERS, *FLOATS)
+NUMBERS = (*INTEGERS, *FLOATS)  # what logits may be
 DTYPES = (np.dtype(np.bool_), *NUMBERS)
 
 

@@ -637,3 +637,48 @@ where
         [zero, zero, zero]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_as(
+        isa: AnyIsa,
+        constants: &RowConstants<f64>,
+        scores: &[f64],
+        classes: usize,
+        form: Form,
+    ) -> Vec<u64> {
+        let mut posteriors = vec![0.0; scores.len()];
+        let (row, rows) = (classes as isize, scores.len() / classes);
+        let operands = RowOperands {
+            rows,
+            classes,
+            scores: Matrix { data: scores.as_ptr(), row, class: 1 },
+            posteriors: Matrix { data: posteriors.as_mut_ptr(), row, class: 1 },
+        };
+        // SAFETY: both have as many rows and classes.
+        unsafe { run(isa, constants, &operands, Some(form), &mut RowScratch::new()) };
+        for row in posteriors.chunks(classes) {
+            assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-14, "{row:?}");
+        }
+        posteriors.into_iter().map(f64::to_bits).collect()
+    }
+
+    #[test]
+    fn results_do_not_depend_on_the_form() {
+        for classes in [1, 2, 7, 40, 130] {
+            let scores: Vec<f64> =
+                (0..37 * classes).map(|i| f64::from((i * 7919 % 1013) as u32) / 100.0).collect();
+            for (gamma, sigmoid) in [(2.0, false), (1.7, false), (0.0, false), (2.0, true)] {
+                let constants =
+                    RowConstants { gamma, sigmoid, smoothing: None, by_class: ByClass::new(&[], &[]) };
+                for isa in AnyIsa::available() {
+                    let columns = run_as(isa, &constants, &scores, classes, Form::Columns);
+                    let lines = run_as(isa, &constants, &scores, classes, Form::Lines);
+                    assert_eq!(columns, lines, "{} {classes} {gamma}", isa.name());
+                }
+            }
+        }
+    }
+}
