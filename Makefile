@@ -43,9 +43,9 @@ $(VENV)/.tools: requirements-dev.txt | $(VENV)/.created
 # hides the next one. A target folder of its own: with and without the binding the library has the same name, and the
 # two would make each other be built again. With the tools at hand the pinned maturin builds; else pip fetches one.
 $(VENV)/.package: $(SOURCES) | $(VENV)/.created
-	@echo "building focalgrad from source into $(VENV)"
+	@echo "building focalgrad from source into $(VENV): some minutes of work for the compiler the first time"
 	@PATH="$(abspath $(BIN)):$$PATH" CARGO_TARGET_DIR="$(CURDIR)/target/python" \
-		$(BIN)/python -m pip install --quiet $(if $(wildcard $(BIN)/maturin),--no-build-isolation) .
+		$(BIN)/python -m pip install --disable-pip-version-check $(if $(wildcard $(BIN)/maturin),--no-build-isolation) .
 	@touch $@
 
 .PHONY: develop
@@ -119,7 +119,7 @@ walk: ## every float32 logit against the oracle, on ISA=... (STRIDE=97: each 97t
 	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example walk -- "$(ISA)" $(STRIDE) $(ALSO)
 
 .PHONY: hashes
-hashes: ## regenerate tests/hashes.txt, and say what changed its bits
+hashes: ## regenerate tests/core/hashes.txt, and say what changed its bits
 	$(FAST_BUILD) $(CARGO) run $(LOCKED) $(CORE) --release --quiet --example hashes
 
 .PHONY: neon
@@ -139,8 +139,8 @@ neon-python: $(VENV)/.tools ## Python tests for 64-bit Arm under emulation (Debi
 
 .PHONY: truth
 truth: $(VENV)/.tools ## compute the values that the oracles are measured against
-	$(BIN)/python tools/truth.py > tests/oracle/truth.txt
-	$(BIN)/python tools/soft_truth.py > tests/truth/soft.txt
+	$(BIN)/python tools/truth.py > tests/core/oracle/truth.txt
+	$(BIN)/python tools/soft_truth.py > tests/core/soft/truth.txt
 
 ##### Polynomials
 

@@ -4,8 +4,9 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands, output};
 use focalgrad::kernel::exact_tile::{ExactTileSum, Summable};
+use focalgrad::kernel::operands::{Constants, Operands};
+use focalgrad::kernel::output;
 use focalgrad::kernel::reduce::TileSum;
 use focalgrad::kernel::tile::TILE;
 use focalgrad::loss::focal::Gamma;
@@ -29,24 +30,19 @@ fn kernels_of<R: Compiled + Summable>(criterion: &mut Criterion, name: &str) {
         group.throughput(Throughput::Elements(TILE as u64));
         for gamma in [0.0, 1.0, 2.0, 3.0, 1.7] {
             for (label, outputs) in OUTPUTS {
-                let run = R::kernel(gamma, outputs, false);
+                let run = R::kernel(gamma, outputs);
                 let weights = [[0.75, 0.25].map(R::from_f64); 3];
-                let constants = Constants { gamma: Gamma::new(gamma), weights };
+                let constants = Constants { gamma: Gamma::new(gamma), weights, ignored: None };
                 let mut results = [vec![R::ZERO; TILE], vec![R::ZERO; TILE], vec![R::ZERO; TILE]];
                 let [value, grad, hess] = results.each_mut().map(|row| row.as_mut_ptr());
                 let operands = Operands {
                     len: TILE,
                     logits: logits.as_ptr(),
                     targets: targets.as_ptr(),
-                    weights: [[std::ptr::null(); 2]; 3],
-                    samples: std::ptr::null(),
-                    gammas: [std::ptr::null(); 2],
                     value,
                     grad,
                     hess,
-                    ahead: std::ptr::null(),
-                    stops: false,
-                    streams: false,
+                    ..Operands::NONE
                 };
                 group.bench_function(format!("gamma {gamma}/{label}"), |bencher| {
                     // SAFETY: every operand holds a tile.

@@ -6,14 +6,18 @@ use std::ptr::null_mut;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::compiled::Compiled;
-use focalgrad::kernel::elementwise::{Constants, Operands, output};
-use focalgrad::kernel::soft::{Meaning, SoftConstants, SoftOperands};
+use focalgrad::kernel::operands::{Constants, Operands};
+use focalgrad::kernel::output;
+use focalgrad::kernel::soft::Options;
 use focalgrad::kernel::tile::TILE;
-use focalgrad::loss::focal::Gamma;
+use focalgrad::params::SoftTargets;
 use focalgrad::simd::AnyIsa;
 
-const MEANINGS: [(&str, Meaning); 3] =
-    [("mixture", Meaning::Mixture), ("expected", Meaning::Expected), ("quality", Meaning::Quality)];
+const MEANINGS: [(&str, SoftTargets); 3] = [
+    ("mixture", SoftTargets::Mixture),
+    ("expected", SoftTargets::Expected),
+    ("quality", SoftTargets::Quality),
+];
 
 const OUTPUTS: [(&str, u8); 3] = [
     ("value", output::VALUE),
@@ -38,25 +42,21 @@ fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
             let pick = |flag: u8, row: *mut R| if outputs & flag == 0 { null_mut() } else { row };
             let (value, grad) = (pick(output::VALUE, rows[0]), pick(output::GRAD, rows[1]));
             let hess = pick(output::CURVATURE, rows[2]);
-            let (len, gammas) = (TILE, [std::ptr::null(); 2]);
+            let len = TILE;
             let (logits, targets) = (logits.as_ptr(), targets.as_ptr());
-            let constants = Constants { gamma: Gamma::new(gamma), weights: [[R::ONE; 2]; 3] };
+            let constants = Constants::new(gamma, [R::ONE; 2]);
             let targets_of_hard = hard.as_ptr();
             let operands = Operands {
                 len,
                 logits,
                 targets: targets_of_hard,
                 weights,
-                samples: std::ptr::null(),
-                gammas,
                 value,
                 grad,
                 hess,
-                ahead: std::ptr::null(),
-                stops: false,
-                streams: false,
+                ..Operands::NONE
             };
-            let kernel = R::kernel(gamma, outputs, true);
+            let kernel = R::kernel(gamma, outputs);
             group.bench_function(format!("hard/{label}"), |bencher| {
                 // SAFETY: every operand holds a tile.
                 bencher.iter(|| unsafe { kernel(isa, &constants, &operands) });
@@ -64,21 +64,20 @@ fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
             for (meaning_name, meaning) in MEANINGS {
                 for (probabilities, input) in [(false, ""), (true, " of probabilities")] {
                     let kernel = R::soft_kernel(meaning, probabilities);
-                    let constants = SoftConstants::new(gamma, meaning);
-                    let operands = SoftOperands {
+                    let options = Options::new(meaning);
+                    let operands = Operands {
                         len,
                         logits: if probabilities { targets } else { logits },
                         targets,
                         weights,
-                        gammas,
                         value,
                         grad,
                         hess,
-                        factor: null_mut(),
+                        ..Operands::NONE
                     };
                     group.bench_function(format!("{meaning_name}{input}/{label}"), |bencher| {
                         // SAFETY: every operand holds a tile, or is null where it may be.
-                        bencher.iter(|| unsafe { kernel(isa, &constants, &operands) });
+                        bencher.iter(|| unsafe { kernel(isa, &constants, &options, &operands) });
                     });
                 }
             }

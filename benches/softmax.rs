@@ -5,7 +5,7 @@
 use std::ptr::{null, null_mut};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use focalgrad::kernel::elementwise::output;
+use focalgrad::kernel::output;
 use focalgrad::kernel::rows::{Constants, DenseOperands, Matrix, Operands, RowReal, Scratch};
 use focalgrad::simd::AnyIsa;
 

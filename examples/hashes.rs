@@ -1,8 +1,8 @@
-//! Regenerates `tests/hashes.txt` and says which results have changed their bits.
+//! Regenerates `tests/core/hashes.txt` and says which results have changed their bits.
 //!
 //! `make hashes`. Refuses if two instruction sets that must agree do not.
 
-#[path = "../tests/oracle/mod.rs"]
+#[path = "../tests/core/oracle/mod.rs"]
 mod oracle;
 
 use std::collections::HashMap;
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     }
     let gone = before.keys().filter(|name| !lines.iter().any(|(kept, _)| kept == *name)).count();
     println!("{} hashes: {changed} changed or new, {gone} gone", lines.len());
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hashes.txt");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/core/hashes.txt");
     match std::fs::write(path, file(&lines)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -8,7 +8,7 @@
 //! first lines show against mpmath. The table is in Markdown; a fingerprint is equal where all results
 //! have equal bits.
 
-#[path = "../tests/oracle/mod.rs"]
+#[path = "../tests/core/oracle/mod.rs"]
 mod oracle;
 
 use std::fmt::Write;

@@ -1,5 +1,7 @@
 //! What can go wrong, in words for the person who called. Knows nothing of Python.
 
+use std::borrow::Cow;
+
 /// Everything that the core refuses. Each message names the argument, what came and what is taken.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -44,12 +46,15 @@ pub enum Error {
         /// What this processor has.
         available: String,
     },
-    /// The thread pool could not be started.
-    #[error("the threads could not be started: {0}")]
-    Threads(String),
+    /// Memory cannot be had.
+    #[error("{0} cannot be had")]
+    Memory(Cow<'static, str>),
 }
 
 impl Error {
+    /// There is no memory for what a call needs beside its arrays.
+    pub const NO_MEMORY: Self = Self::Memory(Cow::Borrowed("the memory that a call needs beside its arrays"));
+
     /// A value that is refused.
     pub fn value(argument: &'static str, got: impl ToString, takes: impl Into<String>) -> Self {
         Self::Value { argument, got: got.to_string(), takes: takes.into() }

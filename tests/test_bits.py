@@ -236,7 +236,8 @@ def test_instruction_sets() -> None:
     others = [name for name in fg.show_config(mode="dicts")["isas_available"] if name != "portable"]
     if len(others) < 2:
         pytest.skip(f"only one instruction set to compare on this machine: {others}")
-    folder = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {folder!r}); import test_bits; print(test_bits.digest())"
+    folder = Path(__file__).parent
+    folders = [str(folder), str(folder / "helpers")]
+    code = f"import sys; sys.path[:0] = {folders!r}; import test_bits; print(test_bits.digest())"
     digests = {name: output_from(code, FOCALGRAD_ISA=name) for name in others}
     assert len(set(digests.values())) == 1, digests

@@ -79,6 +79,8 @@ def test_pieces_give_what_one_call_gives(tmp_path, capsys, chunk):
     del whole["timing"], pieces["timing"]
 
     def flat(value: Any, name: str = "") -> dict[str, Any]:
+        if isinstance(value, list):
+            value = {str(i): item for i, item in enumerate(value)}
         if not isinstance(value, dict):
             return {name: value}
         return {k: v for key, item in value.items() for k, v in flat(item, f"{name}.{key}").items()}

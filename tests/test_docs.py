@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import focalgrad as fg
-from foreign import Negated, Tensor, Unreadable
+from foreign import Donated, Negated, Tensor, Unreadable
 from support import refused
 
 DOCS = Path(__file__).parent.parent / "docs" / "arrays.md"
@@ -50,12 +50,14 @@ EXAMPLES: dict[str, list[Callable[[], dict[str, Any]]]] = {
         lambda: {"logits": X.astype(object)},
         lambda: {"logits": X.astype(np.longdouble)},
         lambda: {"logits": np.full((4, 6), "abc")},
+        lambda: {"targets": np.full((4, 6), "1.0")},
         lambda: {"logits": X.astype(ml_dtypes.float8_e4m3fn)},
     ],
     "datetime, timedelta": [
         lambda: {"logits": X.astype("M8[s]")},
         lambda: {"logits": X.astype("m8[s]")},
     ],
+    "bool logits": [lambda: {"logits": X == 0}],
     "structured": [lambda: {"logits": np.zeros((4, 6), [("a", "<f4")])}],
     "`None`, strings": [lambda: {"logits": None}, lambda: {"targets": "text"}],
     "sets, dicts, sequences of objects": [
@@ -86,6 +88,11 @@ EXAMPLES: dict[str, list[Callable[[], dict[str, Any]]]] = {
         lambda: {"logits": pytest.importorskip("polars").DataFrame({"a": [1.0, None]})},
         lambda: {"logits": pytest.importorskip("pyarrow").array([1.0, None])},
         lambda: {"logits": pytest.importorskip("pyarrow").table({"a": [1.0, None]})},
+    ],
+    "tensor whose memory is gone (donated to a jax function)": [lambda: {"logits": Donated(X)}],
+    "what polars has yet to compute": [
+        lambda: {"logits": pytest.importorskip("polars").LazyFrame({"a": [1.0]})},
+        lambda: {"targets": pytest.importorskip("polars").col("a")},
     ],
     "frame with a column of a nullable dtype": [
         lambda: {"logits": pandas(lambda p: p.DataFrame({"a": p.array([1.0], dtype="Float32")}))}

@@ -53,6 +53,11 @@ class TestConstructor:
             ["normalizer", "reduction", "sum", "mean"],
         ),
         ({"normalizer": 2.0, "reduction": "none"}, ValueError, ["normalizer", "reduction", "none", "mean"]),
+        ({"class_axis": [1]}, TypeError, ["class_axis", "list", "whole"]),
+        ({"class_axis": np.array([1, 2])}, TypeError, ["class_axis", "ndarray", "whole"]),
+        ({"class_axis": np.array([1])}, TypeError, ["class_axis", "ndarray", "whole"]),
+        ({"class_axis": np.array(1.0)}, TypeError, ["class_axis", "ndarray", "whole"]),
+        ({"background_index": np.array([1])}, TypeError, ["background_index", "ndarray", "whole"]),
         ({"gama": 2.0}, TypeError, ["gama"]),
     )
 

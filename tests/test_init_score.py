@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tracemalloc
 from typing import Any
 
@@ -324,10 +323,10 @@ class TestColumns:
         targets = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1], [0, 0, 1]], dtype)
         weights = np.arange(1.0, 13).reshape(4, 3)
         loss = fg.SigmoidFocalLoss(class_axis=-1, class_weight=(1, 2, 0))
-        scores = loss.init_score(targets, weights)
+        scores = loss.init_score(targets, weights, dense=True)
         assert scores.tolist() == [fg.SigmoidFocalLoss().init_score([1, 0], [8, 14]), -np.inf, 0.0]
         first = fg.SigmoidFocalLoss(class_axis=0, class_weight=(1, 2, 0))
-        assert first.init_score(targets.T, weights.T).tolist() == scores.tolist()
+        assert first.init_score(targets.T, weights.T, dense=True).tolist() == scores.tolist()
 
     def test_rare_classes_do_not_cancel(self) -> None:
         loss = fg.SigmoidFocalLoss(None, 0.0, class_axis=1)
@@ -336,15 +335,21 @@ class TestColumns:
 
 
 def test_images_of_indices() -> None:
-    """Softmax: integers are class indices whatever their shape; floats of more dimensions are dense."""
+    """Softmax: integers of more dimensions are what they are said to be; floats are dense."""
     indices = np.array([[[0, 1], [2, 1]], [[1, 1], [0, 1]]])
     loss = fg.SoftmaxFocalLoss(class_axis=1)
-    scores = loss.init_score(indices)
+    scores = loss.init_score(indices, dense=False)
     np.testing.assert_array_equal(scores, loss.init_score(indices.ravel()))
     dense = np.moveaxis(np.eye(3)[indices], -1, 1)
-    np.testing.assert_allclose(loss.init_score(dense), scores, rtol=1e-15)
+    for dtype in (np.float64, np.float16, np.uint8, bool):
+        given = loss.init_score(dense.astype(dtype), dense=True)
+        np.testing.assert_allclose(given, scores, rtol=1e-15)
+    np.testing.assert_array_equal(loss.init_score(dense), loss.init_score(dense, dense=True))
+    np.testing.assert_array_equal(loss.init_score(indices.astype(float), dense=False), scores)
     weights = np.random.default_rng(0).random(indices.shape)
-    np.testing.assert_allclose(loss.init_score(dense, weights), loss.init_score(indices, weights), rtol=1e-14)
+    np.testing.assert_allclose(
+        loss.init_score(dense, weights), loss.init_score(indices, weights, dense=False), rtol=1e-14
+    )
 
 
 class TestNoData:
@@ -373,7 +378,8 @@ def test_largest_index() -> None:
     for make in (fg.SigmoidFocalLoss, fg.SoftmaxFocalLoss):
         loss = make(class_axis=-1)
         for index in (1 << 27, 1 << 31, 10**12, 1e30):
-            words = ["targets must be", f"below {1 << 27}", rf"targets\[1\] = {re.escape(str(index))}"]
+            shown = "1e30" if index == 1e30 else str(index)
+            words = ["targets must be", f"to {(1 << 27) - 1}", rf"targets\[1\] = {shown}"]
             refused(ValueError, words, loss.init_score, [0, index])
         tracemalloc.start()
         scores = loss.init_score([0, (1 << 20) - 1])
@@ -406,5 +412,93 @@ def test_errors() -> None:
     two = fg.SoftmaxFocalLoss(class_axis=0, gamma=(1.0, 2.0))
     refused(ValueError, ["targets", "2 classes", r"\(5, 2\)"], two.init_score, np.zeros((5, 2)))
     refused(ValueError, ["sample_weight"], fg.SoftmaxFocalLoss().init_score, [1, 0], [-1, 1])
-    refused(ValueError, [r"targets\[0, 1\] = -3"], fg.SoftmaxFocalLoss().init_score, [[0, -3]])
+    refused(ValueError, [r"targets\[0, 1\] = -3"], fg.SoftmaxFocalLoss().init_score, [[0, -3]], dense=False)
     refused(ValueError, [r"targets\[1\] = 0.5"], fg.SoftmaxFocalLoss().init_score, [0, 0.5])
+
+
+class TestNothingIsGuessed:
+    """Neither dtype nor values say what integers of more dimensions are."""
+
+    @pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+    @pytest.mark.parametrize("make", [fg.SigmoidFocalLoss, fg.SoftmaxFocalLoss])
+    def test_one_hot(self, make: Any, dtype: type) -> None:
+        loss, targets = make(class_axis=-1), np.eye(3, dtype=dtype)
+        words = [
+            "^dense must be True or False",
+            "one-hot|class along axis -1",
+            "class indices",
+            r"\(3, 3\)",
+            "got None$",
+        ]
+        refused(ValueError, words, loss.init_score, targets)
+        refused(ValueError, ["^dense", r"\(3, 3, 1\)"], loss.init_score, targets[:, :, None])
+        np.testing.assert_allclose(loss.init_score(targets, dense=True), loss.init_score(targets * 1.0))
+        np.testing.assert_array_equal(
+            loss.init_score(targets, dense=False), loss.init_score(targets.ravel().astype(int))
+        )
+
+    def test_softmax_of_one_hot(self) -> None:
+        assert fg.SoftmaxFocalLoss().init_score(np.eye(3, dtype=int), dense=True).tolist() == [0, 0, 0]
+
+    def test_one_dimension(self) -> None:
+        """Class indices, unless it is said that it is one sample."""
+        loss = fg.SigmoidFocalLoss(class_axis=0)
+        assert loss.init_score([0, 1, 1]).shape == (2,)
+        assert loss.init_score([0.0, 1.0, 1.0]).shape == (2,)
+        assert loss.init_score([0, 1, 1], dense=True).tolist() == [-np.inf, np.inf, np.inf]
+
+    def test_what_goes_together(self) -> None:
+        refused(
+            ValueError,
+            ["^dense", "class_axis", "False"],
+            fg.SigmoidFocalLoss().init_score,
+            [0, 1],
+            dense=False,
+        )
+        assert fg.SigmoidFocalLoss().init_score([0, 1], dense=True) == fg.SigmoidFocalLoss().init_score(
+            [0, 1]
+        )
+        refused(TypeError, ["^dense", "int"], fg.SoftmaxFocalLoss().init_score, [0, 1], dense=1)
+        for loss, option in (
+            (fg.SoftmaxFocalLoss(ignore_index=7), "ignore_index"),
+            (fg.SigmoidFocalLoss(class_axis=-1, background_index=7), "background_index"),
+        ):
+            refused(ValueError, ["^targets", option], loss.init_score, np.eye(2))
+            refused(ValueError, ["^targets", option], loss.init_score, np.eye(2, dtype=int), dense=True)
+            refused(ValueError, ["^dense"], loss.init_score, np.eye(2, dtype=int))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, np.float32, np.float64])
+def test_targets_outside_the_domain(dtype: type) -> None:
+    """The first one is named, and nothing else is blamed."""
+    for loss, place in (
+        (fg.SigmoidFocalLoss(), r"targets\[1, 2\]"),
+        (fg.SoftmaxFocalLoss(), r"targets\[1, 2\]"),
+    ):
+        targets = np.zeros((2, 3), dtype)
+        targets[1, 2] = 2
+        with pytest.raises(ValueError, match=rf"^targets must be .* got {place} = 2(\.0)?$") as caught:
+            loss.init_score(targets, dense=True)
+        assert "sample_weight" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"^targets .* got targets\[0\] = -1$"):
+        fg.SigmoidFocalLoss().init_score([-1, 1])
+    assert fg.SigmoidFocalLoss(ignore_index=-1).init_score([-1, 1, 0]) == fg.SigmoidFocalLoss().init_score(
+        [1, 0]
+    )
+
+
+def test_missing_labels() -> None:
+    """NaN as the target that is ignored; else it gives NaN."""
+    nan = float("nan")
+    known = fg.SigmoidFocalLoss(ignore_index=nan)
+    assert known.init_score([nan, 1, 0, nan]) == fg.SigmoidFocalLoss().init_score([1, 0])
+    assert np.isnan(fg.SigmoidFocalLoss().init_score([nan, 1, 0]))
+    columns = fg.SigmoidFocalLoss(class_axis=1, ignore_index=nan)
+    np.testing.assert_array_equal(
+        columns.init_score([[nan, 1.0], [0, 1], [1, 0]]),
+        [fg.SigmoidFocalLoss().init_score([0, 1]), fg.SigmoidFocalLoss().init_score([1, 1, 0])],
+    )
+    rows = fg.SoftmaxFocalLoss(ignore_index=nan)
+    np.testing.assert_array_equal(
+        rows.init_score([nan, 0.0, 1.0, 1.0]), fg.SoftmaxFocalLoss().init_score([0, 1, 1])
+    )

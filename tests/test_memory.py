@@ -16,8 +16,9 @@ from foreign import MAKERS
 from support import output_from
 
 MB = 1 << 20
-#: One in so many cases runs (all: `python tests/peak.py sigmoid`): no divisors of the number of layouts or of
-#: dtypes, so that all meet. What is copied does not depend on the loops; portable ones take their time.
+#: One in so many cases runs (all: `python tests/helpers/peak.py sigmoid`): no divisors of the numbers
+#: of layouts and dtypes, so that all meet. What is copied does not depend on the loops; portable ones
+#: take their time.
 STEPS = {"sigmoid": 2, "classes": 4}
 if fg.show_config(mode="dicts")["isa"] == "portable":
     STEPS = dict.fromkeys(STEPS, 11)
@@ -28,7 +29,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /
 def peaks(*arguments: str) -> dict[str, int]:
     """Bytes by which memory peaked, beyond arguments and results, for each call."""
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("peak.py")), *arguments],
+        [sys.executable, str(Path(__file__).parent / "helpers" / "peak.py"), *arguments],
         capture_output=True,
         text=True,
         timeout=600,

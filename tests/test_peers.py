@@ -18,7 +18,7 @@ import pytest
 import focalgrad as fg
 
 Array = np.ndarray[Any, Any]
-RECORDED = json.loads((Path(__file__).parent / "peers" / "recorded.json").read_text())["cases"]
+RECORDED = json.loads((Path(__file__).parent / "helpers" / "peers.json").read_text())["cases"]
 WEIGHT = np.array([0.5, 2.0, 1.0, 0.25])
 CLASSES = len(WEIGHT)
 

@@ -12,7 +12,7 @@ from mpmath import mp
 import focalgrad as fg
 import oracle
 from focalgrad import _reference as reference
-from support import refused
+from support import Array, refused, same_bits, ulp
 
 GAMMAS = (0.0, 0.3, 1.0, 2.0, 5.0)
 SCORES = np.array([-700.0, -90, -20, -3, -0.4, 0, 1e-9, 0.7, 2, 8, 36.7, 300])
@@ -106,6 +106,85 @@ def test_limits(gamma: float) -> None:
     assert fg.SoftmaxFocalLoss(gamma=gamma).posterior([[3.0]]).tolist() == [[1.0]]
 
 
+def assert_close(got: Array, exact: Array, limit: float = 10.0) -> None:
+    """Within so many ulps of the probability, and of 1 less it but for a last rounding."""
+    dtype = got.dtype
+    off = np.abs(got.astype(np.float64) - exact)
+    nearest = np.where(exact < 0.5, 0.0, 0.5 * ulp(exact, dtype))
+    allowed = limit * np.minimum(ulp(exact, dtype), np.where(exact < 0.5, np.inf, ulp(1 - exact, dtype)))
+    allowed = np.maximum(allowed, 1.5 * np.where(exact < 0.5, 0.0, ulp(exact, dtype)))
+    same = (np.isnan(got) & np.isnan(exact)) | (off <= nearest + allowed)
+    worst = np.argmax(np.where(same, -1.0, off / allowed))
+    assert same.all(), f"{got.ravel()[worst]!r}, expected {exact.ravel()[worst]!r}"
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("alpha", [None, 0.25, 0.999, 1e-30])
+@pytest.mark.parametrize("gamma", [*GAMMAS, 3.0, 1.7])
+def test_sigmoid_ulps(gamma: float, alpha: float | None, smoothing: float) -> None:
+    """Float32 against the definition in float64, over all sizes of scores."""
+    rng = np.random.default_rng(5)
+    scores = np.concatenate(
+        [rng.normal(0, 3, 20_000), rng.normal(0, 40, 5000), 2.0 ** rng.uniform(-140, 7, 2000)]
+    )
+    scores = scores.astype(np.float32)
+    loss = fg.SigmoidFocalLoss(alpha, gamma, label_smoothing=smoothing)
+    exact = reference.posterior(loss, scores)
+    if smoothing:
+        # What is left of it near the ends is a difference.
+        np.testing.assert_allclose(loss.posterior(scores), exact, rtol=2e-6, atol=2e-7)
+    else:
+        assert_close(loss.posterior(scores), exact)
+
+
+@pytest.mark.parametrize("alpha", [None, 0.25, 1e-300])
+@pytest.mark.parametrize("gamma", [*GAMMAS, 3.0])
+def test_sigmoid_ulps_of_float64(gamma: float, alpha: float | None) -> None:
+    """Against mpmath."""
+    scores = np.random.default_rng(6).normal(0, 6, 300)
+    got = fg.SigmoidFocalLoss(alpha, gamma).posterior(scores)
+    with mpmath.workdps(60):
+        heads, tails = (mp.mpf(1), mp.mpf(1)) if alpha is None else (mp.mpf(alpha), 1 - mp.mpf(alpha))
+        for z, found in zip(map(mp.mpf, scores), got, strict=True):
+            odds = tails * oracle.closed(-z, gamma)[1] / (heads * oracle.closed(z, gamma)[1])
+            eta = odds / (1 + odds)
+            small = min(eta, 1 - eta)
+            unit = float(ulp(float(small), np.float64)) * 10 + float(ulp(float(eta), np.float64)) * (
+                eta > 0.5
+            )
+            assert abs(mp.mpf(float(found)) - eta) <= unit
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 10, 33, 100, 300])
+@pytest.mark.parametrize("gamma", [*GAMMAS, 1.7])
+def test_softmax_ulps(gamma: float, classes: int) -> None:
+    """Float32 rows of few and of many classes; they sum to 1."""
+    rng = np.random.default_rng(7)
+    rows = max(2, 400 // classes)
+    scores = np.concatenate([rng.normal(0, s, (rows, classes)) for s in (0.1, 1, 5, 30)]).astype(np.float32)
+    scores[::7] += 300
+    for options in ({}, {"alpha": tuple(np.linspace(0.5, 2, classes))}, {"modulator": "sigmoid"}):
+        loss = fg.SoftmaxFocalLoss(gamma=gamma, **options)
+        eta = loss.posterior(scores)
+        assert_close(eta, reference.posterior(loss, scores))
+        total = eta.astype(np.float64).sum(axis=1)
+        assert (np.abs(total - 1) <= classes * np.finfo(np.float32).eps).all()
+
+
+@pytest.mark.parametrize("classes", [3, 40, 130])
+def test_softmax_by_class(classes: int) -> None:
+    """Alphas and gammas of each class, large ones too; alphas of 0."""
+    rng = np.random.default_rng(8)
+    scores = rng.normal(0, 4, (40, classes))
+    gamma = tuple(rng.choice([0.0, 0.5, 1.0, 2.0, 30.0, 1e4], classes))
+    loss = fg.SoftmaxFocalLoss(tuple(rng.uniform(0.1, 9, classes)), gamma)
+    np.testing.assert_allclose(
+        loss.posterior(scores), reference.posterior(loss, scores), rtol=1e-10, atol=1e-300
+    )
+    none = fg.SoftmaxFocalLoss((0.0, *[1.0] * (classes - 1)), 2.0)
+    assert (none.posterior(scores)[:, 0] == 1).all() and not none.posterior(scores)[:, 1:].any()
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, np.int64])
 def test_dtypes(dtype: type) -> None:
     """The scores' dtype; integers give float64."""
@@ -113,7 +192,59 @@ def test_dtypes(dtype: type) -> None:
     for loss in (fg.SigmoidFocalLoss(), fg.SoftmaxFocalLoss()):
         eta = loss.posterior(scores)
         assert eta.dtype == (np.float64 if np.issubdtype(dtype, np.integer) else dtype)
-        np.testing.assert_array_equal(eta, loss.posterior(scores.astype(np.float64)).astype(eta.dtype))
+        assert_close(eta, loss.posterior(scores.astype(np.float64)))
+
+
+LOSSES = (
+    fg.SigmoidFocalLoss(),
+    fg.SigmoidFocalLoss(gamma=1.7, label_smoothing=0.1),
+    fg.SigmoidFocalLoss((0.1, 0.5, 0.9, 1.0), (0.0, 1.0, 2.0, 5.0), class_axis=1),
+    fg.SoftmaxFocalLoss(class_axis=1),
+    fg.SoftmaxFocalLoss((0.1, 0.5, 0.9, 1.0), (0.0, 1.0, 2.0, 5.0), class_axis=1, label_smoothing=0.1),
+    fg.SoftmaxFocalLoss(modulator="sigmoid", class_axis=1),
+)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32])
+def test_layouts_outputs_and_threads(loss: Any, dtype: type) -> None:
+    """The same bits however scores and results lie, in place too, for any number of threads."""
+    scores = (np.random.default_rng(9).normal(0, 3, (130, 4, 101)) * 2).astype(dtype)
+    want = loss.posterior(scores)
+    assert want.flags.c_contiguous and not np.isnan(want).any()
+    for other in (np.asfortranarray(scores), scores[::-1].copy()[::-1], np.repeat(scores, 2, 2)[:, :, ::2]):
+        assert same_bits(loss.posterior(other), want)
+    turned = np.moveaxis(np.ascontiguousarray(np.moveaxis(scores, 1, -1)), -1, 1)
+    assert same_bits(loss.posterior(turned), want)
+    out = np.full(want.shape[::-1], 777, want.dtype).T
+    assert loss.posterior(scores, out=out) is out
+    assert same_bits(out, want)
+    if want.dtype == dtype:
+        own = scores.copy()
+        assert loss.posterior(own, out=own) is own
+        assert same_bits(own, want)
+    for number in (1, 2, 5):
+        with fg.num_threads(number):
+            assert same_bits(loss.posterior(scores), want)
+    row = loss.posterior(scores[7:8, :, 50:51])
+    assert same_bits(row, want[7:8, :, 50:51])
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_outputs_that_are_refused(loss: Any) -> None:
+    scores = np.zeros((5, 4, 6), np.float32)
+    refused(
+        TypeError, ["^out must be", "float64", "float32"], loss.posterior, scores, out=np.zeros((5, 4, 6))
+    )
+    refused(
+        ValueError, ["^out must be", r"\(5, 4\)"], loss.posterior, scores, out=np.zeros((5, 4), np.float32)
+    )
+    refused(TypeError, ["^out must be", "list"], loss.posterior, scores, out=[0.0])
+    home = np.zeros((6, 4, 6), np.float32)
+    refused(ValueError, ["out overlaps scores"], loss.posterior, home[:5], out=home[1:])
+    frozen = np.zeros((5, 4, 6), np.float32)
+    frozen.flags.writeable = False
+    refused(ValueError, ["^out must be", "read-only"], loss.posterior, scores, out=frozen)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -125,7 +256,7 @@ def test_axes_and_pieces(axis: int) -> None:
         loss = make(alpha=(0.1, 0.2, 0.3, 0.4), gamma=(0.0, 1.0, 2.0, 3.0), class_axis=axis)
         got = np.moveaxis(loss.posterior(moved), axis, 1)
         want = make(alpha=loss.alpha, gamma=loss.gamma, class_axis=-1).posterior(scores[7, :, 5][None])
-        np.testing.assert_allclose(got[7, :, 5], want[0], rtol=1e-15)
+        np.testing.assert_array_equal(got[7, :, 5], want[0])
     assert fg.SigmoidFocalLoss().posterior(np.zeros((0, 3))).shape == (0, 3)
     assert fg.SigmoidFocalLoss().posterior(0.0).shape == ()
 
@@ -133,8 +264,8 @@ def test_axes_and_pieces(axis: int) -> None:
 def test_errors() -> None:
     """Probabilities, and what is no number."""
     for make in (fg.SigmoidFocalLoss, fg.SoftmaxFocalLoss):
-        refused(ValueError, ["posterior", "from_logits"], make(from_logits=False).posterior, [[0.5]])
+        refused(ValueError, ["^from_logits", "posterior"], make(from_logits=False).posterior, [[0.5]])
         refused(TypeError, ["scores", "complex"], make().posterior, [[1j]])
         three = make(class_axis=1, gamma=(1.0, 2.0, 3.0))
         refused(ValueError, ["scores", "3 classes", r"\(5, 2\)"], three.posterior, np.zeros((5, 2)))
-        refused(ValueError, ["scores", "class axis 1", r"\(5,\)"], three.posterior, np.zeros(5))
+        refused(ValueError, ["class_axis", "scores", r"\(5,\)"], three.posterior, np.zeros(5))

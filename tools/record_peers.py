@@ -1,4 +1,4 @@
-"""Record what other libraries answer, in float64: tests/peers/recorded.json, for tests/test_peers.py.
+"""Record what other libraries answer, in float64: tests/helpers/peers.json, for tests/test_peers.py.
 
 Run it in an environment with torch, torchvision, kornia and keras, none of which the tests need:
 
@@ -26,7 +26,7 @@ import torch
 import torchvision
 from torch.nn import functional as F
 
-OUTPUT = Path(__file__).parent.parent / "tests" / "peers" / "recorded.json"
+OUTPUT = Path(__file__).parent.parent / "tests" / "helpers" / "peers.json"
 Arrays = dict[str, np.ndarray]
 rng = np.random.default_rng(20170807)
 

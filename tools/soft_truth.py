@@ -1,6 +1,6 @@
 """True values for the Rust tests of the soft-label losses.
 
-    python tools/soft_truth.py > tests/truth/soft.txt
+    python tools/soft_truth.py > tests/core/soft/truth.txt
 
 Everything is computed with 600 digits (logits beside which exp is tiny take them) by mpmath from the
 definitions of the losses, derivatives by numerical differentiation of the value's definition at that

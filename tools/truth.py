@@ -1,6 +1,6 @@
 """Compute the values that the tests' oracles are measured against.
 
-    python tools/truth.py > tests/oracle/truth.txt
+    python tools/truth.py > tests/core/oracle/truth.txt
 
 Each line has gamma, the logit z, and then f, f' and f'' of the focal loss, each as three numbers: a
 mantissa between 1 and 2 in two float64 parts (together some 106 bits), and a binary exponent.  They are

@@ -13,11 +13,11 @@ Adapters for other libraries are found as attributes, ``focalgrad.lightgbm`` for
 library when they are first used.
 """
 
+from focalgrad._class_weights import class_weights
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from focalgrad import _adapters
-from focalgrad._beside import class_weights
 from focalgrad._core import (
     SigmoidFocalLoss,
     SoftmaxFocalLoss,
@@ -31,12 +31,18 @@ from focalgrad._meter import FocalLossMeter
 from focalgrad._runtime import num_threads, show_config
 from focalgrad._signature import CallSignature
 
+if TYPE_CHECKING:
+    from focalgrad._evaluate.evaluation import Evaluation
+    from focalgrad._evaluate.run import evaluate
+
 __all__ = [
+    "Evaluation",
     "FocalLossMeter",
     "SigmoidFocalLoss",
     "SoftmaxFocalLoss",
     "__version__",
     "class_weights",
+    "evaluate",
     "get_num_threads",
     "num_threads",
     "set_num_threads",
@@ -64,13 +70,17 @@ for _loss in (SigmoidFocalLoss, SoftmaxFocalLoss):
 del _loss
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import an adapter when it is first used; from then on it is an attribute like others."""
-    if name not in _adapters.LIBRARIES:
+def __getattr__(name: str) -> Any:
+    """Import what is not always needed when it is first used; from then on it is an attribute like others."""
+    if name in _adapters.LIBRARIES:
+        return import_module(f"{__name__}.{name}")
+    if name not in ("Evaluation", "evaluate"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}.{name}")
+    thing = globals()[name] = getattr(import_module(f"{__name__}._evaluate"), name)
+    thing.__module__ = __name__
+    return thing
 
 
 def __dir__() -> list[str]:
     """List the adapters that can be imported here, too."""
-    return sorted({*globals(), *_adapters.available()})
+    return sorted({*globals(), *__all__, *_adapters.available()})

@@ -24,7 +24,7 @@ class Library(NamedTuple):
 #: By adapter. The extras in pyproject.toml have the same names and the same versions.
 LIBRARIES = {
     "catboost": Library("catboost", "catboost", "1.2"),
-    "dask": Library("dask", "dask", "2024.1"),
+    "dask": Library("dask", "dask", "2024.12"),
     "lightgbm": Library("lightgbm", "lightgbm", "4.0"),
     "sklearn": Library("sklearn", "scikit-learn", "1.6"),
     "xgboost": Library("xgboost", "xgboost", "3.2"),

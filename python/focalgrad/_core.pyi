@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Literal, TypeAlias, final
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-# Whatever hands over an array: NumPy's, lists, buffers, columns of data frames, tensors by DLPack.
-_Array: TypeAlias = ArrayLike | Any
+from focalgrad._types import Array as _Array
+
 # float16, float32, float64, or ml_dtypes' bfloat16.
 _Result: TypeAlias = NDArray[Any]
 _Reduction: TypeAlias = Literal["none", "sum", "mean"]
 _ClassReduction: TypeAlias = Literal["none", "sum", "mean", "sum_classes"]
-_Normalizer: TypeAlias = Literal["weights", "positives", "focal_weights"] | float | None
+# A number, or the losses of elements, rows or positions.
+_Value: TypeAlias = float | _Result
+_Normalizer: TypeAlias = Literal["weights", "focal_weights"] | float | None
+_ElementNormalizer: TypeAlias = Literal["weights", "positives", "focal_weights"] | float | None
 _Hessian: TypeAlias = Literal["exact", "gauss_newton", "upper"]
 _SoftTargets: TypeAlias = Literal["mixture", "expected", "quality"]
 _Modulator: TypeAlias = Literal["softmax", "sigmoid"]
@@ -26,8 +29,11 @@ __all__ = [
     "SigmoidFocalLoss",
     "SoftmaxFocalLoss",
     "__version__",
+    "exact_denominator",
     "exact_sums",
     "get_num_threads",
+    "limit_this_thread",
+    "piece",
     "read_array",
     "set_num_threads",
     "sigmoid_focal_loss",
@@ -47,7 +53,7 @@ class SigmoidFocalLoss:
         gamma: _Parameter = 2.0,
         *,
         reduction: _ClassReduction = "mean",
-        normalizer: _Normalizer = None,
+        normalizer: _ElementNormalizer = None,
         class_axis: int | None = None,
         class_weight: Sequence[float] | NDArray[Any] | None = None,
         label_smoothing: float = 0.0,
@@ -64,7 +70,7 @@ class SigmoidFocalLoss:
     @property
     def reduction(self) -> _ClassReduction: ...
     @property
-    def normalizer(self) -> _Normalizer: ...
+    def normalizer(self) -> _ElementNormalizer: ...
     @property
     def class_axis(self) -> int | None: ...
     @property
@@ -88,7 +94,7 @@ class SigmoidFocalLoss:
         *,
         sample_weight: _Array | None = None,
         out: _Result | None = None,
-    ) -> Any: ...
+    ) -> _Value: ...
     def grad(
         self,
         logits: _Array,
@@ -105,7 +111,7 @@ class SigmoidFocalLoss:
         sample_weight: _Array | None = None,
         out: _Result | None = None,
         grad_out: _Result | None = None,
-    ) -> tuple[Any, _Result]: ...
+    ) -> tuple[_Value, _Result]: ...
     def grad_and_hess(
         self,
         logits: _Array,
@@ -116,8 +122,10 @@ class SigmoidFocalLoss:
         grad_out: _Result | None = None,
         hess_out: _Result | None = None,
     ) -> tuple[_Result, _Result]: ...
-    def init_score(self, targets: _Array, sample_weight: _Array | None = None) -> Any: ...
-    def posterior(self, scores: _Array) -> _Result: ...
+    def init_score(
+        self, targets: _Array, sample_weight: _Array | None = None, *, dense: bool | None = None
+    ) -> _Value: ...
+    def posterior(self, scores: _Array, *, out: _Result | None = None) -> _Result: ...
     def replace(self, **changes: Any) -> SigmoidFocalLoss: ...
     def __replace__(self, **changes: Any) -> SigmoidFocalLoss: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
@@ -169,7 +177,7 @@ class SoftmaxFocalLoss:
         *,
         sample_weight: _Array | None = None,
         out: _Result | None = None,
-    ) -> Any: ...
+    ) -> _Value: ...
     def grad(
         self,
         logits: _Array,
@@ -186,7 +194,7 @@ class SoftmaxFocalLoss:
         sample_weight: _Array | None = None,
         out: _Result | None = None,
         grad_out: _Result | None = None,
-    ) -> tuple[Any, _Result]: ...
+    ) -> tuple[_Value, _Result]: ...
     def grad_and_hess(
         self,
         logits: _Array,
@@ -197,8 +205,10 @@ class SoftmaxFocalLoss:
         grad_out: _Result | None = None,
         hess_out: _Result | None = None,
     ) -> tuple[_Result, _Result]: ...
-    def init_score(self, targets: _Array, sample_weight: _Array | None = None) -> Any: ...
-    def posterior(self, scores: _Array) -> _Result: ...
+    def init_score(
+        self, targets: _Array, sample_weight: _Array | None = None, *, dense: bool | None = None
+    ) -> _Value: ...
+    def posterior(self, scores: _Array, *, out: _Result | None = None) -> _Result: ...
     def replace(self, **changes: Any) -> SoftmaxFocalLoss: ...
     def __replace__(self, **changes: Any) -> SoftmaxFocalLoss: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
@@ -217,9 +227,35 @@ class ExactSum:
     def __ne__(self, other: object, /) -> bool: ...
 
 def read_array(name: str, object: _Array) -> NDArray[Any]: ...
+def largest_weight(sample_weight: _Array) -> float: ...
+def tally_labels(
+    targets: _Array, sample_weight: _Array | None, scale: float, axis: int | None, ignored: float | None
+) -> tuple[NDArray[Any], NDArray[Any], bool, bool]: ...
+def tally_indices(
+    targets: _Array,
+    sample_weight: _Array | None,
+    scale: float,
+    classes: int | None,
+    most: int,
+    ignored: float | None,
+    background: float | None,
+) -> tuple[NDArray[Any], float]: ...
 def exact_sums(
     loss: SigmoidFocalLoss | SoftmaxFocalLoss, logits: _Array, targets: _Array, sample_weight: _Array | None
 ) -> tuple[ExactSum, ExactSum]: ...
+def exact_denominator(
+    loss: SigmoidFocalLoss | SoftmaxFocalLoss, logits: _Array, targets: _Array, sample_weight: _Array | None
+) -> ExactSum: ...
+def piece(
+    loss: SigmoidFocalLoss | SoftmaxFocalLoss,
+    logits: _Array,
+    targets: _Array,
+    sample_weight: _Array | None,
+    whole: tuple[float, float],
+    *,
+    value: bool = False,
+    hessian: _Hessian | None = None,
+) -> tuple[Any, ...]: ...
 def sigmoid_focal_loss(
     inputs: _Array,
     targets: _Array,
@@ -230,7 +266,7 @@ def sigmoid_focal_loss(
     sample_weight: _Array | None = None,
     out: _Result | None = None,
     **options: Any,
-) -> Any: ...
+) -> _Value: ...
 def softmax_focal_loss(
     inputs: _Array,
     targets: _Array,
@@ -241,6 +277,8 @@ def softmax_focal_loss(
     sample_weight: _Array | None = None,
     out: _Result | None = None,
     **options: Any,
-) -> Any: ...
+) -> _Value: ...
 def set_num_threads(n: int) -> None: ...
 def get_num_threads() -> int: ...
+def num_threads_in_use() -> int: ...
+def limit_this_thread(n: int) -> int: ...

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from focalgrad._core import ExactSum, SigmoidFocalLoss, SoftmaxFocalLoss, exact_sums
+
+if TYPE_CHECKING:  # what only annotations need: importing it takes a millisecond
+    from focalgrad._types import Array
+
+
+def reduced(
+    loss: SigmoidFocalLoss | SoftmaxFocalLoss, numerator: SupportsFloat, denominator: SupportsFloat
+) -> float:
+    """Give the number that a sum of losses, and what its mean divides by, are reduced to."""
+    if loss.reduction == "sum":
+        return float(numerator)
+    divisor = loss.normalizer if isinstance(loss.normalizer, float) else float(denominator)
+    return float(numerator) / divisor if divisor != 0 else 0.0
 
 
 class FocalLossMeter:
@@ -64,9 +75,7 @@ class FocalLossMeter:
         """The loss."""
         return self._loss
 
-    def update(
-        self, logits: ArrayLike | Any, targets: ArrayLike | Any, *, sample_weight: ArrayLike | Any = None
-    ) -> None:
+    def update(self, logits: Array, targets: Array, *, sample_weight: Array | None = None) -> None:
         """Add a piece of data.
 
         Parameters
@@ -144,12 +153,7 @@ class FocalLossMeter:
         >>> fg.FocalLossMeter(fg.SigmoidFocalLoss()).compute()
         0.0
         """
-        numerator = float(self._numerator)
-        if self._loss.reduction == "sum":
-            return numerator
-        normalizer = self._loss.normalizer
-        denominator = normalizer if isinstance(normalizer, float) else float(self._denominator)
-        return numerator / denominator if denominator != 0 else 0.0
+        return reduced(self._loss, self._numerator, self._denominator)
 
     def reset(self) -> None:
         """Forget all data.

@@ -49,6 +49,20 @@ def num_threads(n: int) -> Iterator[None]:
         _core.set_num_threads(before)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let calls from this Python thread use no other one, whatever is set for the process.
+
+    For tasks of a scheduler, which brings its own threads. `set_num_threads` and `num_threads` go on working
+    for everybody else in the process.
+    """
+    before = _core.limit_this_thread(1)
+    try:
+        yield
+    finally:
+        _core.limit_this_thread(before)
+
+
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """Show the version, the instruction set in use, and the number of threads.
 
@@ -61,7 +75,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     -------
     dict or None
         With ``mode="dicts"``: ``version``, ``isa`` (the instruction set in use), ``isas_available`` (those
-        that this processor has, the best first), ``threads`` and ``cuda`` (whether there is a CUDA path).
+        that this processor has, the best first), ``threads`` (how many large calls use: fewer than
+        `get_num_threads` where not all could be started) and ``cuda`` (whether there is a CUDA path).
 
     Raises
     ------
@@ -78,7 +93,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         "version": _core.__version__,
         "isa": _core.ISA,
         "isas_available": list(_core.ISAS_AVAILABLE),
-        "threads": _core.get_num_threads(),
+        "threads": _core.num_threads_in_use(),
         "cuda": False,
     }
     if mode == "dicts":
@@ -86,6 +101,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     if mode != "stdout":
         raise ValueError(f"mode must be 'stdout' or 'dicts'; got {mode!r}")
     shown = config | {"isas_available": ", ".join(config["isas_available"])}
+    if config["threads"] < _core.get_num_threads():
+        shown["threads"] = f"{config['threads']} of {_core.get_num_threads()}: no more could be started"
     width = max(map(len, shown))
     for name, value in shown.items():
         print(f"{name:{width}}  {value}")

@@ -1,7 +1,8 @@
 //! Losses added up over the class axis: one number for each position.
 
-use super::elements::{Inputs, Job, run_tile};
+use super::elements::{Inputs, Job, Work};
 use super::labels::{Indices, Labels};
+use super::strip::Strips;
 use super::weights::{LabelWeights, Weights};
 use super::{BLOCKS, Cut, Keeping, Stop, Sums, operand, over_blocks};
 use crate::kernel::rows::RowReal;
@@ -39,32 +40,36 @@ pub unsafe fn run<R: RowReal>(
     let tiles = (BLOCKS.tiles / classes.max(1)).max(1);
     let between_looks = BLOCKS.tiles * BLOCKS.between_looks / (tiles * classes.max(1));
     over_blocks(plan, Cut { tiles, each: 1, between_looks }, Keeping::Rounded, go_on, |block| {
-        let (mut losses, mut results, mut raw) = (Buffer::<R>::new(), Buffer::<R>::new(), Raw::new());
-        for tile in block.tiles(plan) {
-            let mut totals = [0.0; TILE];
-            for class in 0..classes as isize {
-                let inputs = job.inputs.of_class(class, steps);
-                let written = [losses.as_mut_ptr(), std::ptr::null_mut(), std::ptr::null_mut()];
-                // SAFETY: the caller vouches for the arrays; the buffer holds a tile.
-                unsafe {
-                    run_tile(isa, job, &inputs, tile, written, &mut Sums::new(Keeping::Rounded));
-                    let losses = std::slice::from_raw_parts(losses.as_mut_ptr(), tile.len);
-                    isa.vectorize(Add { totals: &mut totals, losses });
+        let (mut results, mut raw) = (Buffer::<R>::new(), Raw::new());
+        Strips::with(|strips| {
+            for tile in block.tiles(plan) {
+                let mut work = Work::new(isa, job, strips);
+                let mut totals = [0.0; TILE];
+                for class in 0..classes as isize {
+                    let inputs = job.inputs.of_class(class, steps);
+                    let [losses, ..] = strips.outputs;
+                    let written = [losses, std::ptr::null_mut(), std::ptr::null_mut()];
+                    // SAFETY: the caller vouches for the arrays; a strip holds a tile, and no tile alone is refused.
+                    unsafe {
+                        work.inputs(&inputs, (tile, 1), written, false, &mut Sums::new(Keeping::Rounded));
+                        let losses = std::slice::from_raw_parts(losses, tile.len);
+                        isa.vectorize(Add { totals: &mut totals, losses });
+                    }
+                }
+                let rounded = results.as_mut_ptr();
+                for (i, total) in totals[..tile.len].iter().enumerate() {
+                    // SAFETY: a tile is no longer than the buffer.
+                    unsafe { rounded.add(i).write(R::from_f64(*total)) };
+                }
+                if let [Some(target), ..] = &job.outputs.0 {
+                    let place = Place { plan, operand: operand::VALUE, tile };
+                    // SAFETY: handed through from the caller.
+                    unsafe { target.put(isa, place, rounded, &mut raw) };
                 }
             }
-            let place = Place { plan, operand: operand::VALUE, tile };
-            let rounded = results.as_mut_ptr();
-            for (i, total) in totals[..tile.len].iter().enumerate() {
-                // SAFETY: a tile is no longer than the buffer.
-                unsafe { rounded.add(i).write(R::from_f64(*total)) };
-            }
-            if let Some(target) = &job.value {
-                // SAFETY: handed through from the caller.
-                unsafe { target.put(isa, place, rounded, &mut raw) };
-            }
-        }
+        })?;
         fence();
-        Sums::new(Keeping::Rounded)
+        Ok(Sums::new(Keeping::Rounded))
     })?;
     Ok(())
 }
@@ -93,30 +98,28 @@ impl<R: RowReal> Inputs<R> {
         fn entry<T>(list: Source<T>, class: isize) -> Source<T> {
             list.moved(class * size_of::<T>() as isize)
         }
-        let Self { logits, labels, ignored, weights, gammas } = *self;
-        let labels = match labels {
-            Labels::Dense(targets) => Labels::Dense(targets.moved(class * steps.targets)),
-            Labels::Indices(Indices { targets, classes }) => Labels::Indices(Indices {
-                targets: targets.moved(class * steps.targets),
-                classes: entry(classes, class),
-            }),
-        };
+        let Self { logits, labels, weights: Weights { labels: of_labels, samples }, gammas } = *self;
         Self {
             logits: logits.moved(class * steps.logits),
-            labels,
-            ignored: ignored.map(|(targets, index)| (targets.moved(class * steps.targets), index)),
-            weights: match weights {
-                Weights::All(numbers) => Weights::All(numbers),
-                Weights::Lists(lists) => {
-                    Weights::Lists(lists.map(|pair| pair.map(|list| entry(list, class))))
+            labels: match labels {
+                Labels::Dense(targets) => Labels::Dense(targets.moved(class * steps.targets)),
+                Labels::Marked(targets, ignored) => {
+                    Labels::Marked(targets.moved(class * steps.targets), ignored)
                 }
-                Weights::Sampled(samples, LabelWeights { rounded, exact }) => Weights::Sampled(
-                    samples.moved(class * steps.samples),
-                    LabelWeights {
-                        rounded: rounded.map(|pair| pair.map(|list| entry(list, class))),
-                        exact: exact.map(|pair| pair.map(|list| entry(list, class))),
-                    },
-                ),
+                Labels::Indices(indices) => Labels::Indices(Indices {
+                    targets: indices.targets.moved(class * steps.targets),
+                    classes: entry(indices.classes, class),
+                    ..indices
+                }),
+            },
+            weights: Weights {
+                labels: match of_labels {
+                    LabelWeights::All(numbers) => LabelWeights::All(numbers),
+                    LabelWeights::Lists(lists) => {
+                        LabelWeights::Lists(lists.map(|pair| pair.map(|list| entry(list, class))))
+                    }
+                },
+                samples: samples.map(|samples| samples.moved(class * steps.samples)),
             },
             gammas: gammas.map(|parts| parts.map(|part| entry(part, class))),
         }

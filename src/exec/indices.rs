@@ -14,15 +14,23 @@ pub struct Valid {
     pub classes: f64,
     /// Two more targets; NaN for none.
     pub others: [f64; 2],
+    /// Whether NaN is one, too.
+    pub nan: bool,
 }
 
 impl Valid {
+    /// Indices of so many classes, and two more targets if there are any.
+    pub fn new(classes: usize, others: [Option<f64>; 2]) -> Self {
+        let nan = others.iter().flatten().any(|other| other.is_nan());
+        Self { classes: classes as f64, others: others.map(|other| other.unwrap_or(f64::NAN)), nan }
+    }
+
     /// Whether a target is one of these.
     #[inline(always)]
     pub fn has(&self, target: f64) -> bool {
         let [first, second] = self.others;
-        let whole = target.trunc() == target;
-        (target >= 0.0) & (target < self.classes) & whole | (target == first) | (target == second)
+        let index = (target >= 0.0) & (target < self.classes) & (target.trunc() == target);
+        index | (target == first) | (target == second) | (self.nan & target.is_nan())
     }
 }
 
@@ -54,7 +62,7 @@ pub unsafe fn all_valid(
     let all = AtomicBool::new(true);
     over_blocks(plan, BLOCKS, Keeping::Rounded, go_on, |block| {
         if !all.load(Ordering::Relaxed) {
-            return Sums::new(Keeping::Rounded);
+            return Ok(Sums::new(Keeping::Rounded));
         }
         let (mut buffer, mut raw) = (Buffer::new(), Raw::new());
         for tile in block.tiles(plan) {
@@ -68,7 +76,7 @@ pub unsafe fn all_valid(
                 all.store(false, Ordering::Relaxed);
             }
         }
-        Sums::new(Keeping::Rounded)
+        Ok(Sums::new(Keeping::Rounded))
     })?;
     Ok(all.into_inner())
 }
@@ -97,9 +105,12 @@ mod tests {
 
     #[test]
     fn whole_numbers_in_range_are_valid() {
-        let valid = Valid { classes: 3.0, others: [-100.0, f64::NAN] };
+        let valid = Valid::new(3, [Some(-100.0), None]);
         assert!([0.0, 2.0, -0.0, -100.0].into_iter().all(|target| valid.has(target)));
         let others = [3.0, -1.0, 0.5, f64::NAN, f64::INFINITY, -100.5];
         assert!(!others.into_iter().any(|target| valid.has(target)));
+        let valid = Valid::new(3, [Some(f64::NAN), Some(7.0)]);
+        assert!([2.0, 7.0, f64::NAN].into_iter().all(|target| valid.has(target)));
+        assert!(!valid.has(3.0));
     }
 }

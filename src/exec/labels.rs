@@ -1,8 +1,8 @@
 //! Labels of elements, and how those of class indices are made.
 
-use super::heads::{Heads, parts};
+use super::per_row::{PerRow, parts};
 use super::{JobPlan, operand};
-use crate::kernel::prepare::one_hot;
+use crate::kernel::labels::{Classes, Ignored, mark, one_hot};
 use crate::kernel::repeat::{IsClass, Repeat};
 use crate::kernel::tile::{Buffer, Place, Raw, Source};
 use crate::layout::Tile;
@@ -14,22 +14,27 @@ use crate::simd::AnyIsa;
 pub enum Labels<R> {
     /// Each element has its own.
     Dense(Source<R>),
+    /// Each element has its own, and some are ignored, which the type that kernels compute in may not tell from others.
+    /// They become [`Ignored::marked`].
+    Marked(Source<f64>, Ignored<f64>),
     /// They are made of class indices.
     Indices(Indices),
 }
 
-/// Labels that are 1 where the target is the element's class, else 0.
+/// Labels that are 1 where the target is the element's class, else 0; [`Ignored::marked`] where it is ignored.
 #[derive(Clone, Copy, Debug)]
 pub struct Indices {
     /// The class of each target.
     pub targets: Source<f64>,
     /// The class of each element; NaN if no target can be it.
     pub classes: Source<f64>,
+    /// Targets that do not count.
+    pub ignored: Option<Ignored<f64>>,
 }
 
 impl<R: Real> Labels<R> {
-    /// The labels of tiles that follow each other: where they lie, or written to `memory`. `heads` are those of class
-    /// indices.
+    /// The labels of tiles that follow each other: where they lie, or written to `memory`. `per_row` is there if rows of
+    /// elements have a class index in common.
     ///
     /// # Safety
     /// Targets and classes must be readable wherever the plan says that they are, `memory` be valid for writing as many
@@ -39,7 +44,7 @@ impl<R: Real> Labels<R> {
         &self,
         isa: AnyIsa,
         (plan, tiles): (&JobPlan, Tile),
-        heads: Option<&Heads>,
+        per_row: Option<&PerRow>,
         memory: *mut R,
         raw: *mut u64,
     ) -> *const R {
@@ -48,43 +53,57 @@ impl<R: Real> Labels<R> {
             match self {
                 Self::Dense(targets) => {
                     let place = Place { plan, operand: operand::TARGETS, tile: tiles };
-                    targets.strip(isa, place, memory, raw)
+                    return targets.strip(isa, place, memory, raw);
                 }
-                Self::Indices(indices) => {
-                    indices.write(isa, plan, tiles, heads, memory);
-                    memory
+                Self::Marked(targets, ignored) => {
+                    for (start, tile) in parts(None, tiles) {
+                        let (mut buffer, mut raw) = (Buffer::new(), Raw::new());
+                        let targets =
+                            targets.slice(isa, (plan, operand::TARGETS, tile), &mut buffer, &mut raw);
+                        mark(isa, targets, *ignored, memory.add(start));
+                    }
                 }
+                Self::Indices(indices) => indices.write(isa, plan, tiles, per_row, memory),
             }
+        }
+        memory
+    }
+
+    /// The array of targets.
+    pub(super) fn targets(&self) -> (Option<&Source<R>>, Option<&Source<f64>>) {
+        match self {
+            Self::Dense(targets) => (Some(targets), None),
+            Self::Marked(targets, _) | Self::Indices(Indices { targets, .. }) => (None, Some(targets)),
         }
     }
 }
 
 impl Indices {
-    /// Writes the labels of tiles that follow each other. `heads` are those of the targets.
+    /// Writes the labels of tiles that follow each other.
     ///
     /// # Safety
     /// Targets and classes must be readable wherever the plan says that they are, and `labels` be valid for writing as
     /// many as there are elements.
     #[inline(never)]
-    pub(super) unsafe fn write<R: Real>(
+    unsafe fn write<R: Real>(
         &self,
         isa: AnyIsa,
         plan: &JobPlan,
         tiles: Tile,
-        heads: Option<&Heads>,
+        per_row: Option<&PerRow>,
         labels: *mut R,
     ) {
         let place = Place { plan, operand: operand::CLASSES, tile: tiles };
         let classes = place.repeated(size_of::<f64>()).and_then(|offset| self.classes.run(offset));
-        let heads = heads.filter(|_| classes.is_some());
-        for (start, tile) in parts(heads, tiles) {
+        let per_row = per_row.filter(|_| classes.is_some());
+        for (start, tile) in parts(per_row, tiles) {
             // SAFETY: handed through from the caller; a run of classes goes on for all elements.
             unsafe {
                 let labels = labels.add(start);
-                match (heads, classes) {
-                    (Some(heads), Some(classes)) => {
+                match (per_row, classes) {
+                    (Some(per_row), Some(classes)) => {
                         let classes = std::slice::from_raw_parts(classes.add(start), tile.len);
-                        self.of_rows(isa, heads.of(plan, tile), heads.cols(), classes, labels);
+                        self.of_rows(isa, per_row.place(plan, tile), per_row.cols(), classes, labels);
                     }
                     _ => self.of_elements(isa, plan, tile, labels),
                 }
@@ -99,7 +118,7 @@ impl Indices {
     unsafe fn of_rows<R: Real>(
         &self,
         isa: AnyIsa,
-        (place, skip): (Place<'_, 1>, usize),
+        (Place { plan, operand, tile }, skip): (Place<'_, 1>, usize),
         cols: usize,
         classes: &[f64],
         labels: *mut R,
@@ -107,9 +126,9 @@ impl Indices {
         let (mut buffer, mut raw) = (Buffer::new(), Raw::new());
         // SAFETY: handed through from the caller; a buffer holds a tile.
         unsafe {
-            let targets = self.targets.tile(isa, place, &mut buffer, &mut raw);
-            let targets = std::slice::from_raw_parts(targets, place.tile.len);
-            isa.vectorize(Repeat::new(IsClass { targets, classes, labels }, [cols, skip, classes.len()]));
+            let targets = self.targets.slice(isa, (plan, operand, tile), &mut buffer, &mut raw);
+            let each = IsClass { targets, classes, ignored: self.ignored, labels };
+            isa.vectorize(Repeat::new(each, [cols, skip, classes.len()]));
         }
     }
 
@@ -118,17 +137,21 @@ impl Indices {
     /// # Safety
     /// As [`Indices::write`].
     unsafe fn of_elements<R: Real>(&self, isa: AnyIsa, plan: &JobPlan, tile: Tile, labels: *mut R) {
-        let (mut targets, mut classes, mut raw) = (Buffer::new(), Buffer::new(), Raw::new());
-        let place = |operand| Place { plan, operand, tile };
+        let (mut buffers, mut raw) = ([const { Buffer::new() }; 2], Raw::new());
+        let [of_targets, of_classes] = &mut buffers;
         // SAFETY: handed through from the caller; a buffer holds a tile.
         unsafe {
-            let targets = self.targets.tile(isa, place(operand::TARGETS), &mut targets, &mut raw);
-            let targets = std::slice::from_raw_parts(targets, tile.len);
-            if let Some(offset) = place(operand::CLASSES).constant() {
-                return one_hot(isa, targets, self.classes.number(isa, offset), labels);
-            }
-            let classes = self.classes.tile(isa, place(operand::CLASSES), &mut classes, &mut raw);
-            one_hot(isa, targets, std::slice::from_raw_parts(classes, tile.len), labels);
+            let targets = self.targets.slice(isa, (plan, operand::TARGETS, tile), of_targets, &mut raw);
+            let classes = match (Place { plan, operand: operand::CLASSES, tile }).constant() {
+                Some(offset) => Classes::One(self.classes.number(isa, offset)),
+                None => Classes::Each(self.classes.slice(
+                    isa,
+                    (plan, operand::CLASSES, tile),
+                    of_classes,
+                    &mut raw,
+                )),
+            };
+            one_hot(isa, targets, classes, self.ignored, labels);
         }
     }
 }

@@ -1,12 +1,13 @@
-//! Denominators that do not depend on the logits: counts, and sums of weights.
+//! Denominators that do not depend on the logits: counts, and sums of weights. They are exact sums, which do not depend
+//! on the order of the elements either.
 
-use super::elements::Inputs;
-use super::heads::Heads;
 use super::labels::Labels;
-use super::weights::{LabelWeights, Weights};
-use super::{BLOCKS, JobPlan, Keeping, Stop, Sum, Sums, operand, over_blocks};
-use crate::kernel::prepare::{clear, mark};
-use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
+use super::per_row::PerRow;
+use super::weights::LabelWeights;
+use super::{BLOCKS, JobPlan, Keeping, Stop, Sums, operand, over_blocks};
+use crate::kernel::exact::ExactSum;
+use crate::kernel::labels::Ignored;
+use crate::kernel::tile::{Buffer, Raw, Source, TILE};
 use crate::layout::Tile;
 use crate::simd::{AnyIsa, Isa, Kernel};
 
@@ -23,55 +24,57 @@ pub enum Measure<'a> {
     ByTarget(&'a [f64]),
 }
 
-/// The sum of a measure over all elements of a plan. Weights are those of the inputs' first pair.
+/// What denominators are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs {
+    /// Labels.
+    pub labels: Labels<f64>,
+    /// Which of them do not count.
+    pub ignored: Option<Ignored<f64>>,
+    /// Sample weights.
+    pub samples: Source<f64>,
+    /// What multiplies those of negatives and of positives: the weights of losses.
+    pub weights: LabelWeights<f64>,
+}
+
+// SAFETY: the pointers are only followed by functions whose callers vouch for the memory behind them, and only read.
+unsafe impl Sync for Inputs {}
+
+/// The sum of a measure over all elements of a plan.
 ///
 /// # Errors
 /// If it was stopped, or the threads could not be started.
 ///
 /// # Safety
-/// All inputs but the logits must be valid wherever the plan says that they have elements. No other thread may
-/// write to them meanwhile.
+/// All inputs must be valid wherever the plan says that they have elements. No other thread may write to them meanwhile.
 pub unsafe fn run(
     isa: AnyIsa,
     plan: &JobPlan,
-    inputs: &Inputs<f64>,
+    inputs: &Inputs,
     measure: Measure<'_>,
-    keeping: Keeping,
     go_on: impl FnMut() -> bool,
-) -> Result<Sum, Stop> {
-    /// Pointers that blocks may share.
-    struct Shared<'a>(&'a Inputs<f64>);
-    // SAFETY: blocks only read.
-    unsafe impl Sync for Shared<'_> {}
-    impl Shared<'_> {
-        fn inputs(&self) -> &Inputs<f64> {
-            self.0
-        }
-    }
-    let shared = Shared(inputs);
-    let heads = Heads::of_targets(plan);
-    let sums = over_blocks(plan, BLOCKS, keeping, go_on, |block| {
-        let mut sums = Sums::new(keeping);
+) -> Result<ExactSum, Stop> {
+    let per_row = PerRow::targets(plan);
+    let sums = over_blocks(plan, BLOCKS, Keeping::Exact, go_on, |block| {
+        let mut sums = Sums::new(Keeping::Exact);
         let mut terms = [0.0; TILE];
         for tile in block.tiles(plan) {
             let terms = &mut terms[..tile.len];
             // SAFETY: handed through from the caller.
-            unsafe {
-                Terms { isa, plan, inputs: shared.inputs(), heads: heads.as_ref(), tile }.fill(measure, terms)
-            };
+            unsafe { Terms { isa, plan, inputs, per_row: per_row.as_ref(), tile }.fill(measure, terms) };
             sums.value.add(isa, terms);
         }
-        sums
+        Ok(sums)
     })?;
-    Ok(sums.value)
+    Ok(sums.value.exact())
 }
 
 /// The terms of a tile.
 struct Terms<'a> {
     isa: AnyIsa,
     plan: &'a JobPlan,
-    inputs: &'a Inputs<f64>,
-    heads: Option<&'a Heads>,
+    inputs: &'a Inputs,
+    per_row: Option<&'a PerRow>,
     tile: Tile,
 }
 
@@ -79,87 +82,61 @@ impl Terms<'_> {
     /// # Safety
     /// As [`run`]; `terms` must be as long as the tile.
     unsafe fn fill(&self, measure: Measure<'_>, terms: &mut [f64]) {
+        let Self { isa, plan, inputs, per_row, tile } = *self;
+        let Inputs { labels, ignored, ref samples, weights } = *inputs;
         let mut buffers = [const { Buffer::new() }; 4];
-        let [first, second, third, fourth] = &mut buffers;
-        // SAFETY: handed through from the caller.
+        let [of_labels, of_samples, of_negatives, of_positives] = &mut buffers;
+        let mut raw = Raw::new();
+        // SAFETY: handed through from the caller; a buffer holds a tile.
         unsafe {
+            let (memory, raw_memory) = (of_labels.as_mut_ptr(), raw.as_mut_ptr());
+            let labels = labels.strip(isa, (plan, tile), per_row, memory, raw_memory);
+            let labels = std::slice::from_raw_parts(labels, tile.len);
             match measure {
                 Measure::Count => terms.fill(1.0),
-                Measure::Positives => self.labels(terms, first),
+                Measure::Positives => {
+                    for (term, label) in terms.iter_mut().zip(labels) {
+                        *term = inside(*label);
+                    }
+                }
                 Measure::Weights => {
-                    self.labels(terms, first);
-                    let (samples, [negative, positive], list) = match self.inputs.weights {
-                        Weights::All([pair, ..]) => {
-                            (Source::Constant(1.0), pair.map(Source::Constant), operand::LISTS)
-                        }
-                        Weights::Lists([pair, ..]) => (Source::Constant(1.0), pair, operand::LISTS),
-                        Weights::Sampled(samples, LabelWeights { exact: [pair, ..], .. }) => {
-                            (samples, pair, operand::CLASSES)
-                        }
+                    let (operand, [negative, positive]) = match weights {
+                        LabelWeights::All([pair, ..]) => (operand::LISTS, pair.map(Source::Constant)),
+                        LabelWeights::Lists([pair, ..]) => (operand::LISTS, pair),
                     };
-                    let negative = self.fetch(&negative, list, first);
-                    let positive = self.fetch(&positive, list, second);
-                    let samples = self.fetch(&samples, operand::SAMPLES, third);
-                    self.isa.vectorize(Weigh { terms, negative, positive, samples });
+                    let samples = samples.slice(isa, (plan, operand::SAMPLES, tile), of_samples, &mut raw);
+                    let negative = negative.slice(isa, (plan, operand, tile), of_negatives, &mut raw);
+                    let positive = positive.slice(isa, (plan, operand, tile), of_positives, &mut raw);
+                    isa.vectorize(Weigh { labels, negative, positive, samples, terms });
                 }
                 Measure::ByTarget(list) => {
-                    self.labels(terms, first);
-                    let samples = match &self.inputs.weights {
-                        Weights::All(_) | Weights::Lists(_) => &Source::Constant(1.0),
-                        Weights::Sampled(samples, _) => samples,
-                    };
-                    let samples = self.fetch(samples, operand::SAMPLES, third);
-                    for (term, sample) in terms.iter_mut().zip(samples) {
+                    let samples = samples.slice(isa, (plan, operand::SAMPLES, tile), of_samples, &mut raw);
+                    for ((term, sample), target) in terms.iter_mut().zip(samples).zip(labels) {
                         // An ignored target may be no index; it is cleared below.
-                        *term = sample * list.get(*term as usize).copied().unwrap_or(0.0);
+                        *term = sample * list.get(*target as usize).copied().unwrap_or(0.0);
                     }
                 }
             }
-            if let Some((targets, index)) = &self.inputs.ignored {
-                let mut ignored = [false; TILE];
-                mark(self.isa, self.fetch(targets, operand::TARGETS, fourth), *index, &mut ignored);
-                clear(self.isa, terms, &ignored);
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`run`]. The slice lives no longer than the array and the buffer.
-    unsafe fn fetch<'s>(
-        &self,
-        source: &Source<f64>,
-        operand: usize,
-        buffer: &'s mut Buffer<f64>,
-    ) -> &'s [f64] {
-        let place = Place { plan: self.plan, operand, tile: self.tile };
-        let mut raw = Raw::new();
-        // SAFETY: handed through from the caller; a tile has `len` elements.
-        unsafe { std::slice::from_raw_parts(source.tile(self.isa, place, buffer, &mut raw), self.tile.len) }
-    }
-
-    /// # Safety
-    /// As [`Self::fill`].
-    unsafe fn labels(&self, terms: &mut [f64], buffer: &mut Buffer<f64>) {
-        // SAFETY: handed through from the caller.
-        unsafe {
-            match &self.inputs.labels {
-                Labels::Dense(source) => {
-                    terms.copy_from_slice(self.fetch(source, operand::TARGETS, buffer));
-                }
-                Labels::Indices(indices) => {
-                    indices.write(self.isa, self.plan, self.tile, self.heads, terms.as_mut_ptr());
-                }
+            if let Some(ignored) = ignored {
+                isa.vectorize(Clear { labels, ignored, terms });
             }
         }
     }
 }
 
-/// Turns labels y into s ((1 - y) `w_0` + y `w_1`).
+/// A label, NaN outside [0, 1], as its loss is.
+#[inline(always)]
+fn inside(label: f64) -> f64 {
+    if (label < 0.0) | (label > 1.0) { f64::NAN } else { label }
+}
+
+/// s ((1 - y) `w_0` + y `w_1`) for each label y.
 struct Weigh<'a> {
-    terms: &'a mut [f64],
+    labels: &'a [f64],
     negative: &'a [f64],
     positive: &'a [f64],
     samples: &'a [f64],
+    terms: &'a mut [f64],
 }
 
 impl Kernel for Weigh<'_> {
@@ -168,8 +145,28 @@ impl Kernel for Weigh<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, _: I) {
         let weights = self.negative.iter().zip(self.positive).zip(self.samples);
-        for (y, ((negative, positive), sample)) in self.terms.iter_mut().zip(weights) {
-            *y = sample * ((1.0 - *y) * negative + *y * positive);
+        for ((term, y), ((negative, positive), sample)) in self.terms.iter_mut().zip(self.labels).zip(weights)
+        {
+            let y = inside(*y);
+            *term = sample * ((1.0 - y) * negative + y * positive);
+        }
+    }
+}
+
+/// Writes 0 for labels that do not count.
+struct Clear<'a> {
+    labels: &'a [f64],
+    ignored: Ignored<f64>,
+    terms: &'a mut [f64],
+}
+
+impl Kernel for Clear<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        for (term, label) in self.terms.iter_mut().zip(self.labels) {
+            *term = if self.ignored.has(*label) { 0.0 } else { *term };
         }
     }
 }

@@ -6,14 +6,18 @@
 
 pub mod columns;
 pub mod elements;
-mod general;
-pub mod heads;
 pub mod indices;
 pub mod labels;
 pub mod measure;
-mod room;
+pub mod operand;
+pub mod outputs;
+pub mod per_row;
+pub mod posterior;
+pub mod row_posterior;
 pub mod rows;
-mod strips;
+mod samples;
+mod strip;
+pub mod tally;
 pub mod weights;
 
 use crate::cache;
@@ -63,28 +67,6 @@ pub enum Stop {
     Interrupted,
     /// It could not be done.
     Failed(Error),
-}
-
-/// The operands of a job by their numbers in its plan.
-pub mod operand {
-    /// Logits.
-    pub const LOGITS: usize = 0;
-    /// Targets.
-    pub const TARGETS: usize = 1;
-    /// Sample weights.
-    pub const SAMPLES: usize = 2;
-    /// Lists of float64 by class.
-    pub const CLASSES: usize = 3;
-    /// Lists of the kernel's type, by class or along the one axis that sample weights vary along.
-    pub const LISTS: usize = 4;
-    /// The losses.
-    pub const VALUE: usize = 5;
-    /// The gradient.
-    pub const GRAD: usize = 6;
-    /// The Hessian.
-    pub const HESS: usize = 7;
-    /// How many there are.
-    pub const COUNT: usize = 8;
 }
 
 /// The plan of a job: which elements it visits in which order, and where its operands keep them.
@@ -176,13 +158,13 @@ impl Sum {
 pub struct Sums {
     /// The losses.
     pub value: Sum,
-    /// The modulating factors.
+    /// The modulating factors, exactly: derivatives are divided by this sum, which must not depend on the order.
     pub factor: Sum,
 }
 
 impl Sums {
     fn new(keeping: Keeping) -> Self {
-        Self { value: Sum::new(keeping), factor: Sum::new(keeping) }
+        Self { value: Sum::new(keeping), factor: Sum::new(Keeping::Exact) }
     }
 
     fn merge(&mut self, other: Self) {
@@ -209,13 +191,25 @@ impl Block {
 /// `go_on` is asked now and then, on the calling thread, whether to continue.
 fn over_blocks<const N: usize>(
     plan: &Plan<N>,
-    Cut { tiles, each, between_looks }: Cut,
+    cut: Cut,
     keeping: Keeping,
-    mut go_on: impl FnMut() -> bool,
-    work: impl Fn(Block) -> Sums + Sync,
+    go_on: impl FnMut() -> bool,
+    work: impl Fn(Block) -> Result<Sums, Error> + Sync,
 ) -> Result<Sums, Stop> {
-    let blocks = plan.tiles().div_ceil(tiles);
     let mut total = Sums::new(keeping);
+    in_blocks(plan, cut, go_on, work, |part| total.merge(part))?;
+    Ok(total)
+}
+
+/// Blocks in order, of which `take` takes the results in order.
+fn in_blocks<const N: usize, T: Send + Sync>(
+    plan: &Plan<N>,
+    Cut { tiles, each, between_looks }: Cut,
+    mut go_on: impl FnMut() -> bool,
+    work: impl Fn(Block) -> Result<T, Error> + Sync,
+    mut take: impl FnMut(T),
+) -> Result<(), Stop> {
+    let blocks = plan.tiles().div_ceil(tiles);
     let between_looks = between_looks.max(pool::threads());
     let mut first = 0;
     while first < blocks {
@@ -227,10 +221,8 @@ fn over_blocks<const N: usize>(
             let block = Block { first: i * tiles, last: plan.tiles().min((i + 1) * tiles) };
             in_default_mode(|| work(block))
         };
-        for part in pool::map(first..last, each, block).map_err(Stop::Failed)? {
-            total.merge(part);
-        }
+        pool::map(first..last, each, block).map_err(Stop::Failed)?.into_iter().for_each(&mut take);
         first = last;
     }
-    Ok(total)
+    Ok(())
 }

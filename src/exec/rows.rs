@@ -8,13 +8,16 @@ use std::thread::LocalKey;
 
 use super::{Block, Cut, JobPlan, Keeping, Stop, Sums, operand, over_blocks};
 use crate::element::{DType, Narrow, Widen};
+use crate::error::Error;
 use crate::kernel::factors::Samples;
 use crate::kernel::grid::{self, Grid};
 use crate::kernel::prepare::{clear, mark};
+use crate::kernel::rows::posterior::RowScratch;
 use crate::kernel::rows::{Constants, DenseOperands, Matrix, Operands, RowReal, Scratch};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
 use crate::layout::{Run, Tile};
 use crate::loss::focal::Gamma;
+use crate::pool;
 use crate::real::Real;
 use crate::simd::{AnyIsa, fence};
 
@@ -35,7 +38,7 @@ pub fn tile_rows(classes: usize) -> usize {
 const LOOK_LOGITS: usize = 1 << 25;
 
 /// How tiles are cut into blocks.
-fn cut(classes: usize) -> Cut {
+pub(super) fn cut(classes: usize) -> Cut {
     let logits = tile_rows(classes) * classes.max(1);
     let tiles = (BLOCK_LOGITS / logits).max(1);
     Cut { tiles, each: 1, between_looks: LOOK_LOGITS / (tiles * logits) }
@@ -86,12 +89,12 @@ pub struct DenseClasses<R> {
 /// What to do with rows.
 #[derive(Clone, Debug)]
 pub struct Formula<R> {
-    /// What it computes ([`output`](crate::kernel::elementwise::output)).
+    /// What it computes ([`output`](crate::kernel::output)).
     pub outputs: u8,
     /// What is the same for every row.
     pub constants: Constants<R>,
-    /// For probabilities: the bounds that they are clipped to.
-    pub bounds: Option<[R; 2]>,
+    /// For probabilities: the bounds that they are clipped to, if they are.
+    pub probabilities: Option<Option<[R; 2]>>,
     /// For targets of every class, given so or made from class indices.
     pub dense: Option<DenseClasses<R>>,
 }
@@ -173,30 +176,66 @@ pub unsafe fn run<R: PerThread>(
 ) -> Result<Sums, Stop> {
     over_blocks(&job.plan, cut(job.classes), job.keeping, go_on, |block| {
         R::memory().with_borrow_mut(|memory| {
+            memory.prepare(job.classes)?;
             // SAFETY: handed through from the caller.
             let sums = unsafe { run_block(isa, job, block, memory) };
             memory.shrink();
-            sums
+            Ok(sums)
         })
     })
 }
 
 /// Memory for rows that do not lie as the kernel takes them, and for what belongs to whole rows.
 pub struct Memory<R> {
-    scratch: Scratch<R>,
+    scratch: Option<Scratch<R>>,
+    /// Bytes that there were when they were last looked for, for what may be asked for now.
+    looked_for: usize,
     /// Logits, dense targets, gradient and Hessian.
-    matrices: [Vec<R>; 4],
-    raw: Vec<u64>,
+    pub(super) matrices: [Vec<R>; 4],
+    pub(super) raw: Vec<u64>,
+    /// For posteriors.
+    pub(super) posterior: RowScratch<R>,
 }
 
 impl<R: RowReal> Memory<R> {
     fn new() -> Self {
-        Self { scratch: Scratch::new(), matrices: [const { Vec::new() }; 4], raw: Vec::new() }
+        let posterior = RowScratch::new();
+        Self { scratch: None, looked_for: 0, matrices: [const { Vec::new() }; 4], raw: Vec::new(), posterior }
+    }
+
+    /// Looks whether a thread can have what rows of so many classes may need: what it asks for later, and cannot get,
+    /// would end the process. Other threads may ask at the same time.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(super) fn prepare(&mut self, classes: usize) -> Result<(), Error> {
+        /// Numbers that belong to a batch of rows, and small tiles.
+        const FIXED: usize = 2 << 20;
+        /// Rows in all tiles, where these are long.
+        const IN_TILES: usize = 64;
+        let each = self.matrices.len() * size_of::<R>() + size_of::<u64>();
+        let tiles = IN_TILES * size_of::<R>() * classes.min(R::CHUNK);
+        let bytes = FIXED + tiles + each * classes.max(LOGITS);
+        if bytes > self.looked_for {
+            if !pool::there_is(bytes.saturating_mul(pool::threads_in_use())) {
+                return Err(Error::NO_MEMORY);
+            }
+            self.looked_for = bytes;
+        }
+        self.scratch.get_or_insert_with(Scratch::new);
+        Ok(())
     }
 
     /// Gives back what only very long rows need.
-    fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         const KEPT: usize = 1 << 16;
+        let has_more = self.matrices.iter().any(|matrix| matrix.capacity() > KEPT);
+        if has_more || self.raw.capacity() > KEPT || self.posterior.capacity() > 4 * KEPT {
+            self.looked_for = 0;
+        }
+        if self.posterior.capacity() > 4 * KEPT {
+            self.posterior = RowScratch::new();
+        }
         self.matrices
             .iter_mut()
             .filter(|matrix| matrix.capacity() > KEPT)
@@ -335,9 +374,10 @@ impl<R: RowReal> Job<R> {
         rows: &mut Rows<R>,
         memory: &mut Memory<R>,
     ) {
-        let Memory { scratch, matrices: [logits, targets, grad, hess], raw } = memory;
+        let Memory { scratch, matrices: [logits, targets, grad, hess], raw, .. } = memory;
+        let scratch = scratch.get_or_insert_with(Scratch::new);
         let view = View { isa, classes: self.classes, run };
-        let Formula { outputs, ref constants, bounds, ref dense } = self.formula;
+        let Formula { outputs, ref constants, probabilities, ref dense } = self.formula;
         // SAFETY: handed through from the caller.
         unsafe {
             let operands = Operands {
@@ -346,18 +386,18 @@ impl<R: RowReal> Job<R> {
                 hess: view.output(self.hess.as_ref(), operand::HESS, hess),
                 ..self.operands(run, rows)
             };
-            match (dense, bounds) {
+            match (dense, probabilities) {
                 (None, None) => R::run(isa, constants, &operands, outputs, None, scratch),
                 (None, Some(bounds)) => {
                     R::run_probabilities(isa, constants, &operands, bounds, outputs, scratch);
                 }
-                (Some(classes), bounds) => {
+                (Some(classes), probabilities) => {
                     let targets = match &self.targets {
                         RowTargets::Dense(array) => view.input(array, operand::TARGETS, targets, raw),
                         RowTargets::Indices(..) => self.one_hot(run, rows, targets),
                     };
                     let operands = classes.operands(&operands, targets);
-                    match bounds {
+                    match probabilities {
                         None => R::run_dense(isa, constants, &operands, outputs, None, scratch),
                         Some(bounds) => {
                             R::run_dense_probabilities(
@@ -462,10 +502,10 @@ impl<R: RowReal> DenseClasses<R> {
 }
 
 /// The rows of a run, and how they lie.
-struct View<'a> {
-    isa: AnyIsa,
-    classes: usize,
-    run: &'a Run<{ operand::COUNT }>,
+pub(super) struct View<'a> {
+    pub isa: AnyIsa,
+    pub classes: usize,
+    pub run: &'a Run<{ operand::COUNT }>,
 }
 
 impl View<'_> {
@@ -474,7 +514,8 @@ impl View<'_> {
         let size = size_of::<R>() as isize;
         let data = array.data.wrapping_offset(self.run.offsets[operand]).cast::<R>();
         let (row, class) = (self.run.strides[operand], array.class_stride);
-        let fits = array.dtype == R::DTYPE && data.is_aligned() && row % size == 0 && class % size == 0;
+        let fits =
+            array.dtype == DType::of::<R>() && data.is_aligned() && row % size == 0 && class % size == 0;
         fits.then_some(Matrix { data, row: row / size, class: class / size })
     }
 
@@ -499,7 +540,7 @@ impl View<'_> {
     ///
     /// # Safety
     /// The array must be readable for all rows and classes.
-    unsafe fn input<R: Real>(
+    pub(super) unsafe fn input<R: Real>(
         &self,
         array: &RowArray,
         operand: usize,
@@ -532,7 +573,7 @@ impl View<'_> {
     }
 
     /// Where the kernel writes an output: where it lies, or to `memory`.
-    fn output<R: Real>(
+    pub(super) fn output<R: Real>(
         &self,
         array: Option<&RowArray>,
         operand: usize,
@@ -549,7 +590,7 @@ impl View<'_> {
     ///
     /// # Safety
     /// The array must be writeable for all rows and classes; `memory` is what [`Self::output`] was given.
-    unsafe fn put<R: Real>(
+    pub(super) unsafe fn put<R: Real>(
         &self,
         array: Option<&RowArray>,
         operand: usize,
@@ -611,7 +652,7 @@ pub unsafe fn zero<R: PerThread>(isa: AnyIsa, job: &Job<R>, go_on: impl FnMut() 
             // SAFETY: handed through from the caller.
             unsafe { job.zero_tile(isa, tile, &zeros, &mut raw) };
         }
-        Sums::new(Keeping::Rounded)
+        Ok(Sums::new(Keeping::Rounded))
     })?;
     Ok(())
 }

@@ -5,23 +5,24 @@
 //! its kernels along.
 
 use super::elementwise::{TileKernel, kernel, kernel_of_gammas};
-use super::soft::{self, Meaning, SoftKernel};
+use super::soft::{self, SoftKernel};
 use crate::loss::focal::Scales;
+use crate::params::SoftTargets;
 use crate::real::Real;
 
 /// An element type with compiled kernels.
 pub trait Compiled: Real + Scales {
     /// As [`kernel`].
-    fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<Self>;
+    fn kernel(gamma: f64, outputs: u8) -> TileKernel<Self>;
     /// As [`kernel_of_gammas`].
     fn kernel_of_gammas(outputs: u8) -> TileKernel<Self>;
     /// As [`soft::kernel`].
-    fn soft_kernel(meaning: Meaning, probabilities: bool) -> SoftKernel<Self>;
+    fn soft_kernel(meaning: SoftTargets, probabilities: bool) -> SoftKernel<Self>;
 }
 
 impl Compiled for f32 {
-    fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<f32> {
-        kernel(gamma, outputs, weighted)
+    fn kernel(gamma: f64, outputs: u8) -> TileKernel<f32> {
+        kernel(gamma, outputs)
     }
 
     fn kernel_of_gammas(outputs: u8) -> TileKernel<f32> {
@@ -29,14 +30,14 @@ impl Compiled for f32 {
     }
 
     #[inline(never)]
-    fn soft_kernel(meaning: Meaning, probabilities: bool) -> SoftKernel<f32> {
+    fn soft_kernel(meaning: SoftTargets, probabilities: bool) -> SoftKernel<f32> {
         soft::kernel(meaning, probabilities)
     }
 }
 
 impl Compiled for f64 {
-    fn kernel(gamma: f64, outputs: u8, weighted: bool) -> TileKernel<f64> {
-        kernel(gamma, outputs, weighted)
+    fn kernel(gamma: f64, outputs: u8) -> TileKernel<f64> {
+        kernel(gamma, outputs)
     }
 
     fn kernel_of_gammas(outputs: u8) -> TileKernel<f64> {
@@ -44,7 +45,7 @@ impl Compiled for f64 {
     }
 
     #[inline(never)]
-    fn soft_kernel(meaning: Meaning, probabilities: bool) -> SoftKernel<f64> {
+    fn soft_kernel(meaning: SoftTargets, probabilities: bool) -> SoftKernel<f64> {
         soft::kernel(meaning, probabilities)
     }
 }

@@ -83,6 +83,13 @@ impl ExactSum {
         self.add_scaled(n, LOWEST + (field - 1).max(0));
     }
 
+    /// The sum of one number.
+    pub fn of(x: f64) -> Self {
+        let mut sum = Self::default();
+        sum.add_number(x);
+        sum
+    }
+
     /// Adds another sum.
     pub fn merge(&mut self, other: Self) {
         for (digit, part) in self.digits.iter_mut().zip(other.digits) {

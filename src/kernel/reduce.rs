@@ -4,7 +4,7 @@
 //! are added in order, with what each addition rounds away kept beside. How wide the vectors are and
 //! which thread did which tile changes nothing.
 
-use crate::kernel::tile::TILE;
+use crate::kernel::tile::{STRIP, TILE};
 use crate::real::Real;
 use crate::simd::{Isa, Kernel};
 
@@ -51,7 +51,7 @@ impl<R: Real> Kernel for TileSum<'_, R> {
 }
 
 /// Tiles that are added up side by side, so that one addition need not wait for the last.
-pub const SIDE_BY_SIDE: usize = 4;
+pub const SIDE_BY_SIDE: usize = STRIP;
 
 /// The sums of full tiles: of each what [`TileSum`] makes of it.
 pub struct TileSums<'a, R>(pub &'a [[R; TILE]; SIDE_BY_SIDE]);

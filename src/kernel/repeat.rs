@@ -1,5 +1,6 @@
 //! What rows of elements have in common, laid out for every element.
 
+use crate::kernel::labels::{Ignored, label};
 use crate::real::Real;
 use crate::simd::{Isa, Kernel};
 
@@ -50,13 +51,15 @@ impl<R: Real> Each for Same<'_, R> {
     }
 }
 
-/// A label for each element: 1 where the target of its row is its class, else 0.
+/// A label for each element: 1 where the target of its row is its class, else 0; [`Ignored::marked`] where it is ignored.
 #[derive(Clone, Copy)]
 pub struct IsClass<'a, R> {
     /// The target of each row.
     pub targets: &'a [f64],
     /// The class of each element.
     pub classes: &'a [f64],
+    /// Targets that do not count.
+    pub ignored: Option<Ignored<f64>>,
     /// Where the labels go.
     pub labels: *mut R,
 }
@@ -79,7 +82,7 @@ impl<R: Real> Each for IsClass<'_, R> {
         let classes = &self.classes[at..at + N];
         let mut labels = [R::ZERO; N];
         for i in 0..N {
-            labels[i] = if classes[i] == target { R::ONE } else { R::ZERO };
+            labels[i] = label(target, classes[i], self.ignored);
         }
         // SAFETY: the caller vouches for the elements.
         unsafe { self.labels.add(at).cast::<[R; N]>().write_unaligned(labels) };
@@ -188,13 +191,20 @@ mod tests {
             let classes: Vec<f64> =
                 (0..len).map(|i| if class(i) == 3.0 { f64::NAN } else { class(i) }).collect();
             let mut labels = vec![-1.0_f32; len];
-            let each = IsClass { targets: &targets[..rows], classes: &classes, labels: labels.as_mut_ptr() };
+            let ignored = Some(Ignored::new(7.0));
+            let each = IsClass {
+                targets: &targets[..rows],
+                classes: &classes,
+                ignored,
+                labels: labels.as_mut_ptr(),
+            };
             // SAFETY: there are `len` labels.
             isa.vectorize(unsafe { Repeat::new(each, shape) });
             for (i, label) in labels.into_iter().enumerate() {
                 let target = targets[(i + skip) / cols];
-                let want = class(i) == target && target != 3.0;
-                assert_eq!(label, f32::from(u8::from(want)), "{shape:?} {i}");
+                let is_class = class(i) == target && target != 3.0;
+                let want = if target == 7.0 { 2 } else { u8::from(is_class) };
+                assert_eq!(label, f32::from(want), "{shape:?} {i}");
             }
         });
     }

@@ -9,58 +9,36 @@ use std::hint::black_box;
 
 use crate::cache::prefetch_ahead;
 use crate::kernel::folds::Folds;
+use crate::kernel::operands::{Constants, Operands, Padded};
 use crate::kernel::rows::RowReal;
 use crate::kernel::soft_group::Group;
 use crate::kernel::tile::TILE;
-use crate::loss::focal::{Fold, Gamma};
+use crate::loss::focal::Fold;
+use crate::params::SoftTargets;
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
 
-/// What a label between 0 and 1 means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Meaning {
-    /// The probability that modulates is that of a draw from both classes.
-    Mixture,
-    /// The mean of the losses of both classes.
-    Expected,
-    /// The distance of probability and label modulates.
-    Quality,
-}
-
-/// The numbers of a call that are the same for every element.
+/// What a call with soft labels or probabilities says, beside what every call says.
 #[derive(Clone, Copy, Debug)]
-pub struct SoftConstants<R> {
-    /// The focusing parameter, where elements have none of their own.
-    pub gamma: Gamma<R>,
-    /// For loss, gradient and Hessian what negatives and positives are multiplied with, where elements have
-    /// no weights of their own.
-    pub weights: [[R; 2]; 3],
+pub struct Options<R> {
     /// What labels between 0 and 1 mean.
-    pub meaning: Meaning,
+    pub meaning: SoftTargets,
     /// 1 - s and s/2 of label smoothing.
     pub smoothing: [R; 2],
     /// The Gauss-Newton Hessian instead of the exact one (logits only).
     pub gauss_newton: bool,
-    /// Bounds that probabilities are clipped to.
-    pub clip: [R; 2],
+    /// Bounds that probabilities are clipped to. Without them a probability outside \[0, 1\] makes its element NaN.
+    pub clip: Option<[R; 2]>,
     /// The value V and 1/S, where the loss is divided by the sum S of the modulating factors: gradient
     /// and exact Hessian become (n' - V s') / S and (n'' - V s'' - 2 V' s') / S, with n the element's
     /// weighted loss as it is without and s its modulating factor. Not with `Expected`.
     pub quotient: Option<[R; 2]>,
 }
 
-impl<R: Real> SoftConstants<R> {
-    /// No weights, no smoothing, no clipping, no quotient, the exact Hessian.
-    pub fn new(gamma: f64, meaning: Meaning) -> Self {
-        Self {
-            gamma: Gamma::new(gamma),
-            weights: [[R::ONE; 2]; 3],
-            meaning,
-            smoothing: [R::ONE, R::ZERO],
-            gauss_newton: false,
-            clip: [R::ZERO, R::ONE],
-            quotient: None,
-        }
+impl<R: Real> Options<R> {
+    /// No smoothing, no clipping, no quotient, the exact Hessian.
+    pub fn new(meaning: SoftTargets) -> Self {
+        Self { meaning, smoothing: [R::ONE, R::ZERO], gauss_newton: false, clip: None, quotient: None }
     }
 
     /// With label smoothing `s`.
@@ -70,48 +48,24 @@ impl<R: Real> SoftConstants<R> {
 
     /// With probabilities clipped to \[eps, 1 - eps\].
     pub fn clipped(self, eps: f64) -> Self {
-        Self { clip: [R::from_f64(eps), R::from_f64(1.0 - eps)], ..self }
+        Self { clip: Some([R::from_f64(eps), R::from_f64(1.0 - eps)]), ..self }
     }
-}
-
-/// The operands of a tile; those that may be null say so. An output may be the very memory of logits or labels.
-#[derive(Clone, Copy, Debug)]
-pub struct SoftOperands<R> {
-    /// Number of elements.
-    pub len: usize,
-    /// Logits or probabilities.
-    pub logits: *const R,
-    /// Labels.
-    pub targets: *const R,
-    /// For loss, gradient and Hessian what each element as a negative and as a positive is multiplied
-    /// with, without the sign of its label; or null, both of a pair.
-    pub weights: [[*const R; 2]; 3],
-    /// A gamma for each element as the sum of two parts, in place of the one for all; or null.
-    pub gammas: [*const R; 2],
-    /// The loss, or null.
-    pub value: *mut R,
-    /// The gradient, or null.
-    pub grad: *mut R,
-    /// The Hessian, or null.
-    pub hess: *mut R,
-    /// The modulating factor without any weight, or null. Not with `Expected`.
-    pub factor: *mut R,
 }
 
 /// A kernel.
 ///
 /// # Safety
 /// The operands that are not null must be valid for `len` elements, aligned to their type; `len` must not
-/// exceed [`TILE`]; an output must either be exactly the memory of logits or labels, or share none with any input, and
-/// share none with another output.
-pub type SoftKernel<R> = unsafe fn(AnyIsa, &SoftConstants<R>, &SoftOperands<R>);
+/// exceed [`TILE`]; an output must either be exactly the memory of logits, labels or samples, or share none with any
+/// input, and share none with another output.
+pub type SoftKernel<R> = unsafe fn(AnyIsa, &Constants<R>, &Options<R>, &Operands<R>);
 
 /// The kernel for a meaning, of logits or of probabilities.
-pub fn kernel<R: RowReal>(meaning: Meaning, probabilities: bool) -> SoftKernel<R> {
+pub fn kernel<R: RowReal>(meaning: SoftTargets, probabilities: bool) -> SoftKernel<R> {
     match (probabilities, meaning) {
         (true, _) => run::<R, PROBABILITIES>,
-        (false, Meaning::Expected) => run::<R, EXPECTED>,
-        (false, Meaning::Mixture | Meaning::Quality) => run::<R, FACTOR>,
+        (false, SoftTargets::Expected) => run::<R, EXPECTED>,
+        (false, SoftTargets::Mixture | SoftTargets::Quality) => run::<R, FACTOR>,
     }
 }
 
@@ -126,27 +80,22 @@ const PROBABILITIES: u8 = 2;
 /// As [`SoftKernel`].
 unsafe fn run<R: RowReal, const KIND: u8>(
     isa: AnyIsa,
-    constants: &SoftConstants<R>,
-    operands: &SoftOperands<R>,
+    constants: &Constants<R>,
+    options: &Options<R>,
+    operands: &Operands<R>,
 ) {
-    isa.vectorize(Loop::<R, KIND> { constants: *constants, operands: *operands });
+    isa.vectorize(Loop::<R, KIND> { constants: *constants, options: *options, operands: *operands });
 }
 
 /// The loop over a tile.
 struct Loop<R, const KIND: u8> {
-    constants: SoftConstants<R>,
-    operands: SoftOperands<R>,
+    constants: Constants<R>,
+    options: Options<R>,
+    operands: Operands<R>,
 }
 
 /// Fewer lanes than [`Real::Lanes`] at a time: the intermediate values are many.
 type Short<R, I> = <R as RowReal>::RowLanes<I>;
-
-const INPUTS: usize = 10;
-const OUTPUTS: usize = 4;
-
-/// A group's worth of every operand, for the elements that do not fill a group.
-#[repr(align(64))]
-struct Padded<R>([[R; MAX_LANES]; INPUTS + OUTPUTS]);
 
 impl<R: RowReal, const KIND: u8> Kernel for Loop<R, KIND> {
     type Output = ();
@@ -164,16 +113,11 @@ impl<R: RowReal, const KIND: u8> Kernel for Loop<R, KIND> {
             // The same code on a padded copy: the tail gets the bits that it would get anywhere. Fewer than
             // `lanes <= MAX_LANES` elements are copied in and out.
             if whole < len {
-                let mut memory = Padded([[R::ZERO; MAX_LANES]; INPUTS + OUTPUTS]);
-                let tail = self.operands.from(whole);
-                let inside = tail.padded(&mut memory);
-                for (from, to) in tail.inputs().into_iter().zip(inside.inputs()) {
-                    copy(from, to.cast_mut(), len - whole);
-                }
+                let mut memory = Padded::new();
+                let inside = memory.operands(&self.operands);
+                Padded::copy_inputs(&self.operands, whole, &inside, len - whole, lanes);
                 self.part(isa, &inside, lanes, &mut folds);
-                for (to, from) in tail.outputs().into_iter().zip(inside.outputs()) {
-                    copy(from.cast_const(), to, len - whole);
-                }
+                self.operands.take_outputs(whole, &inside, 0, len - whole);
             }
         }
     }
@@ -186,11 +130,11 @@ impl<R: RowReal, const KIND: u8> Loop<R, KIND> {
     /// The operands that are not null must be valid for `len` elements, at most [`TILE`] and a multiple of the group of
     /// lanes.
     #[inline(always)]
-    unsafe fn part<I: Isa>(&self, isa: I, operands: &SoftOperands<R>, len: usize, folds: &mut Folds<R>) {
+    unsafe fn part<I: Isa>(&self, isa: I, operands: &Operands<R>, len: usize, folds: &mut Folds<R>) {
         let lanes = <Short<R, I>>::LANES;
         let mut at = 0;
         while at < len && KIND != PROBABILITIES {
-            operands.prefetch(at, lanes);
+            prefetch(operands, at, lanes);
             // SAFETY: `at + lanes <= len <= TILE`.
             unsafe { folds.put(at, Fold::new(<Short<R, I>>::load(isa, operands.logits.add(at)))) };
             at += lanes;
@@ -198,86 +142,24 @@ impl<R: RowReal, const KIND: u8> Loop<R, KIND> {
         at = 0;
         while at < len {
             if KIND == PROBABILITIES {
-                operands.prefetch(at, lanes);
+                prefetch(operands, at, lanes);
             }
             // Not known to be the same every time: a loop for each set of operands would be too much.
-            let (operands, constants) = black_box((operands, &self.constants));
+            let (operands, constants, options) = black_box((operands, &self.constants, &self.options));
             // SAFETY: as above.
-            unsafe { Group::<Short<R, I>>::new(isa, constants).work::<KIND>(operands, at, folds) };
+            unsafe { Group::<Short<R, I>>::new(isa, constants, options).work::<KIND>(operands, at, folds) };
             at += lanes;
         }
     }
 }
 
-/// Copies an operand if there is one.
-///
-/// # Safety
-/// Both are null or valid for `len` elements, without overlap.
+/// Asks for memory ahead of the group of lanes that starts at element `at`.
 #[inline(always)]
-unsafe fn copy<R>(from: *const R, to: *mut R, len: usize) {
-    if !from.is_null() {
-        // SAFETY: handed through from the caller.
-        unsafe { std::ptr::copy_nonoverlapping(from, to, len) }
-    }
-}
-
-impl<R: Real> SoftOperands<R> {
-    #[inline(always)]
-    fn inputs(&self) -> [*const R; INPUTS] {
-        let [[a, b], [c, d], [e, f]] = self.weights;
-        let [hi, lo] = self.gammas;
-        [self.logits, self.targets, a, b, c, d, e, f, hi, lo]
-    }
-
-    #[inline(always)]
-    fn outputs(&self) -> [*mut R; OUTPUTS] {
-        [self.value, self.grad, self.hess, self.factor]
-    }
-
-    #[inline(always)]
-    fn with(inputs: [*const R; INPUTS], outputs: [*mut R; OUTPUTS], len: usize) -> Self {
-        let [logits, targets, a, b, c, d, e, f, hi, lo] = inputs;
-        let [value, grad, hess, factor] = outputs;
-        let (weights, gammas) = ([[a, b], [c, d], [e, f]], [hi, lo]);
-        Self { len, logits, targets, weights, gammas, value, grad, hess, factor }
-    }
-
-    /// The operands from element `at` on; null stays null.
-    #[inline(always)]
-    fn from(&self, at: usize) -> Self {
-        // No `map`: it is not always inlined.
-        let (mut inputs, mut outputs) = (self.inputs(), self.outputs());
-        for row in &mut inputs {
-            *row = if row.is_null() { *row } else { row.wrapping_add(at) };
+fn prefetch<R>(operands: &Operands<R>, at: usize, lanes: usize) {
+    let Operands { logits, targets, value, grad, hess, .. } = *operands;
+    for operand in [logits, targets, value, grad, hess] {
+        if !operand.is_null() {
+            prefetch_ahead(operand.wrapping_add(at).cast(), lanes * size_of::<R>());
         }
-        for row in &mut outputs {
-            *row = if row.is_null() { *row } else { row.wrapping_add(at) };
-        }
-        Self::with(inputs, outputs, self.len)
-    }
-
-    /// Asks for memory ahead of the group of lanes that starts at element `at`.
-    #[inline(always)]
-    fn prefetch(&self, at: usize, lanes: usize) {
-        for operand in [self.logits, self.targets, self.value, self.grad, self.hess] {
-            if !operand.is_null() {
-                prefetch_ahead(operand.wrapping_add(at).cast(), lanes * size_of::<R>());
-            }
-        }
-    }
-
-    /// The operands of one group in memory of their own; null stays null.
-    #[inline(always)]
-    fn padded(&self, memory: &mut Padded<R>) -> Self {
-        let rows = memory.0.each_mut().map(|row| row.as_mut_ptr());
-        let mut inputs = self.inputs();
-        for (pointer, row) in inputs.iter_mut().zip(&rows) {
-            *pointer = if pointer.is_null() { *pointer } else { row.cast_const() };
-        }
-        let mut outputs = self.outputs();
-        for (pointer, row) in outputs.iter_mut().zip(&rows[INPUTS..]) {
-            *pointer = if pointer.is_null() { *pointer } else { *row };
-        }
-        Self::with(inputs, outputs, MAX_LANES)
     }
 }

@@ -1,18 +1,22 @@
 //! A group of lanes of [`super::soft`]: from its inputs to its outputs.
 
 use crate::kernel::folds::Folds;
-use crate::kernel::soft::{EXPECTED, FACTOR, Meaning, SoftConstants, SoftOperands};
+use crate::kernel::labels::Exceptions;
+use crate::kernel::operands::{Constants, Operands};
+use crate::kernel::soft::{EXPECTED, FACTOR, Options};
 use crate::loss::factor::{Labels, Modulated};
 use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::loss::probability::{Given, Point};
 use crate::loss::product::unless_zero;
 use crate::loss::soft::Soft;
+use crate::params::SoftTargets;
 use crate::real::Real;
 use crate::simd::Vector;
 
 /// What the work on a group of lanes needs to know.
 pub struct Group<'a, V: Vector> {
-    constants: &'a SoftConstants<V::Real>,
+    constants: &'a Constants<V::Real>,
+    options: &'a Options<V::Real>,
     /// 1 - s and s/2, if there is smoothing.
     smoothing: Option<[V; 2]>,
     /// V and 1/S, if the loss is divided by the sum of the modulating factors.
@@ -22,13 +26,31 @@ pub struct Group<'a, V: Vector> {
     one: V,
 }
 
-/// The inputs of a group of lanes, but for its weights: those are no output, and read when they are needed.
+/// The inputs of a group of lanes, but for the weights of labels: those are no output, and read when they are needed.
 struct Lanes<'a, V: Vector> {
     x: V,
     y: V,
     gamma: Gamma<V>,
-    operands: &'a SoftOperands<V::Real>,
+    samples: Option<V>,
+    exceptions: Option<Exceptions<V>>,
+    operands: &'a Operands<V::Real>,
     at: usize,
+}
+
+impl<V: Vector> Lanes<'_, V> {
+    /// Writes a result, or what stands for it where the target is ignored.
+    ///
+    /// # Safety
+    /// As [`Vector::store`].
+    #[inline(always)]
+    unsafe fn put(&self, result: V, to: *mut V::Real) {
+        let result = match &self.exceptions {
+            Some(exceptions) => exceptions.result(result),
+            None => result,
+        };
+        // SAFETY: handed through from the caller.
+        unsafe { result.store(to) }
+    }
 }
 
 /// Where the results of a group of lanes go, or null.
@@ -43,8 +65,8 @@ struct Outputs<R> {
 impl<R> Outputs<R> {
     /// Those of the group that starts at element `at`.
     #[inline(always)]
-    fn of(operands: &SoftOperands<R>, at: usize) -> Self {
-        let SoftOperands { value, grad, hess, factor, .. } = *operands;
+    fn of(operands: &Operands<R>, at: usize) -> Self {
+        let Operands { value, grad, hess, factor, .. } = *operands;
         Self {
             value: moved(value, at),
             grad: moved(grad, at),
@@ -80,20 +102,21 @@ where
     V::Real: Scales,
 {
     #[inline(always)]
-    pub fn new(isa: V::Isa, constants: &'a SoftConstants<V::Real>) -> Self {
+    pub fn new(isa: V::Isa, constants: &'a Constants<V::Real>, options: &'a Options<V::Real>) -> Self {
         // No `map`: only what is inlined for certain has the instructions of the set.
         #[expect(clippy::manual_map)]
-        let quotient = match constants.quotient {
+        let quotient = match options.quotient {
             Some(both) => Some(splat(isa, both)),
             None => None,
         };
-        let smoothing = if constants.smoothing == [V::Real::ONE, V::Real::ZERO] {
+        let smoothing = if options.smoothing == [V::Real::ONE, V::Real::ZERO] {
             None
         } else {
-            Some(splat(isa, constants.smoothing))
+            Some(splat(isa, options.smoothing))
         };
         Self {
             constants,
+            options,
             smoothing,
             quotient,
             gamma: constants.gamma.splat(isa),
@@ -109,7 +132,7 @@ where
     #[inline(always)]
     pub unsafe fn work<const KIND: u8>(
         &self,
-        operands: &SoftOperands<V::Real>,
+        operands: &Operands<V::Real>,
         at: usize,
         folds: &Folds<V::Real>,
     ) {
@@ -128,17 +151,26 @@ where
     /// # Safety
     /// As [`Self::work`].
     #[inline(always)]
-    unsafe fn load<'o>(&self, operands: &'o SoftOperands<V::Real>, at: usize) -> Lanes<'o, V> {
+    unsafe fn load<'o>(&self, operands: &'o Operands<V::Real>, at: usize) -> Lanes<'o, V> {
         let isa = self.zero.isa();
         // SAFETY: handed through from the caller.
         unsafe {
+            let targets = V::load(isa, operands.targets.add(at));
             let mut lanes = Lanes {
                 x: V::load(isa, operands.logits.add(at)),
-                y: V::load(isa, operands.targets.add(at)),
+                y: inside(targets),
                 gamma: self.gamma,
+                samples: None,
+                exceptions: None,
                 operands,
                 at,
             };
+            if !operands.samples.is_null() {
+                lanes.samples = Some(V::load(isa, operands.samples.add(at)));
+            }
+            if self.constants.ignored.is_some() {
+                lanes.exceptions = Some(Exceptions::of_soft(targets, self.constants.ignored));
+            }
             let [hi, lo] = operands.gammas;
             if !hi.is_null() {
                 lanes.gamma = Gamma::of_lanes(V::load(isa, hi.add(at)), V::load(isa, lo.add(at)));
@@ -154,11 +186,15 @@ where
     #[inline(always)]
     unsafe fn weights(&self, lanes: &Lanes<'_, V>, of: usize) -> [V; 2] {
         let (isa, [negative, positive]) = (self.zero.isa(), lanes.operands.weights[of]);
-        if negative.is_null() {
-            return splat(isa, self.constants.weights[of]);
+        let mut weights = splat(isa, self.constants.weights[of]);
+        if !negative.is_null() {
+            // SAFETY: handed through from the caller.
+            weights = unsafe { [V::load(isa, negative.add(lanes.at)), V::load(isa, positive.add(lanes.at))] };
         }
-        // SAFETY: handed through from the caller.
-        unsafe { [V::load(isa, negative.add(lanes.at)), V::load(isa, positive.add(lanes.at))] }
+        match lanes.samples {
+            Some(samples) => [samples.mul_add(weights[0], self.zero), samples.mul_add(weights[1], self.zero)],
+            None => weights,
+        }
     }
 
     /// Their mean under the labels.
@@ -177,10 +213,10 @@ where
     unsafe fn factor(&self, lanes: &Lanes<'_, V>, fold: Fold<V>, outputs: &Outputs<V::Real>) {
         let likely = self.zero.lt(lanes.x);
         let labels = Labels::new(lanes.y, likely, self.smoothing);
-        let quality = self.constants.meaning == Meaning::Quality;
+        let quality = self.options.meaning == SoftTargets::Quality;
         let soft = Soft::new(lanes.x, fold, labels, quality, &lanes.gamma);
         let side = Side { labels, likely, clipped: None };
-        let surrogate = if self.constants.gauss_newton && !outputs.hess.is_null() {
+        let surrogate = if self.options.gauss_newton && !outputs.hess.is_null() {
             // SAFETY: handed through from the caller.
             let weight = unsafe { self.weight(lanes, &side, HESS) };
             let [negative, positive] = self.labelled(lanes, [weight; 2]);
@@ -194,7 +230,7 @@ where
         unsafe {
             let mut others = *outputs;
             if let Some(surrogate) = surrogate {
-                surrogate.store(outputs.hess);
+                lanes.put(surrogate, outputs.hess);
                 others.hess = std::ptr::null_mut();
             }
             self.write(lanes, &soft, &side, &others);
@@ -205,19 +241,24 @@ where
     /// As [`Self::work`].
     #[inline(always)]
     unsafe fn probabilities(&self, lanes: &Lanes<'_, V>, outputs: &Outputs<V::Real>) {
-        let [low, high] = splat::<V>(self.zero.isa(), self.constants.clip);
-        let clipped = V::either(lanes.x.lt(low), high.lt(lanes.x));
-        // A NaN stays, -0.0 becomes 0.0, here and in labels below.
-        let p = low.max_or(high.min_or(lanes.x)) + self.zero;
+        let (p, clipped) = match self.options.clip {
+            None => (inside(lanes.x), None),
+            Some(bounds) => {
+                let [low, high] = splat::<V>(self.zero.isa(), bounds);
+                // A NaN stays, and -0.0 becomes 0.0.
+                let p = low.max_or(high.min_or(lanes.x)) + self.zero;
+                (p, Some(V::either(lanes.x.lt(low), high.lt(lanes.x))))
+            }
+        };
         let (point, likely) = Point::new(p);
-        let labels = Labels::new(lanes.y + self.zero, likely, self.smoothing);
-        let side = Side { labels, likely, clipped: Some(clipped) };
+        let labels = Labels::new(lanes.y, likely, self.smoothing);
+        let side = Side { labels, likely, clipped };
         // SAFETY: handed through from the caller.
         unsafe {
-            if self.constants.meaning == Meaning::Expected {
+            if self.options.meaning == SoftTargets::Expected {
                 self.expected_probabilities(lanes, point, &side, outputs);
             } else {
-                let quality = self.constants.meaning == Meaning::Quality;
+                let quality = self.options.meaning == SoftTargets::Quality;
                 let given = Given::new(point, labels, quality, &lanes.gamma);
                 self.write(lanes, &given, &side, outputs);
             }
@@ -239,11 +280,11 @@ where
         // SAFETY: handed through from the caller.
         unsafe {
             if !outputs.value.is_null() {
-                loss.value(self.weight(lanes, side, VALUE)).store(outputs.value);
+                lanes.put(loss.value(self.weight(lanes, side, VALUE)), outputs.value);
             }
             if !outputs.grad.is_null() {
                 let slope = self.divided_gradient(loss, self.weight(lanes, side, GRAD));
-                self.slope(side, slope).store(outputs.grad);
+                lanes.put(self.slope(side, slope), outputs.grad);
             }
             if !outputs.hess.is_null() {
                 let weight = self.weight(lanes, side, HESS);
@@ -256,10 +297,10 @@ where
                     let rest = unless_zero(value, bend).mul_add(bend, turned);
                     hessian = hessian * inverse - rest;
                 }
-                self.unless_clipped(side, hessian).store(outputs.hess);
+                lanes.put(self.unless_clipped(side, hessian), outputs.hess);
             }
             if !outputs.factor.is_null() {
-                loss.factor(self.one).store(outputs.factor);
+                lanes.put(loss.factor(self.one), outputs.factor);
             }
         }
     }
@@ -286,7 +327,8 @@ where
     #[inline(always)]
     fn unless_clipped(&self, side: &Side<V>, derivative: V) -> V {
         match side.clipped {
-            Some(clipped) => V::select(clipped, self.zero, derivative),
+            // 0, or NaN for a target that is.
+            Some(clipped) => V::select(clipped, side.labels.small - side.labels.small, derivative),
             None => derivative,
         }
     }
@@ -294,7 +336,7 @@ where
     /// The weights of both classes, each times its label.
     #[inline(always)]
     fn labelled(&self, lanes: &Lanes<'_, V>, [negative, positive]: [V; 2]) -> [V; 2] {
-        let [keep, half] = splat::<V>(self.zero.isa(), self.constants.smoothing);
+        let [keep, half] = splat::<V>(self.zero.isa(), self.options.smoothing);
         let (y, not_y) = (lanes.y.mul_add(keep, half), (self.one - lanes.y).mul_add(keep, half));
         [negative * not_y, positive * y]
     }
@@ -309,20 +351,21 @@ where
         unsafe {
             if !outputs.value.is_null() {
                 let [negative, positive] = self.labelled(lanes, self.weights(lanes, VALUE));
-                (up.value_or_zero(positive) + down.value_or_zero(negative)).store(outputs.value);
+                let value = up.value_or_zero(positive) + down.value_or_zero(negative);
+                lanes.put(value, outputs.value);
             }
             if !outputs.grad.is_null() {
                 let [negative, positive] = self.labelled(lanes, self.weights(lanes, GRAD));
-                (down.descent(negative) - up.descent(positive)).store(outputs.grad);
+                lanes.put(down.descent(negative) - up.descent(positive), outputs.grad);
             }
             if !outputs.hess.is_null() {
                 let [negative, positive] = self.labelled(lanes, self.weights(lanes, HESS));
-                let hessian = if self.constants.gauss_newton {
+                let hessian = if self.options.gauss_newton {
                     up.gauss_newton(positive) + down.gauss_newton(negative)
                 } else {
                     up.curvature(positive) + down.curvature(negative)
                 };
-                hessian.store(outputs.hess);
+                lanes.put(hessian, outputs.hess);
             }
         }
     }
@@ -349,18 +392,28 @@ where
         unsafe {
             if !outputs.value.is_null() {
                 let [a, b] = weights(VALUE);
-                (small.value(a) + large.value(b)).store(outputs.value);
+                lanes.put(small.value(a) + large.value(b), outputs.value);
             }
             if !outputs.grad.is_null() {
                 let [a, b] = weights(GRAD);
-                self.slope(side, small.gradient(a) + large.gradient(b)).store(outputs.grad);
+                let slope = self.slope(side, small.gradient(a) + large.gradient(b));
+                lanes.put(slope, outputs.grad);
             }
             if !outputs.hess.is_null() {
                 let [a, b] = weights(HESS);
-                self.unless_clipped(side, small.curvature(a) + large.curvature(b)).store(outputs.hess);
+                let hessian = self.unless_clipped(side, small.curvature(a) + large.curvature(b));
+                lanes.put(hessian, outputs.hess);
             }
         }
     }
+}
+
+/// A label or a probability, NaN where it is outside \[0, 1\]. A -0.0 becomes 0.0.
+#[inline(always)]
+fn inside<V: Vector>(x: V) -> V {
+    let zero = x.constant(V::Real::ZERO);
+    let outside = V::either(x.lt(zero), x.constant(V::Real::ONE).lt(x));
+    V::select(outside, x.constant(V::Real::NAN), x + zero)
 }
 
 /// Two numbers in vectors.

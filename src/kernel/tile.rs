@@ -6,7 +6,6 @@
 use std::mem::MaybeUninit;
 
 use super::grid::{self, Grid};
-use super::reduce::SIDE_BY_SIDE;
 use crate::cache::{Ahead, prefetch_run};
 use crate::element::{DType, Narrow, Widen};
 use crate::layout::{Piece, Plan, Tile};
@@ -15,6 +14,9 @@ use crate::simd::{AnyIsa, stream};
 
 /// Elements in a tile. A handful of tiles of the largest type fit the first-level cache.
 pub const TILE: usize = 512;
+
+/// Tiles that kernels go over at once, if their operands allow it: few enough for the first-level cache.
+pub const STRIP: usize = 4;
 
 /// Memory for one tile, aligned to a cache line.
 #[repr(align(64))]
@@ -101,7 +103,13 @@ pub enum Source<R> {
 impl<R: Real> Source<R> {
     /// Numbers of any type, rounded to the type that the kernel computes in.
     pub fn numbers(data: *const u8, dtype: DType) -> Self {
-        let widen = (dtype != R::DTYPE).then(|| dtype.widen());
+        let widen = (dtype != DType::of::<R>()).then(|| dtype.widen());
+        Self::Array { data, dtype, size: dtype.size(), widen, repeats: false }
+    }
+
+    /// Weights of any type, as kernels take them: see [`Real::from_weight`].
+    pub fn weights(data: *const u8, dtype: DType) -> Self {
+        let widen = (dtype != DType::of::<R>()).then(|| dtype.widen_weights());
         Self::Array { data, dtype, size: dtype.size(), widen, repeats: false }
     }
 
@@ -109,7 +117,7 @@ impl<R: Real> Source<R> {
     pub fn list(list: &[R]) -> Self {
         Self::Array {
             data: list.as_ptr().cast(),
-            dtype: R::DTYPE,
+            dtype: DType::of::<R>(),
             size: size_of::<R>(),
             widen: None,
             repeats: true,
@@ -152,7 +160,7 @@ impl<R: Real> Source<R> {
     #[inline]
     pub fn own<S: Real, const N: usize>(&self, place: Place<'_, N>) -> Option<*const S> {
         match *self {
-            Self::Array { data, dtype, size, .. } if dtype == S::DTYPE => {
+            Self::Array { data, dtype, size, .. } if dtype == DType::of::<S>() => {
                 let run = place.piece().filter(|piece| piece.is_run(size))?;
                 Some(data.wrapping_offset(run.offset).cast::<S>()).filter(|run| run.is_aligned())
             }
@@ -174,6 +182,25 @@ impl<R: Real> Source<R> {
     ) -> *const R {
         // SAFETY: handed through from the caller; buffers hold a tile, the raw one of the largest type.
         unsafe { self.strip(isa, place, buffer.as_mut_ptr(), raw.as_mut_ptr()) }
+    }
+
+    /// A tile as a slice, which lives no longer than the array and the buffer.
+    ///
+    /// # Safety
+    /// As [`Source::tile`].
+    #[inline]
+    pub unsafe fn slice<'s, const N: usize>(
+        &self,
+        isa: AnyIsa,
+        (plan, operand, tile): (&Plan<N>, usize, Tile),
+        buffer: &'s mut Buffer<R>,
+        raw: &mut Raw,
+    ) -> &'s [R] {
+        // SAFETY: handed through from the caller; a tile has `len` elements.
+        unsafe {
+            let start = self.tile(isa, Place { plan, operand, tile }, buffer, raw);
+            std::slice::from_raw_parts(start, tile.len)
+        }
     }
 
     /// As [`Source::tile`], of several tiles that follow each other.
@@ -220,12 +247,12 @@ impl<R: Real> Source<R> {
     }
 }
 
-impl Source<f64> {
+impl<R: Real> Source<R> {
     /// The numbers that an array has along one axis.
     ///
     /// # Safety
     /// The array must be readable wherever an axis of that length and with that stride, in bytes, has elements.
-    pub unsafe fn along(&self, isa: AnyIsa, len: usize, stride: isize) -> Vec<f64> {
+    pub unsafe fn along(&self, isa: AnyIsa, len: usize, stride: isize) -> Vec<R> {
         let plan = Plan::new(&[len], [&[stride]], TILE, 0);
         let mut numbers = Vec::with_capacity(len);
         for tile in (0..plan.tiles()).map(|number| plan.tile(number)) {
@@ -281,9 +308,6 @@ impl<R> Source<R> {
         }
     }
 }
-
-/// Tiles that kernels go over at once, if their operands allow it: few enough for the first-level cache.
-pub const STRIP: usize = SIDE_BY_SIDE;
 
 /// Makes a list go on for a strip of tiles behind its end, as if it began again; not for more than `most` elements, if
 /// a call has no more.

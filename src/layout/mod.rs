@@ -13,11 +13,13 @@
 //! of two axes instead of a run, so that both use whole cache lines.
 
 mod overlap;
+mod piece;
 #[cfg(test)]
 mod tests;
 
 use crate::cache::LINE;
 pub use overlap::{Extent, meet, meets_itself};
+pub use piece::{Piece, Run, Tile};
 
 /// The most dimensions that an array may have: NumPy's limit.
 pub const MAX_DIMS: usize = 64;
@@ -28,49 +30,6 @@ const GROUP: [usize; 2] = [4, 8];
 
 /// Elements of a rectangular tile along the innermost axis; along the other, a tile's worth over this.
 const RECTANGLE: usize = 32;
-
-/// Elements of one operand, on a grid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Bytes from the operand's first element to the piece's.
-    pub offset: isize,
-    /// Where in the tile the piece starts.
-    pub at: usize,
-    /// Number of rows.
-    pub rows: usize,
-    /// Elements of a row; they follow each other in the tile.
-    pub cols: usize,
-    /// Bytes from a row to the next.
-    pub row_stride: isize,
-    /// Bytes from an element of a row to the next.
-    pub col_stride: isize,
-}
-
-impl Piece {
-    /// A grid whose rows lie end to end is one row.
-    #[inline]
-    fn flat(self) -> Self {
-        if self.rows == 1 || self.row_stride != self.col_stride * self.cols as isize {
-            return self;
-        }
-        Self { rows: 1, cols: self.rows * self.cols, ..self }
-    }
-
-    /// Whether the elements, of that many bytes each, follow each other in memory.
-    #[inline]
-    pub fn is_run(&self, size: usize) -> bool {
-        self.rows == 1 && (self.col_stride == size as isize || self.cols == 1)
-    }
-}
-
-/// A tile of a plan: its number, its place in the order of the elements, and how many it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tile {
-    /// Its number.
-    pub number: usize,
-    /// Number of elements.
-    pub len: usize,
-}
 
 /// One axis of all operands.
 #[derive(Clone, Copy, Debug)]
@@ -111,19 +70,6 @@ pub struct Plan<const N: usize> {
     /// Length of the innermost axis, and each operand's stride along it.
     run: (usize, [isize; N]),
     rectangles: Option<Box<Rectangles<N>>>,
-}
-
-/// Elements along which every operand has one stride.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run<const N: usize> {
-    /// Where in the tile the run starts.
-    pub at: usize,
-    /// Number of elements.
-    pub len: usize,
-    /// Bytes from each operand's first element to the run's.
-    pub offsets: [isize; N],
-    /// Bytes from an element to the next, for each operand.
-    pub strides: [isize; N],
 }
 
 impl<const N: usize> Plan<N> {

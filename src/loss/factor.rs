@@ -67,11 +67,11 @@ impl<V: Vector> Labels<V> {
 pub struct Factor<V> {
     /// m, as it came.
     pub given: V,
-    /// |m|, or 1 where it is 0.
+    /// m, or 1 where it is 0.
     pub m: V,
     /// dm/dp of the less likely class.
     pub k: V,
-    /// What |m| is short of.
+    /// What m is short of.
     lo: V,
 }
 
@@ -116,16 +116,14 @@ where
         Self::new(d.abs(), lo * sign, sign)
     }
 
-    /// The factor m + lo with the slope k. Below 0, where only labels outside \[0, 1\] can bring it, the
-    /// magnitude stands in.
+    /// The factor m + lo with the slope k.
     #[inline(always)]
     fn new(given: V, lo: V, k: V) -> Self {
         let zero = given.constant(V::Real::ZERO);
         let is_zero = given.equals(zero);
-        let lo = V::select(given.lt(zero), -lo, lo);
         Self {
             given,
-            m: V::select(is_zero, given.constant(V::Real::ONE), given.abs()),
+            m: V::select(is_zero, given.constant(V::Real::ONE), given),
             k,
             lo: V::select(is_zero, zero, lo),
         }
@@ -174,7 +172,7 @@ where
         let product = gamma * -log;
         let error = gamma.product_error(-log, product);
         let product_lo = gamma_lo.mul_add(-log, gamma.neg_mul_add(log_lo, error));
-        // Above 1, where only labels outside [0, 1] can bring it, the factor must not overflow.
+        // Smoothed labels may sum to a rounding error more than 1, and any gamma multiplies it.
         let product = gamma.constant(V::Real::OVERFLOW).max_or(product);
         let power = exp_neg(product, product_lo, V::Real::Q_SHIFT).scaled();
         // A NaN stays.

@@ -2,8 +2,10 @@
 
 pub mod factor;
 pub mod focal;
+pub mod posterior;
 pub mod probability;
 pub mod product;
+pub mod row_posterior;
 pub mod soft;
 pub mod softmax;
 pub mod softmax_dense;

@@ -57,7 +57,8 @@ where
         let highest = -p.constant(V::Real::LOWEST);
         let limit = p.constant(V::Real::SATURATED);
         let clipped = V::either(p.lt(least), most.lt(p));
-        let p = most.min_or(least.max_or(p));
+        // A -0.0 becomes 0.0, whose inverse is positive.
+        let p = most.min_or(least.max_or(p)) + zero;
         let q = one - p;
         let (loss, loss_lo) = minus_log(p, zero);
         let (other, other_lo) = minus_log(q, (one - q) - p);

@@ -2,27 +2,7 @@
 
 use crate::real::Real;
 use crate::simd::Vector;
-
-/// What the exponential needs to know of an element type.
-///
-/// The numbers come from `tools/coefficients.py` (Remez exchange, then rounding one coefficient at a
-/// time), which also prints the error of each polynomial.
-pub trait ExpConstants: Sized + 'static {
-    /// Coefficients of P in exp(r) = 1 + r + r^2 P(r) for |r| <= ln(2)/2, the constant term first.
-    const EXP: &'static [Self];
-    /// log2(e).
-    const LOG2E: Self;
-    /// ln(2), rounded to so few bits that its product with any exponent is exact.
-    const LN2_HI: Self;
-    /// ln(2) - `LN2_HI`.
-    const LN2_LO: Self;
-    /// 1.5 * 2^(mantissa bits): a sum with it is rounded to an integer, which stands in the low bits.
-    const TO_INTEGER: Self;
-    /// 2^(mantissa bits): a number whose low bits are an integer.
-    const INTEGER: Self;
-    /// The exponent field of 1.
-    const EXPONENT_OF_ONE: Self;
-}
+use crate::simd::real::ExpConstants;
 
 impl ExpConstants for f32 {
     // Degree 4, relative error of exp(r) 2^-28.25.

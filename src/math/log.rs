@@ -1,19 +1,8 @@
 //! log(x) for positive normal x, in two parts.
 
-use crate::math::ExpConstants;
 use crate::real::Real;
 use crate::simd::Vector;
-
-/// What the logarithm of any number needs to know of an element type.
-///
-/// The numbers come from `tools/coefficients.py` (Remez exchange, then rounding one coefficient at a
-/// time), which also prints the error of each polynomial.
-pub trait LogConstants: Sized + 'static {
-    /// Coefficients of S in log(1 + f) = f + f^2 S(f) for |f| <= sqrt(2) - 1, the constant term first.
-    const LOG: &'static [Self];
-    /// sqrt(2): numbers are halved from here on.
-    const SQRT_2: Self;
-}
+use crate::simd::real::{ExpConstants, LogConstants};
 
 impl LogConstants for f32 {
     // Degree 10, relative error of log(1 + f) 2^-28.99.

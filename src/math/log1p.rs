@@ -1,15 +1,7 @@
 //! log(1 + e) for 0 < e <= 1, in two parts.
 
 use crate::simd::Vector;
-
-/// What the logarithm needs to know of an element type.
-///
-/// The numbers come from `tools/coefficients.py` (Remez exchange, then rounding one coefficient at a
-/// time), which also prints the error of each polynomial.
-pub trait Log1pConstants: Sized + 'static {
-    /// Coefficients of S in log(1 + e) = e + e^2 S(e) for 0 < e <= 1, the constant term first.
-    const LOG1P: &'static [Self];
-}
+use crate::simd::real::Log1pConstants;
 
 impl Log1pConstants for f32 {
     // Degree 8, relative error of log(1 + e) 2^-27.49.

@@ -11,12 +11,13 @@
 //! | [`log1p`], both parts | (0, 1\] | 0.96 ulp | 0.84 ulp | 0.95 ulp |
 //! | [`log`], both parts | normal numbers to 2^125, 2^1020 | 0.33 ulp | 0.42 ulp | 0.44 ulp |
 //!
-//! `tests/math.rs` measures them: float32 by bit patterns against float64, float64 against double-double.
+//! `tests/core/math.rs` measures them: float32 by bit patterns against float64, float64 against double-double.
 
 mod exp;
 mod log;
 mod log1p;
 
-pub use exp::{ExpConstants, Exponential, exp_neg};
-pub use log::{LogConstants, log, log_scaled};
-pub use log1p::{Log1pConstants, log1p};
+pub use crate::simd::real::{ExpConstants, Log1pConstants, LogConstants};
+pub use exp::{Exponential, exp_neg};
+pub use log::{log, log_scaled};
+pub use log1p::log1p;

@@ -1,8 +1,6 @@
 //! The parameters that are one of a few names.
 
 use crate::error::Error;
-pub use crate::kernel::rows::Modulator;
-pub use crate::kernel::soft::Meaning as SoftTargets;
 
 /// An option that users choose by its name.
 pub trait Named: Copy + PartialEq + 'static {
@@ -111,10 +109,30 @@ impl Named for Hessian {
         &[("exact", Self::Exact), ("gauss_newton", Self::GaussNewton), ("upper", Self::Upper)];
 }
 
+/// What targets between 0 and 1 mean to the sigmoid focal loss. All meanings agree on 0 and 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SoftTargets {
+    /// The loss is modulated by the probability that a draw from both classes is wrong.
+    Mixture,
+    /// The loss is the mean of those of both classes.
+    Expected,
+    /// The loss is modulated by the distance of probability and target.
+    Quality,
+}
+
 impl Named for SoftTargets {
     const ARGUMENT: &'static str = "soft_targets";
     const NAMES: &'static [(&'static str, Self)] =
         &[("mixture", Self::Mixture), ("expected", Self::Expected), ("quality", Self::Quality)];
+}
+
+/// What modulates the softmax focal loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modulator {
+    /// 1 less the softmax of the target's logit, as in the paper.
+    Softmax,
+    /// 1 less its sigmoid. There is no surrogate Hessian.
+    Sigmoid,
 }
 
 impl Named for Modulator {

@@ -80,21 +80,21 @@ pub enum Label {
     Whole(i64),
     /// Another number, never NaN.
     Other(f64),
+    /// NaN, which stands for every NaN.
+    Nan,
 }
 
 impl Label {
     /// The label that a number stands for.
-    ///
-    /// # Errors
-    /// If it is NaN.
-    pub fn new(argument: &'static str, number: f64) -> Result<Self, Error> {
+    pub fn new(number: f64) -> Self {
         // 2^63 is the first that is too large.
         const END: f64 = -(i64::MIN as f64);
-        if number.is_nan() {
-            return Err(Error::value(argument, "NaN", "None or a number"));
-        }
         let whole = number.trunc() == number && (-END..END).contains(&number);
-        Ok(if whole { Self::Whole(number as i64) } else { Self::Other(number) })
+        match number {
+            _ if number.is_nan() => Self::Nan,
+            _ if whole => Self::Whole(number as i64),
+            _ => Self::Other(number),
+        }
     }
 
     /// The number to compare targets with.
@@ -102,6 +102,7 @@ impl Label {
         match self {
             Self::Whole(number) => number as f64,
             Self::Other(number) => number,
+            Self::Nan => f64::NAN,
         }
     }
 }
@@ -111,6 +112,7 @@ impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(number) => write!(f, "{number}"),
+            Self::Nan => f.write_str("float('nan')"),
             Self::Other(f64::INFINITY) => f.write_str("float('inf')"),
             Self::Other(f64::NEG_INFINITY) => f.write_str("float('-inf')"),
             Self::Other(number) => write!(f, "{number:?}"),

@@ -21,9 +21,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::foreign;
+use crate::array::{View, result_dtype};
 use crate::element::DType;
 use crate::error::Error;
-use crate::layout::{Extent, meet, meets_itself};
 
 /// Makes NumPy's C interface ready, once, when the module is imported.
 ///
@@ -134,22 +134,13 @@ pub fn is_scalar(object: &Bound<'_, PyAny>) -> bool {
     }
 }
 
-/// A NumPy array whose elements the core can read.
-#[derive(Clone)]
+/// A NumPy array whose elements the core can read: the object, and the core's [`View`] of it.
+#[derive(Clone, Copy)]
 pub struct Array<'b, 'py> {
-    /// What the caller calls it.
-    pub name: &'static str,
     /// The array.
     pub object: &'b Bound<'py, PyAny>,
-    /// The type of its elements.
-    pub dtype: DType,
-    /// Its shape.
-    pub shape: &'b [npy_intp],
-    /// Bytes from an element to the next, along each axis.
-    pub strides: &'b [npy_intp],
-    /// Its first element.
-    pub data: *mut u8,
-    flags: c_int,
+    /// What the core sees of it.
+    pub view: View<'b>,
 }
 
 impl<'b, 'py> Array<'b, 'py> {
@@ -175,7 +166,7 @@ impl<'b, 'py> Array<'b, 'py> {
         if !is_exact(object) {
             return None;
         }
-        Self::fields(name, object, None).filter(Self::is_c)
+        Self::fields(name, object, None).filter(|array| array.view.c_order)
     }
 
     /// The fields of an object that is known to be an array; none if its type is not taken. bfloat16 is if its number
@@ -209,47 +200,27 @@ impl<'b, 'py> Array<'b, 'py> {
             (descr.type_num, swapped, fields.flags, shape, strides, fields.data.cast::<u8>())
         };
         let dtype = dtype(type_num).filter(|_| !swapped)?;
-        Some(Self { name, object, dtype, shape, strides, data, flags })
+        let has = |flag| flags & flag != 0;
+        let view = View {
+            name,
+            dtype,
+            shape,
+            strides,
+            data,
+            c_order: has(NPY_ARRAY_C_CONTIGUOUS),
+            fortran_order: has(NPY_ARRAY_F_CONTIGUOUS),
+            writeable: has(NPY_ARRAY_WRITEABLE),
+        };
+        Some(Self { object, view })
     }
 
-    /// Admits an output of that type and shape.
+    /// Reads the fields of an output that is to hold results of that type.
     ///
     /// # Errors
-    /// `TypeError` for an array of another type, `ValueError` for one of another shape, one that is read-only, or one
-    /// whose elements meet.
-    pub fn output(
-        name: &'static str,
-        dtype: DType,
-        shape: &[npy_intp],
-        held: &'b Held<'_, 'py>,
-    ) -> PyResult<Self> {
-        match Self::fields(name, held.array(), held.bfloat16) {
-            Some(array) => array.check_output(dtype, shape).map(|()| array),
-            None => Err(refuse_output_dtype(name, held.array(), dtype)),
-        }
-    }
-
-    /// Refuses an output that is not of that type and shape.
-    ///
-    /// # Errors
-    /// As [`output`](Self::output).
-    pub fn check_output(&self, dtype: DType, shape: &[npy_intp]) -> PyResult<()> {
-        let &Self { name, object, .. } = self;
-        if self.dtype != dtype {
-            return Err(refuse_output_dtype(name, object, dtype));
-        }
-        if self.shape != shape {
-            let takes = format!("of the result's shape {}", shape_text(shape));
-            return Err(Error::value(name, shape_text(self.shape), takes).into());
-        }
-        if self.flags & NPY_ARRAY_WRITEABLE == 0 {
-            return Err(Error::value(name, "a read-only array", "writeable").into());
-        }
-        if !self.is_contiguous() && meets_itself(&self.extent()) {
-            let got = format!("shape {} with strides {:?}", shape_text(self.shape), self.strides);
-            return Err(Error::value(name, got, "an array whose elements do not share memory").into());
-        }
-        Ok(())
+    /// `TypeError` for an array of a type that is not taken at all.
+    pub fn output(name: &'static str, dtype: DType, held: &'b Held<'_, 'py>) -> PyResult<Self> {
+        let fields = Self::fields(name, held.array(), held.bfloat16);
+        fields.ok_or_else(|| refuse_output_dtype(name, held.array(), dtype))
     }
 
     /// An array that was just made, or admitted, of that type.
@@ -259,110 +230,6 @@ impl<'b, 'py> Array<'b, 'py> {
     pub fn made(name: &'static str, object: &'b Bound<'py, PyAny>, dtype: DType) -> PyResult<Self> {
         let array = if is_array(object) { Self::typed(name, object, |_| Some(dtype)) } else { None };
         array.ok_or_else(|| Error::wrong_type(name, type_name(object), "an array").into())
-    }
-
-    /// Whether the elements follow each other in C order.
-    #[inline]
-    pub fn is_c(&self) -> bool {
-        self.flags & NPY_ARRAY_C_CONTIGUOUS != 0
-    }
-
-    /// Whether the elements follow each other in Fortran order.
-    #[inline]
-    pub fn is_fortran(&self) -> bool {
-        self.flags & NPY_ARRAY_F_CONTIGUOUS != 0
-    }
-
-    fn is_contiguous(&self) -> bool {
-        self.is_c() || self.is_fortran()
-    }
-
-    /// Number of elements.
-    #[inline]
-    pub fn len(&self) -> usize {
-        // NumPy has checked that the product fits.
-        self.shape.iter().map(|&n| n as usize).product()
-    }
-
-    /// Refuses shapes that differ.
-    ///
-    /// # Errors
-    /// `ValueError` showing both.
-    #[inline]
-    pub fn check_shape(&self, other: &Array<'_, '_>) -> PyResult<()> {
-        if self.shape == other.shape {
-            return Ok(());
-        }
-        let takes = format!("of the shape of {}, {}", other.name, shape_text(other.shape));
-        Err(Error::value(self.name, format!("shape {}", shape_text(self.shape)), takes).into())
-    }
-
-    /// The strides with which the array broadcasts to the shape of `what`: 0 where it does not vary.
-    ///
-    /// # Errors
-    /// `ValueError` showing both shapes if it does not, or would make the result larger.
-    pub fn broadcast_to(&self, what: &str, shape: &[npy_intp]) -> PyResult<Vec<isize>> {
-        let refuse = || {
-            let takes =
-                format!("a number or an array that broadcasts to the shape of {what}, {}", shape_text(shape));
-            Error::value(self.name, format!("shape {}", shape_text(self.shape)), takes)
-        };
-        let missing = shape.len().checked_sub(self.shape.len()).ok_or_else(refuse)?;
-        let mut strides = vec![0; missing];
-        for ((&len, &stride), &wanted) in self.shape.iter().zip(self.strides).zip(&shape[missing..]) {
-            strides.push(match len {
-                1 => 0,
-                _ if len == wanted => stride,
-                _ => return Err(refuse().into()),
-            });
-        }
-        Ok(strides)
-    }
-
-    /// Refuses an output that shares memory with an input, unless they are the very same array.
-    ///
-    /// # Errors
-    /// `ValueError` naming both.
-    #[inline]
-    pub fn check_overlap(&self, input: &Array<'_, '_>) -> PyResult<()> {
-        if self.is(input) { Ok(()) } else { self.check_disjoint(input) }
-    }
-
-    /// Whether the elements are the very memory of another array's.
-    #[inline]
-    pub fn is(&self, other: &Array<'_, '_>) -> bool {
-        self.dtype == other.dtype && self.extent().is(&other.extent())
-    }
-
-    /// The array, with the numbers of another one of its shape. No method of a subclass has a say in it.
-    ///
-    /// # Errors
-    /// What NumPy raises.
-    pub fn filled_with(&self, numbers: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = self.object.py();
-        // SAFETY: the interpreter is attached, and both are arrays.
-        let status = unsafe {
-            PY_ARRAY_API.PyArray_CopyInto(py, self.object.as_ptr().cast(), numbers.as_ptr().cast())
-        };
-        if status < 0 { Err(PyErr::fetch(py)) } else { Ok(self.object.clone()) }
-    }
-
-    /// Refuses arrays that share memory.
-    ///
-    /// # Errors
-    /// `ValueError` naming both.
-    #[inline]
-    pub fn check_disjoint(&self, other: &Array<'_, '_>) -> PyResult<()> {
-        if meet(&self.extent(), &other.extent()) {
-            return Err(Error::Overlap { output: self.name, other: other.name }.into());
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn extent(&self) -> Extent<'_> {
-        let (start, size) = (self.data.addr(), self.dtype.size());
-        Extent { start, size, shape: self.shape, strides: self.strides }
     }
 
     /// A new array for results: of this one's shape, or that without an axis, and, as far as may be, memory order;
@@ -376,7 +243,7 @@ impl<'b, 'py> Array<'b, 'py> {
         // SAFETY: the interpreter is attached and the object an array. NumPy takes the reference to the
         // descriptor, copies shape and strides, and returns a new reference or null with an exception set.
         unsafe {
-            let descr = if self.dtype == self.dtype.of_results() {
+            let descr = if self.view.dtype == self.view.dtype.of_results() {
                 let descr = (*array).fields.descr;
                 ffi::Py_INCREF(descr.cast());
                 descr
@@ -390,13 +257,13 @@ impl<'b, 'py> Array<'b, 'py> {
                 PY_ARRAY_API.PyArray_NewFromDescr(py, ty, descr, nd, shape, strides, null, 0, null.cast())
             };
             let made = if let Some(axis) = without {
-                let (mut shape, mut strides) = (self.shape.to_vec(), self.strides.to_vec());
+                let (mut shape, mut strides) = (self.view.shape.to_vec(), self.view.strides.to_vec());
                 shape.remove(axis);
                 strides.remove(axis);
-                pack(&shape, &mut strides, self.dtype.of_results().size());
+                pack(&shape, &mut strides, self.view.dtype.of_results().size());
                 new(shape.as_mut_ptr(), shape.len(), strides.as_mut_ptr())
-            } else if self.is_c() {
-                new(self.shape.as_ptr().cast_mut(), self.shape.len(), ptr::null_mut())
+            } else if self.view.c_order {
+                new(self.view.shape.as_ptr().cast_mut(), self.view.shape.len(), ptr::null_mut())
             } else {
                 PY_ARRAY_API.PyArray_NewLikeArray(py, array, NPY_ORDER::NPY_KEEPORDER, descr, 0)
             };
@@ -409,7 +276,7 @@ impl<'b, 'py> Array<'b, 'py> {
 #[cold]
 fn refuse_output_dtype(name: &'static str, object: &Bound<'_, PyAny>, dtype: DType) -> PyErr {
     let describe = || object.getattr("dtype")?.str().map(|dtype| format!("an array of dtype {dtype}"));
-    let takes = || format!("an array of the result's dtype {}", dtype.name());
+    let takes = || result_dtype(dtype);
     describe().map_or_else(|error| error, |got| Error::wrong_type(name, got, takes()).into())
 }
 
@@ -480,12 +347,4 @@ fn user_bfloat16(object: &Bound<'_, PyAny>, type_num: c_int) -> Option<c_int> {
         NUMBER.store(type_num, Ordering::Relaxed);
     }
     Some(type_num)
-}
-
-/// A shape as Python writes it.
-pub fn shape_text(shape: &[npy_intp]) -> String {
-    match shape {
-        [n] => format!("({n},)"),
-        _ => format!("({})", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
-    }
 }

@@ -15,9 +15,11 @@ use crate::error::Error;
 pub fn column<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let offers = |attribute| object.get_type().hasattr(attribute);
     if offers("null_count")? || offers("itercolumns")? {
-        // What is only a plan has no numbers, and NumPy no array for it.
+        if !offers("__array__")? {
+            return Err(without_numbers(name, object)?);
+        }
         return match lacks(object)? {
-            true => Err(missing(name, object, "fill_null()")),
+            true => Err(missing(name, object)),
             false => asarray(name, object).map(Some),
         };
     }
@@ -36,7 +38,7 @@ pub fn column<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<O
         return Err(Error::wrong_type(name, got, takes()).into());
     }
     if object.call_method0("isna")?.call_method0("any")?.is_truthy()? {
-        return Err(missing(name, object, "fillna()"));
+        return Err(missing(name, object));
     }
     match dtype.getattr_opt("numpy_dtype")? {
         Some(numpy_dtype) => object.call_method1("to_numpy", (numpy_dtype,)).map(Some),
@@ -108,8 +110,22 @@ fn frame<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Bound<
     asarray(name, object)
 }
 
+/// The refusal of what polars is yet to compute, with the way to its numbers.
+fn without_numbers(name: &'static str, object: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let advice = match object.hasattr("collect")? {
+        true => "pass its .collect()",
+        false => "pass the column that it selects, frame.select(expression).to_series()",
+    };
+    let got = format!("a {}, which has no numbers yet; {advice}", type_name(object));
+    Ok(Error::wrong_type(name, got, takes()).into())
+}
+
 /// Missing values are refused: to a loss they are nothing.
-fn missing(name: &'static str, object: &Bound<'_, PyAny>, cure: &str) -> PyErr {
-    let got = format!("a {} with missing values; drop them or use {cure}", type_name(object));
+fn missing(name: &'static str, object: &Bound<'_, PyAny>) -> PyErr {
+    let offers = |method| object.hasattr(method).unwrap_or(false);
+    let cures = ["fillna(value)", "fill_null(value)", "dropna()", "drop_nulls()", "drop_null()"];
+    let known = cures.into_iter().filter(|cure| cure.split('(').next().is_some_and(offers));
+    let cures: Vec<_> = known.map(|cure| format!("its .{cure}")).collect();
+    let got = format!("a {} with missing values; pass {}", type_name(object), cures.join(" or "));
     Error::value(name, got, "without missing values").into()
 }

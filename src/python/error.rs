@@ -1,7 +1,7 @@
 //! How the core's refusals look in Python.
 
 use pyo3::PyErr;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyTypeError, PyValueError};
 
 use crate::error::Error;
 
@@ -11,7 +11,7 @@ impl From<Error> for PyErr {
         match error {
             Error::Type { .. } => PyTypeError::new_err(message),
             Error::Value { .. } | Error::Overlap { .. } | Error::Isa { .. } => PyValueError::new_err(message),
-            Error::Threads(_) => PyRuntimeError::new_err(message),
+            Error::Memory(_) => PyMemoryError::new_err(message),
         }
     }
 }

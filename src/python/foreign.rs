@@ -39,10 +39,14 @@ pub fn ndarray<'py>(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<
     if let Some(array) = column(name, object)? {
         return Ok(array);
     }
+    if gives_true(object, "is_deleted")? {
+        let got = format!("a {} whose memory was given away (donated or deleted)", type_name(object));
+        return Err(refuse(format!("{got}; pass a copy that was made before")));
+    }
     if is_true(object, "requires_grad")? {
         return Err(refuse(format!("a {} that requires grad; pass its .detach()", type_name(object))));
     }
-    if is_negated(object)? {
+    if gives_true(object, "is_neg")? {
         let got = format!("a {} that is a negative view; pass its .resolve_neg()", type_name(object));
         return Err(refuse(got));
     }
@@ -105,9 +109,10 @@ fn is_true(object: &Bound<'_, PyAny>, attribute: &str) -> PyResult<bool> {
     object.getattr_opt(attribute)?.map_or(Ok(false), |value| value.is_truthy())
 }
 
-/// Whether a torch tensor is a view whose signs are only noted: DLPack hands over the memory without them.
-fn is_negated(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let Some(method) = object.getattr_opt("is_neg")?.filter(|method| method.is_callable()) else {
+/// Whether an object has that method and it says so: `is_neg` of a torch tensor that is a view whose signs are only
+/// noted, for DLPack hands over the memory without them, or `is_deleted` of a jax array.
+fn gives_true(object: &Bound<'_, PyAny>, method: &str) -> PyResult<bool> {
+    let Some(method) = object.getattr_opt(method)?.filter(|method| method.is_callable()) else {
         return Ok(false);
     };
     Ok(method.call0()?.extract().unwrap_or(false))
@@ -200,6 +205,19 @@ pub fn refuse_masked(name: &'static str, object: &Bound<'_, PyAny>) -> PyResult<
     Err(Error::wrong_type(name, got, "an array without a mask").into())
 }
 
+/// What to do with an array of objects or strings: to convert it, where that gives numbers. `made`: it was made of an
+/// object that may have no such method.
+fn of_words(array: &Bound<'_, PyAny>, made: bool) -> &'static str {
+    let converted = array.call_method1("astype", ("float64",));
+    match (converted.is_ok(), made) {
+        (true, false) => "; convert it with .astype(numpy.float64)",
+        (true, true) => "; convert it with numpy.asarray(it).astype(numpy.float64)",
+        (false, _) => {
+            ", whose elements are no numbers; encode labels as numbers first, two kinds with numpy.asarray(it) == label"
+        }
+    }
+}
+
 /// The refusal of an array whose type is not taken, `from` being the type of what it was made of.
 #[cold]
 pub fn refuse_dtype(name: &'static str, array: &Bound<'_, PyAny>, from: Option<&str>) -> PyErr {
@@ -214,7 +232,8 @@ pub fn refuse_dtype(name: &'static str, array: &Bound<'_, PyAny>, from: Option<&
             "c" if native && size <= 16 => "; take its .real",
             "c" => "; convert its .real with .astype(numpy.float64)",
             "V" if structured => "; pick one of its fields",
-            "M" | "m" => "; make numbers of it first",
+            "M" | "m" => "; make numbers of it first, with .astype(numpy.int64)",
+            "O" | "U" | "S" | "T" => of_words(array, from.is_some()),
             _ => "; convert it with .astype(numpy.float64)",
         };
         // long double has another name on every machine.

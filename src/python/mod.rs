@@ -2,11 +2,15 @@
 //!
 //! A call comes in once: [`array`] admits what it brings (what is no NumPy array, with the help of [`foreign`] and
 //! [`columns`]), [`call`] turns it into a job for the core, and the results go out. [`parameters`] and [`number`] read parameters,
-//! [`sigmoid`] and [`softmax`] are the public classes, [`sum`] serves the meter, [`runtime`] the state of the process
+//! [`sigmoid`] and [`softmax`] are the public classes, [`class`] is what
+//! they share, [`sum`] serves what comes in pieces, [`bins`] says where
+//! their losses come from, [`runtime`] the state of the process
 //! (instruction set, threads), [`error`] how refusals look in Python.
 
 mod array;
+mod bins;
 mod call;
+mod class;
 mod columns;
 mod error;
 mod foreign;
@@ -16,6 +20,7 @@ mod runtime;
 mod sigmoid;
 mod softmax;
 mod sum;
+mod tally;
 
 use pyo3::prelude::*;
 
@@ -26,15 +31,19 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use super::bins::{add_by_bin, sort_by_margin};
+    #[pymodule_export]
     use super::foreign::read_array;
     #[pymodule_export]
-    use super::runtime::{get_num_threads, set_num_threads};
+    use super::runtime::{get_num_threads, limit_this_thread, num_threads_in_use, set_num_threads};
     #[pymodule_export]
     use super::sigmoid::{SigmoidFocalLoss, sigmoid_focal_loss};
     #[pymodule_export]
     use super::softmax::{SoftmaxFocalLoss, softmax_focal_loss};
     #[pymodule_export]
-    use super::sum::{ExactSum, exact_sums};
+    use super::sum::{ExactSum, exact_denominator, exact_sums, piece};
+    #[pymodule_export]
+    use super::tally::{largest_weight, tally_indices, tally_labels};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

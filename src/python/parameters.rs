@@ -1,5 +1,6 @@
 //! The parameters of losses as Python gives and shows them.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple, PyType};
 
@@ -80,7 +81,7 @@ impl CommonArguments<'_, '_> {
                 let takes = "None or a number that float64 has";
                 return Err(Error::value("ignore_index", object.str()?, takes).into());
             }
-            Ok(Label::new("ignore_index", label)?)
+            Ok(Label::new(label))
         };
         Ok(Common {
             gamma,
@@ -118,8 +119,13 @@ pub fn read_whole(argument: &'static str, takes: &str, object: &Bound<'_, PyAny>
     }
     let index = match object.cast::<PyInt>() {
         Ok(int) => int.as_any().clone(),
-        // NumPy's integers have it, its floats have not.
-        Err(_) if object.hasattr("__index__")? => object.call_method0("__index__")?,
+        // NumPy's integers have it, its floats have not, its arrays have it for one element.
+        Err(_) if object.hasattr("__index__")? => object.call_method0("__index__").map_err(|error| {
+            // What code of Python raises, which leaves a trace, comes through as it is.
+            let py = object.py();
+            let by_library = error.is_instance_of::<PyTypeError>(py) && error.traceback(py).is_none();
+            if by_library { refuse().into() } else { error }
+        })?,
         Err(_) => return Err(refuse().into()),
     };
     index.extract().map_err(|_| Error::value(argument, &index, takes).into())
@@ -159,7 +165,7 @@ fn read_normalizer(object: &Bound<'_, PyAny>) -> PyResult<Normalizer> {
 ///
 /// # Errors
 /// `MemoryError`.
-pub fn shown<'py>(py: Python<'py>, parameter: &Parameter) -> PyResult<Bound<'py, PyAny>> {
+pub fn parameter_to_python<'py>(py: Python<'py>, parameter: &Parameter) -> PyResult<Bound<'py, PyAny>> {
     Ok(match parameter {
         Parameter::Number(number) => number.into_pyobject(py)?.into_any(),
         Parameter::PerClass(numbers) => PyTuple::new(py, numbers)?.into_any(),
@@ -170,7 +176,7 @@ pub fn shown<'py>(py: Python<'py>, parameter: &Parameter) -> PyResult<Bound<'py,
 ///
 /// # Errors
 /// `MemoryError`.
-pub fn shown_normalizer(py: Python<'_>, normalizer: Normalizer) -> PyResult<Option<Bound<'_, PyAny>>> {
+pub fn normalizer_to_python(py: Python<'_>, normalizer: Normalizer) -> PyResult<Option<Bound<'_, PyAny>>> {
     Ok(match normalizer {
         Normalizer::Count => None,
         Normalizer::Constant(number) => Some(number.into_pyobject(py)?.into_any()),
@@ -182,11 +188,12 @@ pub fn shown_normalizer(py: Python<'_>, normalizer: Normalizer) -> PyResult<Opti
 ///
 /// # Errors
 /// `MemoryError`.
-pub fn shown_label(py: Python<'_>, label: Option<Label>) -> PyResult<Option<Bound<'_, PyAny>>> {
+pub fn label_to_python(py: Python<'_>, label: Option<Label>) -> PyResult<Option<Bound<'_, PyAny>>> {
     Ok(match label {
         None => None,
         Some(Label::Whole(number)) => Some(number.into_pyobject(py)?.into_any()),
         Some(Label::Other(number)) => Some(number.into_pyobject(py)?.into_any()),
+        Some(Label::Nan) => Some(f64::NAN.into_pyobject(py)?.into_any()),
     })
 }
 
@@ -226,7 +233,7 @@ pub fn replaced<'py>(
 ///
 /// # Errors
 /// If a parameter is missing; that would be a defect.
-pub fn reduced<'py>(
+pub fn pickled<'py>(
     loss: &Bound<'py, PyAny>,
     names: &[&str],
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
@@ -239,7 +246,7 @@ pub fn reduced<'py>(
 ///
 /// # Errors
 /// Those of the constructor; `TypeError` for options that it has not.
-pub fn made<'py>(
+pub fn constructed<'py>(
     class: &Bound<'py, PyType>,
     alpha: Given<'_, 'py>,
     gamma: Given<'_, 'py>,
@@ -261,13 +268,16 @@ pub fn made<'py>(
     class.call((), Some(&parameters))
 }
 
-/// What a function of the package gives that stands beside the losses.
+/// The score at which a loss starts best, found in Python from what targets count.
 ///
 /// # Errors
-/// Those of the function.
-pub fn beside<'py, A>(py: Python<'py>, name: &str, arguments: A) -> PyResult<Bound<'py, PyAny>>
-where
-    A: IntoPyObject<'py, Target = PyTuple> + pyo3::call::PyCallArgs<'py>,
-{
-    py.import("focalgrad._beside")?.getattr(name)?.call1(arguments)
+/// What it refuses.
+pub fn init_score<'py>(
+    loss: &Bound<'py, PyAny>,
+    targets: &Bound<'py, PyAny>,
+    sample_weight: Object<'_, 'py>,
+    dense: Object<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let module = loss.py().import("focalgrad._init_score")?;
+    module.getattr("init_score")?.call1((loss, targets, sample_weight, dense))
 }

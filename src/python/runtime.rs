@@ -97,5 +97,17 @@ pub fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
 /// 3
 #[pyfunction]
 pub fn get_num_threads() -> usize {
-    pool::threads()
+    pool::threads_of_process()
+}
+
+/// Let calls from this thread use no more than `n` threads; returns the limit before.
+#[pyfunction]
+pub fn limit_this_thread(n: usize) -> PyResult<usize> {
+    Ok(pool::limit_this_thread(n)?)
+}
+
+/// The number of threads that calls on large arrays do use: fewer than they may where not all could be started.
+#[pyfunction]
+pub fn num_threads_in_use() -> usize {
+    pool::threads_in_use()
 }

@@ -3,11 +3,13 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::call::{Arguments, Results, Wanted, arguments, evaluate_sigmoid, missing};
+use super::call::{Arguments, Results, arguments, evaluate_sigmoid, missing, posterior};
+use super::class::loss_class;
 use super::parameters::{
-    CommonArguments, Given, Object, beside, made, read_parameter, read_whole, reduced, replaced, shown,
-    shown_label, shown_normalizer,
+    CommonArguments, Given, Object, constructed, init_score, label_to_python, normalizer_to_python,
+    parameter_to_python, pickled, read_parameter, read_whole, replaced,
 };
+use crate::call::Wanted;
 use crate::params::options::Named;
 use crate::params::{self, Hessian, Parameter, Reduction, SoftTargets};
 
@@ -58,7 +60,8 @@ const NAMES: [&str; 12] = [
 ///     Focusing parameter, finite and >= 0; an array has one for each class.
 /// reduction : {"none", "sum", "mean", "sum_classes"}, default "mean"
 ///     What a call returns: the losses, their sum, their sum divided by the normaliser, or their sums over the
-///     class axis.
+///     class axis. Gradient and Hessian are those of what is returned: "mean" divides them too. Boosting libraries
+///     want those of each sample: give them "sum".
 /// normalizer : None, "weights", "positives", "focal_weights" or float, default None
 ///     What "mean" divides by: the number of elements that are not ignored, the sum of the sample, class and
 ///     alpha weights, the number of positives, the sum of the modulating factors, or a positive number. Where it
@@ -70,7 +73,7 @@ const NAMES: [&str; 12] = [
 /// label_smoothing : float, default 0.0
 ///     In [0, 1): a target y becomes ``y * (1 - label_smoothing) + label_smoothing / 2``.
 /// ignore_index : number or None, default None
-///     Targets equal to it have loss, gradient and Hessian 0 and count in no denominator.
+///     Targets equal to it have loss, gradient and Hessian 0 and count in no denominator. NaN: targets that are NaN.
 /// background_index : int or None, default None
 ///     The class index that means no class: all its classes are negative.
 /// from_logits : bool, default True
@@ -102,8 +105,8 @@ const NAMES: [&str; 12] = [
 /// and ``gamma <= 5``. They have the same bits for any number of threads. Calls on large arrays run in
 /// parallel, without the interpreter; other threads must not write to the arrays meanwhile.
 ///
-/// NaN logits and targets give NaN for their element. Infinite logits give the limit. A weight of 0 makes even an
-/// infinite loss 0. Targets outside [0, 1] are not checked.
+/// NaN logits and targets give NaN for their element, and so do targets outside [0, 1] and, unless they are clipped,
+/// probabilities outside [0, 1]. Infinite logits give the limit. A weight of 0 makes even an infinite loss 0.
 ///
 /// References
 /// ----------
@@ -133,503 +136,173 @@ const NAMES: [&str; 12] = [
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SigmoidFocalLoss(params::SigmoidFocalLoss);
 
-#[pymethods]
-impl SigmoidFocalLoss {
-    #[new]
-    #[pyo3(
-        signature = (alpha=Given::NOT, gamma=Given::NOT, *, reduction=Given::NOT, normalizer=None, class_axis=None,
-                     class_weight=None, label_smoothing=Given::NOT, ignore_index=None, background_index=None,
-                     from_logits=Given::NOT, eps=Given::NOT, soft_targets=Given::NOT),
-        text_signature = "(alpha=0.25, gamma=2.0, *, reduction='mean', normalizer=None, class_axis=None, class_weight=None, label_smoothing=0.0, ignore_index=None, background_index=None, from_logits=True, eps=0.0, soft_targets='mixture')"
-    )]
-    #[expect(clippy::too_many_arguments, reason = "they are the loss'")]
-    fn new(
-        alpha: Given<'_, '_>,
-        gamma: Given<'_, '_>,
-        reduction: Given<'_, '_>,
-        normalizer: Object<'_, '_>,
-        class_axis: Object<'_, '_>,
-        class_weight: Object<'_, '_>,
-        label_smoothing: Given<'_, '_>,
-        ignore_index: Object<'_, '_>,
-        background_index: Object<'_, '_>,
-        from_logits: Given<'_, '_>,
-        eps: Given<'_, '_>,
-        soft_targets: Given<'_, '_>,
-    ) -> PyResult<Self> {
-        let reduction = reduction.option(Reduction::Mean)?;
-        let common =
-            CommonArguments { gamma, reduction, normalizer, label_smoothing, ignore_index, from_logits, eps };
-        let alpha = alpha.parse(Some(Parameter::Number(0.25)), |object| match object.is_none() {
-            true => Ok(None),
-            false => read_parameter("alpha", "None, a number, or a number for each class", object).map(Some),
-        })?;
-        let whole = |argument, takes: &'static str| {
-            move |object: &Bound<'_, PyAny>| read_whole(argument, takes, object)
-        };
-        let weight = |object: &Bound<'_, PyAny>| {
-            let takes = "None, or a finite number for each class";
-            match read_parameter("class_weight", takes, object)? {
-                weight @ Parameter::PerClass(_) => Ok(weight),
-                // One number for all classes is a weight of the loss as a whole.
-                Parameter::Number(number) => {
-                    Err(PyErr::from(crate::error::Error::wrong_type("class_weight", number, takes)))
+loss_class! {
+    class: SigmoidFocalLoss, loss: params::SigmoidFocalLoss, names: &NAMES, evaluate: evaluate_sigmoid;
+    alpha {
+        /// Weight of positives, one for all or for each class; None is no weighting.
+    }
+    gamma {
+        /// Focusing parameter, one for all or for each class.
+    }
+    reduction {
+        /// What a call returns: "none", "sum", "mean" or "sum_classes".
+    }
+    label_smoothing {
+        /// How much of a target is spread over both labels.
+    }
+    ignore_index {
+        /// The target that does not count.
+    }
+    targets {
+        ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
+        ///     without it.
+    }
+    sample_weight {
+        ///     Multiplies the losses; broadcasts to the logits' shape, with class indices to theirs.
+    }
+    value_out {
+        ///     With ``reduction="none"`` or "sum_classes": an array of the losses' shape and the logits' dtype to fill
+        ///     and return. It may be the very same array as an input.
+    }
+    returns {
+        ///     A float; with ``reduction="none"`` an array of the logits' shape and dtype, with "sum_classes" one
+        ///     without the class axis.
+    }
+    call_example {
+        /// >>> loss = fg.SigmoidFocalLoss(gamma=2.0, reduction="none")
+        /// >>> loss(np.array([0.0, 1.0]), np.array([True, True])).round(6)
+        /// array([0.043322, 0.005665])
+    }
+    gradient {
+        /// With :math:`z = \pm x` the logit of the true class, :math:`p = \sigma(z)` and :math:`q = 1 - p`
+        ///
+        /// .. math:: \frac{df}{dz} = -q^\gamma (q - \gamma p \log p)
+    }
+    grad_example {
+        /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=0.0, reduction="sum")
+        /// >>> loss.grad(np.array([0.0, 0.0]), np.array([1.0, 0.0]))
+        /// array([-0.5,  0.5])
+    }
+    both_example {
+        /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=0.0)
+        /// >>> value, grad = loss.value_and_grad(np.zeros(2), np.array([1.0, 0.0]))
+        /// >>> round(value, 6)
+        /// 0.693147
+        /// >>> grad
+        /// array([-0.25,  0.25])
+    }
+    hessians {
+        /// With :math:`L = -\log p` and the notation of :meth:`grad`, "exact" is
+        ///
+        /// .. math:: \frac{d^2 f}{dz^2} = p q^\gamma [q (1 + 2 \gamma - \gamma L) + \gamma^2 p L]
+        ///
+        /// which is negative for hard examples, as focal loss is not convex. "gauss_newton" is :math:`p |f'|`,
+        /// never negative and equal to the exact one at :math:`\gamma = 0`; "upper" is :math:`1 + \gamma` times
+        /// that, and never below the exact one.
+    }
+    hess_example {
+        /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=0.0, reduction="sum")
+        /// >>> grad, hess = loss.grad_and_hess(np.zeros(2), np.array([1.0, 0.0]))
+        /// >>> hess
+        /// array([0.25, 0.25])
+    }
+    init_example {
+        /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=0.0)
+        /// >>> round(loss.init_score(np.array([1] * 10 + [0] * 90)), 6)
+        /// -2.197225
+    }
+    posterior_example {
+        /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=2.0)
+        /// >>> loss.posterior(np.array([0.0, 1.0])).round(3)
+        /// array([0.5  , 0.936])
+    }
+    replace_example {
+        /// >>> fg.SigmoidFocalLoss(alpha=None).replace(reduction="sum")
+        /// SigmoidFocalLoss(alpha=None, gamma=2.0, reduction='sum')
+    }
+    init_raises {
+        ///     For a loss of probabilities, for class indices out of range and dense targets outside [0, 1], and if
+        ///     `dense` must be given and is not.
+    }
+    own {
+        #[new]
+        #[pyo3(
+            signature = (alpha=Given::NOT, gamma=Given::NOT, *, reduction=Given::NOT, normalizer=None, class_axis=None,
+                         class_weight=None, label_smoothing=Given::NOT, ignore_index=None, background_index=None,
+                         from_logits=Given::NOT, eps=Given::NOT, soft_targets=Given::NOT),
+            text_signature = "(alpha=0.25, gamma=2.0, *, reduction='mean', normalizer=None, class_axis=None, class_weight=None, label_smoothing=0.0, ignore_index=None, background_index=None, from_logits=True, eps=0.0, soft_targets='mixture')"
+        )]
+        #[expect(clippy::too_many_arguments, reason = "they are the loss'")]
+        fn new(
+            alpha: Given<'_, '_>,
+            gamma: Given<'_, '_>,
+            reduction: Given<'_, '_>,
+            normalizer: Object<'_, '_>,
+            class_axis: Object<'_, '_>,
+            class_weight: Object<'_, '_>,
+            label_smoothing: Given<'_, '_>,
+            ignore_index: Object<'_, '_>,
+            background_index: Object<'_, '_>,
+            from_logits: Given<'_, '_>,
+            eps: Given<'_, '_>,
+            soft_targets: Given<'_, '_>,
+        ) -> PyResult<Self> {
+            let reduction = reduction.option(Reduction::Mean)?;
+            let common =
+                CommonArguments { gamma, reduction, normalizer, label_smoothing, ignore_index, from_logits, eps };
+            let alpha = alpha.parse(Some(Parameter::Number(0.25)), |object| match object.is_none() {
+                true => Ok(None),
+                false => read_parameter("alpha", "None, a number, or a number for each class", object).map(Some),
+            })?;
+            let whole = |argument, takes: &'static str| {
+                move |object: &Bound<'_, PyAny>| read_whole(argument, takes, object)
+            };
+            let weight = |object: &Bound<'_, PyAny>| {
+                let takes = "None, or a finite number for each class";
+                match read_parameter("class_weight", takes, object)? {
+                    weight @ Parameter::PerClass(_) => Ok(weight),
+                    // One number for all classes is a weight of the loss as a whole.
+                    Parameter::Number(number) => {
+                        Err(PyErr::from(crate::error::Error::wrong_type("class_weight", number, takes)))
+                    }
                 }
-            }
-        };
-        let loss = params::SigmoidFocalLoss {
-            alpha,
-            common: common.read()?,
-            class_axis: class_axis.map(whole("class_axis", "None or a whole number")).transpose()?,
-            class_weight: class_weight.map(weight).transpose()?,
-            background_index: background_index
-                .map(whole("background_index", "None or a whole number"))
-                .transpose()?,
-            soft_targets: soft_targets.option(SoftTargets::Mixture)?,
-        };
-        Ok(Self(loss.check()?))
-    }
+            };
+            let loss = params::SigmoidFocalLoss {
+                alpha,
+                common: common.read()?,
+                class_axis: class_axis.map(whole("class_axis", "None or a whole number")).transpose()?,
+                class_weight: class_weight.map(weight).transpose()?,
+                background_index: background_index
+                    .map(whole("background_index", "None or a whole number"))
+                    .transpose()?,
+                soft_targets: soft_targets.option(SoftTargets::Mixture)?,
+            };
+            Ok(Self(loss.check()?))
+        }
 
-    /// Weight of positives, one for all or for each class; None is no weighting.
-    #[getter]
-    fn alpha<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.0.alpha.as_ref().map(|alpha| shown(py, alpha)).transpose()
-    }
+        /// The axis of the classes.
+        #[getter]
+        fn class_axis(&self) -> Option<i64> {
+            self.0.class_axis
+        }
 
-    /// Focusing parameter, one for all or for each class.
-    #[getter]
-    fn gamma<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        shown(py, &self.0.common.gamma)
-    }
+        /// What multiplies the losses of each class.
+        #[getter]
+        fn class_weight<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+            self.0.class_weight.as_ref().map(|weight| parameter_to_python(py, weight)).transpose()
+        }
 
-    /// What a call returns: "none", "sum", "mean" or "sum_classes".
-    #[getter]
-    fn reduction(&self) -> &'static str {
-        self.0.common.reduction.name()
-    }
+        /// The class index that means no class.
+        #[getter]
+        fn background_index(&self) -> Option<i64> {
+            self.0.background_index
+        }
 
-    /// What the mean divides by.
-    #[getter]
-    fn normalizer<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        shown_normalizer(py, self.0.common.normalizer)
-    }
-
-    /// The axis of the classes.
-    #[getter]
-    fn class_axis(&self) -> Option<i64> {
-        self.0.class_axis
-    }
-
-    /// What multiplies the losses of each class.
-    #[getter]
-    fn class_weight<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.0.class_weight.as_ref().map(|weight| shown(py, weight)).transpose()
-    }
-
-    /// How much of a target is spread over both labels.
-    #[getter]
-    fn label_smoothing(&self) -> f64 {
-        self.0.common.label_smoothing
-    }
-
-    /// The target that does not count.
-    #[getter]
-    fn ignore_index<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        shown_label(py, self.0.common.ignore_index)
-    }
-
-    /// The class index that means no class.
-    #[getter]
-    fn background_index(&self) -> Option<i64> {
-        self.0.background_index
-    }
-
-    /// Whether inputs are logits; else they are probabilities.
-    #[getter(from_logits)]
-    fn takes_logits(&self) -> bool {
-        self.0.common.from_logits
-    }
-
-    /// Probabilities are clipped to [eps, 1 - eps].
-    #[getter]
-    fn eps(&self) -> f64 {
-        self.0.common.eps
-    }
-
-    /// What targets between 0 and 1 mean: "mixture", "expected" or "quality".
-    #[getter]
-    fn soft_targets(&self) -> &'static str {
-        self.0.soft_targets.name()
-    }
-
-    /// The loss.
-    ///
-    /// Parameters
-    /// ----------
-    /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
-    /// targets : array_like of real numbers or bools
-    ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
-    ///     without it.
-    /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape, with class indices to theirs.
-    /// out : ndarray, optional
-    ///     With ``reduction="none"`` or "sum_classes": an array of the losses' shape and the logits' dtype to fill
-    ///     and return. It may be the very same array as an input.
-    ///
-    /// Returns
-    /// -------
-    /// float or ndarray
-    ///     A float; with ``reduction="none"`` an array of the logits' shape and dtype, with "sum_classes" one
-    ///     without the class axis.
-    ///
-    /// Raises
-    /// ------
-    /// TypeError
-    ///     If an argument is of a type or dtype that is not taken.
-    /// ValueError
-    ///     If shapes do not fit, a class index is out of range, values are missing, or an output is read-only, overlaps another array,
-    ///     or has no use.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SigmoidFocalLoss(gamma=2.0, reduction="none")
-    /// >>> loss(np.array([0.0, 1.0]), np.array([True, True])).round(6)
-    /// array([0.043322, 0.005665])
-    #[pyo3(signature = (logits, targets, *, sample_weight=None, out=None))]
-    fn __call__<'py>(
-        &self,
-        py: Python<'py>,
-        logits: &Bound<'py, PyAny>,
-        targets: &Bound<'py, PyAny>,
-        sample_weight: Object<'_, 'py>,
-        out: Object<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let wanted = Wanted { value: true, grad: false, hess: None };
-        let arguments = Arguments { value_out: ("out", out), ..arguments(logits, targets, sample_weight) };
-        evaluate_sigmoid(py, &self.0, wanted, &arguments)?.value.ok_or_else(missing)
-    }
-
-    /// The gradient of the loss with respect to the logits.
-    ///
-    /// With :math:`z = \pm x` the logit of the true class, :math:`p = \sigma(z)` and :math:`q = 1 - p`
-    ///
-    /// .. math:: \frac{df}{dz} = -q^\gamma (q - \gamma p \log p)
-    ///
-    /// times the weights; with ``reduction="mean"`` over the normaliser. With ``reduction="none"`` it is the
-    /// gradient of the sum.
-    ///
-    /// Parameters
-    /// ----------
-    /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
-    /// targets : array_like of real numbers or bools
-    ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
-    ///     without it.
-    /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape, with class indices to theirs.
-    /// out : ndarray, optional
-    ///     An array of the logits' shape and dtype to fill and return. It may be the very same array as an
-    ///     input.
-    ///
-    /// Returns
-    /// -------
-    /// ndarray
-    ///     Of the logits' shape and dtype.
-    ///
-    /// Raises
-    /// ------
-    /// TypeError
-    ///     If an argument is of a type or dtype that is not taken.
-    /// ValueError
-    ///     If shapes do not fit, a class index is out of range, values are missing, or an output is read-only or overlaps another array.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=0.0, reduction="sum")
-    /// >>> loss.grad(np.array([0.0, 0.0]), np.array([1.0, 0.0]))
-    /// array([-0.5,  0.5])
-    #[pyo3(signature = (logits, targets, *, sample_weight=None, out=None))]
-    fn grad<'py>(
-        &self,
-        py: Python<'py>,
-        logits: &Bound<'py, PyAny>,
-        targets: &Bound<'py, PyAny>,
-        sample_weight: Object<'_, 'py>,
-        out: Object<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let wanted = Wanted { value: false, grad: true, hess: None };
-        let arguments = Arguments { grad_out: ("out", out), ..arguments(logits, targets, sample_weight) };
-        evaluate_sigmoid(py, &self.0, wanted, &arguments)?.grad.ok_or_else(missing)
-    }
-
-    /// The loss and its gradient in one pass.
-    ///
-    /// Both have the bits that the separate calls give.
-    ///
-    /// Parameters
-    /// ----------
-    /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
-    /// targets : array_like of real numbers or bools
-    ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
-    ///     without it.
-    /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape, with class indices to theirs.
-    /// out : ndarray, optional
-    ///     With ``reduction="none"``: an array of the logits' shape and dtype to fill with the losses.
-    /// grad_out : ndarray, optional
-    ///     An array of the logits' shape and dtype to fill with the gradient. Either may be the very same
-    ///     array as an input.
-    ///
-    /// Returns
-    /// -------
-    /// value : float or ndarray
-    ///     The loss.
-    /// grad : ndarray
-    ///     Its gradient, of the logits' shape and dtype.
-    ///
-    /// Raises
-    /// ------
-    /// TypeError
-    ///     If an argument is of a type or dtype that is not taken.
-    /// ValueError
-    ///     If shapes do not fit, a class index is out of range, values are missing, or an output is read-only, overlaps another array,
-    ///     or has no use.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=0.0)
-    /// >>> value, grad = loss.value_and_grad(np.zeros(2), np.array([1.0, 0.0]))
-    /// >>> round(value, 6)
-    /// 0.693147
-    /// >>> grad
-    /// array([-0.25,  0.25])
-    #[pyo3(signature = (logits, targets, *, sample_weight=None, out=None, grad_out=None))]
-    fn value_and_grad<'py>(
-        &self,
-        py: Python<'py>,
-        logits: &Bound<'py, PyAny>,
-        targets: &Bound<'py, PyAny>,
-        sample_weight: Object<'_, 'py>,
-        out: Object<'_, 'py>,
-        grad_out: Object<'_, 'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let wanted = Wanted { value: true, grad: true, hess: None };
-        let arguments = Arguments {
-            value_out: ("out", out),
-            grad_out: ("grad_out", grad_out),
-            ..arguments(logits, targets, sample_weight)
-        };
-        let Results { value, grad, .. } = evaluate_sigmoid(py, &self.0, wanted, &arguments)?;
-        value.zip(grad).ok_or_else(missing)
-    }
-
-    /// The gradient and the diagonal of the Hessian in one pass.
-    ///
-    /// With :math:`L = -\log p` and the notation of :meth:`grad`, "exact" is
-    ///
-    /// .. math:: \frac{d^2 f}{dz^2} = p q^\gamma [q (1 + 2 \gamma - \gamma L) + \gamma^2 p L]
-    ///
-    /// which is negative for hard examples, as focal loss is not convex. "gauss_newton" is :math:`p |f'|`,
-    /// never negative and equal to the exact one at :math:`\gamma = 0`; "upper" is :math:`1 + \gamma` times
-    /// that, and never below the exact one.
-    ///
-    /// Parameters
-    /// ----------
-    /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
-    /// targets : array_like of real numbers or bools
-    ///     0, 1 or between, of the logits' shape; with a class axis also class indices, of the logits' shape
-    ///     without it.
-    /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape, with class indices to theirs.
-    /// hessian : {"exact", "gauss_newton", "upper"}, default "exact"
-    ///     Which Hessian.
-    /// grad_out, hess_out : ndarray, optional
-    ///     Arrays of the logits' shape and dtype to fill and return. Either may be the very same array as an
-    ///     input.
-    ///
-    /// Returns
-    /// -------
-    /// grad, hess : ndarray
-    ///     Of the logits' shape and dtype.
-    ///
-    /// Raises
-    /// ------
-    /// TypeError
-    ///     If an argument is of a type or dtype that is not taken.
-    /// ValueError
-    ///     If `hessian` is unknown, shapes differ, values are missing, or an output is read-only or
-    ///     overlaps another array.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=0.0, reduction="sum")
-    /// >>> grad, hess = loss.grad_and_hess(np.zeros(2), np.array([1.0, 0.0]))
-    /// >>> hess
-    /// array([0.25, 0.25])
-    #[pyo3(
-        signature = (logits, targets, *, sample_weight=None, hessian=Given::NOT, grad_out=None, hess_out=None),
-        text_signature = "($self, logits, targets, *, sample_weight=None, hessian='exact', grad_out=None, hess_out=None)"
-    )]
-    #[expect(clippy::too_many_arguments, reason = "they are the call's")]
-    fn grad_and_hess<'py>(
-        &self,
-        py: Python<'py>,
-        logits: &Bound<'py, PyAny>,
-        targets: &Bound<'py, PyAny>,
-        sample_weight: Object<'_, 'py>,
-        hessian: Given<'_, 'py>,
-        grad_out: Object<'_, 'py>,
-        hess_out: Object<'_, 'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let hessian = hessian.option(Hessian::Exact)?;
-        let wanted = Wanted { value: false, grad: true, hess: Some(hessian) };
-        let arguments = Arguments {
-            grad_out: ("grad_out", grad_out),
-            hess_out: ("hess_out", hess_out),
-            ..arguments(logits, targets, sample_weight)
-        };
-        let Results { grad, hess, .. } = evaluate_sigmoid(py, &self.0, wanted, &arguments)?;
-        grad.zip(hess).ok_or_else(missing)
-    }
-
-    /// The constant score that minimises the loss: the base score of boosting.
-    ///
-    /// Reduction and normaliser do not matter: the sum is minimised, of soft and smoothed targets that of their
-    /// own loss.
-    ///
-    /// Parameters
-    /// ----------
-    /// targets : array_like
-    ///     As for a call. With a class axis, one-dimensional targets are class indices; of the others, those of a
-    ///     floating dtype are dense.
-    /// sample_weight : array_like, optional
-    ///     Broadcasts as in a call.
-    ///
-    /// Returns
-    /// -------
-    /// float or ndarray of shape (C,)
-    ///     An array if the loss has a class axis. A class without weight gives an infinite entry; 0.0 without any
-    ///     data.
-    ///
-    /// Raises
-    /// ------
-    /// ValueError
-    ///     For a loss of probabilities or with ``modulator="sigmoid"``, and for class indices out of range.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=0.0)
-    /// >>> round(loss.init_score(np.array([1] * 10 + [0] * 90)), 6)
-    /// -2.197225
-    #[pyo3(signature = (targets, sample_weight=None))]
-    fn init_score<'py>(
-        slf: &Bound<'py, Self>,
-        targets: &Bound<'py, PyAny>,
-        sample_weight: Object<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        beside(slf.py(), "init_score", (slf, targets, sample_weight))
-    }
-
-    /// The class posteriors that scores stand for, if a model minimised this loss.
-    ///
-    /// Focal loss is not proper: its minimiser is not the log-odds. The distortion is undone in closed form
-    /// (Charoenphakdee et al., "On Focal Loss for Class-Posterior Probability Estimation", CVPR 2021).
-    ///
-    /// Parameters
-    /// ----------
-    /// scores : array_like
-    ///     Logits, of any shape; the classes are along the class axis.
-    ///
-    /// Returns
-    /// -------
-    /// ndarray
-    ///     Probabilities of the scores' shape and dtype (integers: float64). Label smoothing is undone affinely
-    ///     and clipped to [0, 1].
-    ///
-    /// Raises
-    /// ------
-    /// ValueError
-    ///     For a loss of probabilities.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SigmoidFocalLoss(alpha=None, gamma=2.0)
-    /// >>> loss.posterior(np.array([0.0, 1.0])).round(3)
-    /// array([0.5  , 0.936])
-    fn posterior<'py>(slf: &Bound<'py, Self>, scores: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        beside(slf.py(), "posterior", (slf, scores))
-    }
-
-    /// A copy with some parameters changed.
-    ///
-    /// Leaving ``reduction="mean"`` drops a normaliser that the call does not name.
-    ///
-    /// Parameters
-    /// ----------
-    /// **changes
-    ///     Parameters of the constructor.
-    ///
-    /// Returns
-    /// -------
-    /// SigmoidFocalLoss
-    ///     The changed copy.
-    ///
-    /// Raises
-    /// ------
-    /// TypeError
-    ///     If the constructor has no such parameter.
-    /// ValueError
-    ///     If the constructor refuses the parameters.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import focalgrad as fg
-    /// >>> fg.SigmoidFocalLoss(alpha=None).replace(reduction="sum")
-    /// SigmoidFocalLoss(alpha=None, gamma=2.0, reduction='sum')
-    #[pyo3(signature = (**changes))]
-    fn replace<'py>(
-        slf: &Bound<'py, Self>,
-        changes: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        replaced(slf.as_any(), &NAMES, changes)
-    }
-
-    #[pyo3(signature = (**changes))]
-    fn __replace__<'py>(
-        slf: &Bound<'py, Self>,
-        changes: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        replaced(slf.as_any(), &NAMES, changes)
-    }
-
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        reduced(slf.as_any(), &NAMES)
-    }
-
-    fn __repr__(&self) -> String {
-        self.0.to_string()
-    }
-}
-
-impl SigmoidFocalLoss {
-    /// The parameters.
-    pub fn parameters(&self) -> &params::SigmoidFocalLoss {
-        &self.0
+        /// What targets between 0 and 1 mean: "mixture", "expected" or "quality".
+        #[getter]
+        fn soft_targets(&self) -> &'static str {
+            self.0.soft_targets.name()
+        }
     }
 }
 
@@ -641,7 +314,7 @@ impl SigmoidFocalLoss {
 /// Parameters
 /// ----------
 /// inputs : array_like of real numbers
-///     Logits, of any shape and memory layout. Integers and bools count as float64.
+///     Logits, of any shape and memory layout. Integers count as float64.
 /// targets : array_like of real numbers or bools
 ///     0, 1 or between, of the inputs' shape; with a class axis also class indices, of the inputs' shape
 ///     without it.
@@ -699,9 +372,9 @@ pub fn sigmoid_focal_loss<'py>(
     out: Object<'_, 'py>,
     options: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let made = made(&py.get_type::<SigmoidFocalLoss>(), alpha, gamma, reduction, options)?;
-    let loss = made.cast::<SigmoidFocalLoss>()?.get();
-    let wanted = Wanted { value: true, grad: false, hess: None };
+    let loss = constructed(&py.get_type::<SigmoidFocalLoss>(), alpha, gamma, reduction, options)?;
+    let loss = loss.cast::<SigmoidFocalLoss>()?.get();
+    let wanted = Wanted::VALUE;
     let arguments = Arguments {
         logits_name: "inputs",
         value_out: ("out", out),

@@ -3,11 +3,13 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::call::{Arguments, Results, Wanted, arguments, evaluate_softmax, missing};
+use super::call::{Arguments, Results, arguments, evaluate, missing, posterior};
+use super::class::loss_class;
 use super::parameters::{
-    CommonArguments, Given, Object, beside, made, read_parameter, read_whole, reduced, replaced, shown,
-    shown_label, shown_normalizer,
+    CommonArguments, Given, Object, constructed, init_score, label_to_python, normalizer_to_python,
+    parameter_to_python, pickled, read_parameter, read_whole, replaced,
 };
+use crate::call::Wanted;
 use crate::params::options::Named;
 use crate::params::{self, Hessian, Modulator, Reduction};
 
@@ -44,7 +46,9 @@ const NAMES: [&str; 10] = [
 /// gamma : float or array_like of shape (C,), default 2.0
 ///     Focusing parameter, finite and >= 0; an array has one for each target class.
 /// reduction : {"none", "sum", "mean"}, default "mean"
-///     What a call returns: the losses, their sum, or their sum divided by the normaliser.
+///     What a call returns: the losses, their sum, or their sum divided by the normaliser. Gradient and Hessian are
+///     those of what is returned: "mean" divides them too. Boosting libraries want those of each sample: give them
+///     "sum".
 /// normalizer : None, "weights", "focal_weights" or float, default None
 ///     What "mean" divides by: the number of targets that are not ignored, the sum of the sample and alpha
 ///     weights, the sum of the modulating factors, or a positive number. Where it is 0, value, gradient and
@@ -54,7 +58,8 @@ const NAMES: [&str; 10] = [
 /// label_smoothing : float, default 0.0
 ///     In [0, 1): a target y becomes ``y * (1 - label_smoothing) + label_smoothing / C``.
 /// ignore_index : number or None, default None
-///     Class indices equal to it have loss, gradient and Hessian 0 and count in no denominator.
+///     Class indices equal to it have loss, gradient and Hessian 0 and count in no denominator. NaN: those that are
+///     NaN.
 /// from_logits : bool, default True
 ///     False: inputs are probabilities, taken as they are, and derivatives are with respect to them.
 /// eps : float, default 0.0
@@ -84,7 +89,8 @@ const NAMES: [&str; 10] = [
 /// in parallel, without the interpreter; other threads must not write to the arrays meanwhile.
 ///
 /// A logit of -inf is a class of probability 0, one of +inf the limit. Rows with a NaN, with two or more +inf, or
-/// without a logit above -inf are NaN. A weight of 0 makes even an infinite loss 0.
+/// without a logit above -inf are NaN, and so are those with a dense target or an unclipped probability outside [0, 1].
+/// A weight of 0 makes even an infinite loss 0.
 ///
 /// References
 /// ----------
@@ -108,472 +114,142 @@ const NAMES: [&str; 10] = [
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SoftmaxFocalLoss(params::SoftmaxFocalLoss);
 
-#[pymethods]
-impl SoftmaxFocalLoss {
-    #[new]
-    #[pyo3(
-        signature = (alpha=None, gamma=Given::NOT, *, reduction=Given::NOT, normalizer=None, class_axis=Given::NOT,
-                     label_smoothing=Given::NOT, ignore_index=None, from_logits=Given::NOT, eps=Given::NOT,
-                     modulator=Given::NOT),
-        text_signature = "(alpha=None, gamma=2.0, *, reduction='mean', normalizer=None, class_axis=-1, label_smoothing=0.0, ignore_index=None, from_logits=True, eps=0.0, modulator='softmax')"
-    )]
-    #[expect(clippy::too_many_arguments, reason = "they are the loss'")]
-    fn new(
-        alpha: Object<'_, '_>,
-        gamma: Given<'_, '_>,
-        reduction: Given<'_, '_>,
-        normalizer: Object<'_, '_>,
-        class_axis: Given<'_, '_>,
-        label_smoothing: Given<'_, '_>,
-        ignore_index: Object<'_, '_>,
-        from_logits: Given<'_, '_>,
-        eps: Given<'_, '_>,
-        modulator: Given<'_, '_>,
-    ) -> PyResult<Self> {
-        let reduction = reduction.option(Reduction::Mean)?;
-        let common =
-            CommonArguments { gamma, reduction, normalizer, label_smoothing, ignore_index, from_logits, eps };
-        let takes = "None, a finite number >= 0, or one such number a class";
-        let loss = params::SoftmaxFocalLoss {
-            alpha: alpha.map(|alpha| read_parameter("alpha", takes, alpha)).transpose()?,
-            common: common.read()?,
-            class_axis: class_axis.parse(-1, |axis| read_whole("class_axis", "a whole number", axis))?,
-            modulator: modulator.option(Modulator::Softmax)?,
-        };
-        Ok(Self(loss.check()?))
+loss_class! {
+    class: SoftmaxFocalLoss, loss: params::SoftmaxFocalLoss, names: &NAMES, evaluate: evaluate;
+    alpha {
+        /// Weight, one for all samples or for each target class; None is no weighting.
     }
-
-    /// Weight, one for all samples or for each target class; None is no weighting.
-    #[getter]
-    fn alpha<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.0.alpha.as_ref().map(|alpha| shown(py, alpha)).transpose()
+    gamma {
+        /// Focusing parameter, one for all or for each target class.
     }
-
-    /// Focusing parameter, one for all or for each target class.
-    #[getter]
-    fn gamma<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        shown(py, &self.0.common.gamma)
+    reduction {
+        /// What a call returns: "none", "sum" or "mean".
     }
-
-    /// What a call returns: "none", "sum" or "mean".
-    #[getter]
-    fn reduction(&self) -> &'static str {
-        self.0.common.reduction.name()
+    label_smoothing {
+        /// How much of a target is spread over all classes.
     }
-
-    /// What the mean divides by.
-    #[getter]
-    fn normalizer<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        shown_normalizer(py, self.0.common.normalizer)
+    ignore_index {
+        /// The class index that does not count.
     }
-
-    /// The axis of the classes.
-    #[getter]
-    fn class_axis(&self) -> i64 {
-        self.0.class_axis
+    targets {
+        ///     Class indices, of the logits' shape without the class axis; or a target for each class, of the
+        ///     logits' shape.
     }
-
-    /// How much of a target is spread over all classes.
-    #[getter]
-    fn label_smoothing(&self) -> f64 {
-        self.0.common.label_smoothing
+    sample_weight {
+        ///     Multiplies the losses; broadcasts to the logits' shape without the class axis.
     }
-
-    /// The class index that does not count.
-    #[getter]
-    fn ignore_index<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        shown_label(py, self.0.common.ignore_index)
+    value_out {
+        ///     With ``reduction="none"``: an array of the losses' shape and the logits' dtype to fill and return. It
+        ///     may be the very same array as an input.
     }
-
-    /// Whether inputs are logits; else they are probabilities.
-    #[getter(from_logits)]
-    fn takes_logits(&self) -> bool {
-        self.0.common.from_logits
+    returns {
+        ///     A float; with ``reduction="none"`` an array of the logits' dtype and of their shape without the class
+        ///     axis.
     }
-
-    /// Probabilities are clipped to [eps, 1 - eps].
-    #[getter]
-    fn eps(&self) -> f64 {
-        self.0.common.eps
+    call_example {
+        /// >>> loss = fg.SoftmaxFocalLoss(gamma=2.0, reduction="none")
+        /// >>> loss(np.array([[0.0, 0.0], [1.0, 3.0]]), np.array([0, 1])).round(6)
+        /// array([0.173287, 0.001803])
     }
-
-    /// What modulates the loss: "softmax" or "sigmoid".
-    #[getter]
-    fn modulator(&self) -> &'static str {
-        self.0.modulator.name()
+    gradient {
+        /// With :math:`p` the probability of the target :math:`t`, :math:`q = 1 - p` and
+        /// :math:`f' = -q^\gamma (q - \gamma p \log p)`
+        ///
+        /// .. math:: \frac{df}{dz_t} = f', \qquad \frac{df}{dz_j} = -f' \frac{p_j}{q}
     }
-
-    /// The loss.
-    ///
-    /// Parameters
-    /// ----------
-    /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
-    /// targets : array_like of real numbers or bools
-    ///     Class indices, of the logits' shape without the class axis; or a target for each class, of the
-    ///     logits' shape.
-    /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape without the class axis.
-    /// out : ndarray, optional
-    ///     With ``reduction="none"``: an array of the losses' shape and the logits' dtype to fill and return. It
-    ///     may be the very same array as an input.
-    ///
-    /// Returns
-    /// -------
-    /// float or ndarray
-    ///     A float; with ``reduction="none"`` an array of the logits' dtype and of their shape without the class
-    ///     axis.
-    ///
-    /// Raises
-    /// ------
-    /// TypeError
-    ///     If an argument is of a type or dtype that is not taken.
-    /// ValueError
-    ///     If shapes do not fit, a class index is out of range, values are missing, or an output is read-only, overlaps another array,
-    ///     or has no use.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SoftmaxFocalLoss(gamma=2.0, reduction="none")
-    /// >>> loss(np.array([[0.0, 0.0], [1.0, 3.0]]), np.array([0, 1])).round(6)
-    /// array([0.173287, 0.001803])
-    #[pyo3(signature = (logits, targets, *, sample_weight=None, out=None))]
-    fn __call__<'py>(
-        &self,
-        py: Python<'py>,
-        logits: &Bound<'py, PyAny>,
-        targets: &Bound<'py, PyAny>,
-        sample_weight: Object<'_, 'py>,
-        out: Object<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let wanted = Wanted { value: true, grad: false, hess: None };
-        let arguments = Arguments { value_out: ("out", out), ..arguments(logits, targets, sample_weight) };
-        evaluate_softmax(py, &self.0, wanted, &arguments)?.value.ok_or_else(missing)
+    grad_example {
+        /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0, reduction="sum")
+        /// >>> loss.grad(np.zeros((1, 4)), np.array([2]))
+        /// array([[ 0.25,  0.25, -0.75,  0.25]])
     }
-
-    /// The gradient of the loss with respect to the logits.
-    ///
-    /// With :math:`p` the probability of the target :math:`t`, :math:`q = 1 - p` and
-    /// :math:`f' = -q^\gamma (q - \gamma p \log p)`
-    ///
-    /// .. math:: \frac{df}{dz_t} = f', \qquad \frac{df}{dz_j} = -f' \frac{p_j}{q}
-    ///
-    /// times the weights; with ``reduction="mean"`` over the normaliser. With ``reduction="none"`` it is the
-    /// gradient of the sum.
-    ///
-    /// Parameters
-    /// ----------
-    /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
-    /// targets : array_like of real numbers or bools
-    ///     Class indices, of the logits' shape without the class axis; or a target for each class, of the
-    ///     logits' shape.
-    /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape without the class axis.
-    /// out : ndarray, optional
-    ///     An array of the logits' shape and dtype to fill and return. It may be the very same array as an
-    ///     input.
-    ///
-    /// Returns
-    /// -------
-    /// ndarray
-    ///     Of the logits' shape and dtype.
-    ///
-    /// Raises
-    /// ------
-    /// TypeError
-    ///     If an argument is of a type or dtype that is not taken.
-    /// ValueError
-    ///     If shapes do not fit, a class index is out of range, values are missing, or an output is read-only or overlaps another array.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0, reduction="sum")
-    /// >>> loss.grad(np.zeros((1, 4)), np.array([2]))
-    /// array([[ 0.25,  0.25, -0.75,  0.25]])
-    #[pyo3(signature = (logits, targets, *, sample_weight=None, out=None))]
-    fn grad<'py>(
-        &self,
-        py: Python<'py>,
-        logits: &Bound<'py, PyAny>,
-        targets: &Bound<'py, PyAny>,
-        sample_weight: Object<'_, 'py>,
-        out: Object<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let wanted = Wanted { value: false, grad: true, hess: None };
-        let arguments = Arguments { grad_out: ("out", out), ..arguments(logits, targets, sample_weight) };
-        evaluate_softmax(py, &self.0, wanted, &arguments)?.grad.ok_or_else(missing)
+    both_example {
+        /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0)
+        /// >>> value, grad = loss.value_and_grad(np.zeros((2, 2)), np.array([0, 1]))
+        /// >>> round(value, 6)
+        /// 0.693147
+        /// >>> grad
+        /// array([[-0.25,  0.25],
+        ///        [ 0.25, -0.25]])
     }
-
-    /// The loss and its gradient in one pass.
-    ///
-    /// Both have the bits that the separate calls give.
-    ///
-    /// Parameters
-    /// ----------
-    /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
-    /// targets : array_like of real numbers or bools
-    ///     Class indices, of the logits' shape without the class axis; or a target for each class, of the
-    ///     logits' shape.
-    /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape without the class axis.
-    /// out : ndarray, optional
-    ///     With ``reduction="none"``: an array of the losses' shape and the logits' dtype to fill with them.
-    /// grad_out : ndarray, optional
-    ///     An array of the logits' shape and dtype to fill with the gradient. Either may be the very same
-    ///     array as an input.
-    ///
-    /// Returns
-    /// -------
-    /// value : float or ndarray
-    ///     The loss.
-    /// grad : ndarray
-    ///     Its gradient, of the logits' shape and dtype.
-    ///
-    /// Raises
-    /// ------
-    /// TypeError
-    ///     If an argument is of a type or dtype that is not taken.
-    /// ValueError
-    ///     If shapes do not fit, a class index is out of range, values are missing, or an output is read-only, overlaps another array,
-    ///     or has no use.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0)
-    /// >>> value, grad = loss.value_and_grad(np.zeros((2, 2)), np.array([0, 1]))
-    /// >>> round(value, 6)
-    /// 0.693147
-    /// >>> grad
-    /// array([[-0.25,  0.25],
-    ///        [ 0.25, -0.25]])
-    #[pyo3(signature = (logits, targets, *, sample_weight=None, out=None, grad_out=None))]
-    fn value_and_grad<'py>(
-        &self,
-        py: Python<'py>,
-        logits: &Bound<'py, PyAny>,
-        targets: &Bound<'py, PyAny>,
-        sample_weight: Object<'_, 'py>,
-        out: Object<'_, 'py>,
-        grad_out: Object<'_, 'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let wanted = Wanted { value: true, grad: true, hess: None };
-        let arguments = Arguments {
-            value_out: ("out", out),
-            grad_out: ("grad_out", grad_out),
-            ..arguments(logits, targets, sample_weight)
-        };
-        let Results { value, grad, .. } = evaluate_softmax(py, &self.0, wanted, &arguments)?;
-        value.zip(grad).ok_or_else(missing)
+    hessians {
+        /// With the notation of :meth:`grad`, :math:`\pi_j = p_j / q` and the second derivative :math:`f''` of the
+        /// sigmoid loss, "exact" is
+        ///
+        /// .. math:: H_{tt} = f'', \qquad H_{jj} = f'' \pi_j^2 - f' \pi_j (1 - \pi_j)
+        ///
+        /// which is negative for some hard examples, as focal loss is not convex. "gauss_newton" is
+        /// :math:`p_j (1 - p_j) |f'| / q`, never negative and equal to the exact one at :math:`\gamma = 0`; "upper" is
+        /// :math:`1 + \gamma` times that, and never below the exact one.
     }
-
-    /// The gradient and the diagonal of the Hessian in one pass.
-    ///
-    /// With the notation of :meth:`grad`, :math:`\pi_j = p_j / q` and the second derivative :math:`f''` of the
-    /// sigmoid loss, "exact" is
-    ///
-    /// .. math:: H_{tt} = f'', \qquad H_{jj} = f'' \pi_j^2 - f' \pi_j (1 - \pi_j)
-    ///
-    /// which is negative for some hard examples, as focal loss is not convex. "gauss_newton" is
-    /// :math:`p_j (1 - p_j) |f'| / q`, never negative and equal to the exact one at :math:`\gamma = 0`; "upper" is
-    /// :math:`1 + \gamma` times that, and never below the exact one.
-    ///
-    /// Parameters
-    /// ----------
-    /// logits : array_like of real numbers
-    ///     Raw scores, of any shape and memory layout. Integers and bools count as float64.
-    /// targets : array_like of real numbers or bools
-    ///     Class indices, of the logits' shape without the class axis; or a target for each class, of the
-    ///     logits' shape.
-    /// sample_weight : float or array_like, optional
-    ///     Multiplies the losses; broadcasts to the logits' shape without the class axis.
-    /// hessian : {"exact", "gauss_newton", "upper"}, default "exact"
-    ///     Which Hessian.
-    /// grad_out, hess_out : ndarray, optional
-    ///     Arrays of the logits' shape and dtype to fill and return. Either may be the very same array as an
-    ///     input.
-    ///
-    /// Returns
-    /// -------
-    /// grad, hess : ndarray
-    ///     Of the logits' shape and dtype.
-    ///
-    /// Raises
-    /// ------
-    /// TypeError
-    ///     If an argument is of a type or dtype that is not taken.
-    /// ValueError
-    ///     If `hessian` is unknown or a surrogate that the loss has not, shapes do not fit, a class index is out
-    ///     of range, values are missing, or an output is read-only or overlaps another array.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0, reduction="sum")
-    /// >>> grad, hess = loss.grad_and_hess(np.zeros((1, 2)), np.array([1]))
-    /// >>> hess
-    /// array([[0.25, 0.25]])
-    #[pyo3(
-        signature = (logits, targets, *, sample_weight=None, hessian=Given::NOT, grad_out=None, hess_out=None),
-        text_signature = "($self, logits, targets, *, sample_weight=None, hessian='exact', grad_out=None, hess_out=None)"
-    )]
-    #[expect(clippy::too_many_arguments, reason = "they are the call's")]
-    fn grad_and_hess<'py>(
-        &self,
-        py: Python<'py>,
-        logits: &Bound<'py, PyAny>,
-        targets: &Bound<'py, PyAny>,
-        sample_weight: Object<'_, 'py>,
-        hessian: Given<'_, 'py>,
-        grad_out: Object<'_, 'py>,
-        hess_out: Object<'_, 'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let hessian = hessian.option(Hessian::Exact)?;
-        let wanted = Wanted { value: false, grad: true, hess: Some(hessian) };
-        let arguments = Arguments {
-            grad_out: ("grad_out", grad_out),
-            hess_out: ("hess_out", hess_out),
-            ..arguments(logits, targets, sample_weight)
-        };
-        let Results { grad, hess, .. } = evaluate_softmax(py, &self.0, wanted, &arguments)?;
-        grad.zip(hess).ok_or_else(missing)
+    hess_example {
+        /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0, reduction="sum")
+        /// >>> grad, hess = loss.grad_and_hess(np.zeros((1, 2)), np.array([1]))
+        /// >>> hess
+        /// array([[0.25, 0.25]])
     }
-
-    /// The constant score that minimises the loss: the base score of boosting.
-    ///
-    /// Reduction and normaliser do not matter: the sum is minimised, of soft and smoothed targets that of their
-    /// own loss.
-    ///
-    /// Parameters
-    /// ----------
-    /// targets : array_like
-    ///     As for a call. With a class axis, one-dimensional targets are class indices; of the others, those of a
-    ///     floating dtype are dense.
-    /// sample_weight : array_like, optional
-    ///     Broadcasts as in a call.
-    ///
-    /// Returns
-    /// -------
-    /// float or ndarray of shape (C,)
-    ///     An array if the loss has a class axis. A class without weight gives an infinite entry; 0.0 without any
-    ///     data.
-    ///
-    /// Raises
-    /// ------
-    /// ValueError
-    ///     For a loss of probabilities or with ``modulator="sigmoid"``, and for class indices out of range.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0)
-    /// >>> loss.init_score(np.array([0, 0, 0, 1])).round(6)
-    /// array([ 0.549306, -0.549306])
-    #[pyo3(signature = (targets, sample_weight=None))]
-    fn init_score<'py>(
-        slf: &Bound<'py, Self>,
-        targets: &Bound<'py, PyAny>,
-        sample_weight: Object<'_, 'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        beside(slf.py(), "init_score", (slf, targets, sample_weight))
+    init_example {
+        /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0)
+        /// >>> loss.init_score(np.array([0, 0, 0, 1])).round(6)
+        /// array([ 0.549306, -0.549306])
     }
-
-    /// The class posteriors that scores stand for, if a model minimised this loss.
-    ///
-    /// Focal loss is not proper: its minimiser is not the log-odds. The distortion is undone in closed form
-    /// (Charoenphakdee et al., "On Focal Loss for Class-Posterior Probability Estimation", CVPR 2021).
-    ///
-    /// Parameters
-    /// ----------
-    /// scores : array_like
-    ///     Logits, of any shape; the classes are along the class axis.
-    ///
-    /// Returns
-    /// -------
-    /// ndarray
-    ///     Probabilities of the scores' shape and dtype (integers: float64). Label smoothing is undone affinely
-    ///     and clipped to [0, 1].
-    ///
-    /// Raises
-    /// ------
-    /// ValueError
-    ///     For a loss of probabilities.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import numpy as np
-    /// >>> import focalgrad as fg
-    /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0)
-    /// >>> loss.posterior(np.zeros((1, 4)))
-    /// array([[0.25, 0.25, 0.25, 0.25]])
-    fn posterior<'py>(slf: &Bound<'py, Self>, scores: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        beside(slf.py(), "posterior", (slf, scores))
+    posterior_example {
+        /// >>> loss = fg.SoftmaxFocalLoss(gamma=0.0)
+        /// >>> loss.posterior(np.zeros((1, 4)))
+        /// array([[0.25, 0.25, 0.25, 0.25]])
     }
-
-    /// A copy with some parameters changed.
-    ///
-    /// Leaving ``reduction="mean"`` drops a normaliser that the call does not name.
-    ///
-    /// Parameters
-    /// ----------
-    /// **changes
-    ///     Parameters of the constructor.
-    ///
-    /// Returns
-    /// -------
-    /// SoftmaxFocalLoss
-    ///     The changed copy.
-    ///
-    /// Raises
-    /// ------
-    /// TypeError
-    ///     If the constructor has no such parameter.
-    /// ValueError
-    ///     If the constructor refuses the parameters.
-    ///
-    /// Examples
-    /// --------
-    /// >>> import focalgrad as fg
-    /// >>> fg.SoftmaxFocalLoss().replace(reduction="sum")
-    /// SoftmaxFocalLoss(alpha=None, gamma=2.0, reduction='sum')
-    #[pyo3(signature = (**changes))]
-    fn replace<'py>(
-        slf: &Bound<'py, Self>,
-        changes: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        replaced(slf.as_any(), &NAMES, changes)
+    replace_example {
+        /// >>> fg.SoftmaxFocalLoss().replace(reduction="sum")
+        /// SoftmaxFocalLoss(alpha=None, gamma=2.0, reduction='sum')
     }
-
-    #[pyo3(signature = (**changes))]
-    fn __replace__<'py>(
-        slf: &Bound<'py, Self>,
-        changes: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        replaced(slf.as_any(), &NAMES, changes)
+    init_raises {
+        ///     For a loss of probabilities or with ``modulator="sigmoid"``, for class indices out of range and dense
+        ///     targets outside [0, 1], and if `dense` must be given and is not.
     }
+    own {
+        #[new]
+        #[pyo3(
+            signature = (alpha=None, gamma=Given::NOT, *, reduction=Given::NOT, normalizer=None, class_axis=Given::NOT,
+                         label_smoothing=Given::NOT, ignore_index=None, from_logits=Given::NOT, eps=Given::NOT,
+                         modulator=Given::NOT),
+            text_signature = "(alpha=None, gamma=2.0, *, reduction='mean', normalizer=None, class_axis=-1, label_smoothing=0.0, ignore_index=None, from_logits=True, eps=0.0, modulator='softmax')"
+        )]
+        #[expect(clippy::too_many_arguments, reason = "they are the loss'")]
+        fn new(
+            alpha: Object<'_, '_>,
+            gamma: Given<'_, '_>,
+            reduction: Given<'_, '_>,
+            normalizer: Object<'_, '_>,
+            class_axis: Given<'_, '_>,
+            label_smoothing: Given<'_, '_>,
+            ignore_index: Object<'_, '_>,
+            from_logits: Given<'_, '_>,
+            eps: Given<'_, '_>,
+            modulator: Given<'_, '_>,
+        ) -> PyResult<Self> {
+            let reduction = reduction.option(Reduction::Mean)?;
+            let common =
+                CommonArguments { gamma, reduction, normalizer, label_smoothing, ignore_index, from_logits, eps };
+            let takes = "None, a finite number >= 0, or one such number a class";
+            let loss = params::SoftmaxFocalLoss {
+                alpha: alpha.map(|alpha| read_parameter("alpha", takes, alpha)).transpose()?,
+                common: common.read()?,
+                class_axis: class_axis.parse(-1, |axis| read_whole("class_axis", "a whole number", axis))?,
+                modulator: modulator.option(Modulator::Softmax)?,
+            };
+            Ok(Self(loss.check()?))
+        }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        reduced(slf.as_any(), &NAMES)
-    }
+        /// The axis of the classes.
+        #[getter]
+        fn class_axis(&self) -> i64 {
+            self.0.class_axis
+        }
 
-    fn __repr__(&self) -> String {
-        self.0.to_string()
-    }
-}
-
-impl SoftmaxFocalLoss {
-    /// The parameters.
-    pub fn parameters(&self) -> &params::SoftmaxFocalLoss {
-        &self.0
+        /// What modulates the loss: "softmax" or "sigmoid".
+        #[getter]
+        fn modulator(&self) -> &'static str {
+            self.0.modulator.name()
+        }
     }
 }
 
@@ -584,7 +260,7 @@ impl SoftmaxFocalLoss {
 /// Parameters
 /// ----------
 /// inputs : array_like of real numbers
-///     Logits, of any shape and memory layout. Integers and bools count as float64.
+///     Logits, of any shape and memory layout. Integers count as float64.
 /// targets : array_like of real numbers or bools
 ///     Class indices, of the inputs' shape without the class axis; or a target for each class, of the inputs'
 ///     shape.
@@ -641,13 +317,13 @@ pub fn softmax_focal_loss<'py>(
     out: Object<'_, 'py>,
     options: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let made = made(&py.get_type::<SoftmaxFocalLoss>(), alpha, gamma, reduction, options)?;
-    let loss = made.cast::<SoftmaxFocalLoss>()?.get();
-    let wanted = Wanted { value: true, grad: false, hess: None };
+    let loss = constructed(&py.get_type::<SoftmaxFocalLoss>(), alpha, gamma, reduction, options)?;
+    let loss = loss.cast::<SoftmaxFocalLoss>()?.get();
+    let wanted = Wanted::VALUE;
     let arguments = Arguments {
         logits_name: "inputs",
         value_out: ("out", out),
         ..arguments(inputs, targets, sample_weight)
     };
-    evaluate_softmax(py, &loss.0, wanted, &arguments)?.value.ok_or_else(missing)
+    evaluate(py, &loss.0, wanted, &arguments)?.value.ok_or_else(missing)
 }

@@ -1,18 +1,21 @@
-//! Exact sums, for what adds losses up in pieces.
+//! Exact sums and what else is needed where data comes in pieces.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use super::call::{arguments, exact_sums_sigmoid, exact_sums_softmax};
+use super::call::{self, arguments, missing};
+use super::parameters::Given;
 use super::sigmoid::SigmoidFocalLoss;
 use super::softmax::SoftmaxFocalLoss;
+use crate::call::{Wanted, Whole};
 use crate::kernel::exact;
+use crate::params::Hessian;
 
 /// A sum of floats that is kept exactly, so that it depends on no order. Immutable.
 #[pyclass(frozen, eq, module = "focalgrad._core")]
 #[derive(Clone, PartialEq, Eq)]
-pub struct ExactSum(exact::ExactSum);
+pub struct ExactSum(pub(super) exact::ExactSum);
 
 #[pymethods]
 impl ExactSum {
@@ -54,9 +57,55 @@ pub fn exact_sums(
 ) -> PyResult<(ExactSum, ExactSum)> {
     let arguments = arguments(logits, targets, (!sample_weight.is_none()).then_some(sample_weight));
     let [numerator, denominator] = if let Ok(loss) = loss.cast::<SigmoidFocalLoss>() {
-        exact_sums_sigmoid(py, loss.get().parameters(), &arguments)?
+        call::exact_sums(py, loss.get().parameters(), &arguments)?
     } else {
-        exact_sums_softmax(py, loss.cast::<SoftmaxFocalLoss>()?.get().parameters(), &arguments)?
+        call::exact_sums(py, loss.cast::<SoftmaxFocalLoss>()?.get().parameters(), &arguments)?
     };
     Ok((ExactSum(numerator), ExactSum(denominator)))
+}
+
+/// What the mean of a call divides by, exactly; 0 if that depends on the logits. Of the logits, shape and dtype count.
+#[pyfunction]
+pub fn exact_denominator(
+    py: Python<'_>,
+    loss: &Bound<'_, PyAny>,
+    logits: &Bound<'_, PyAny>,
+    targets: &Bound<'_, PyAny>,
+    sample_weight: &Bound<'_, PyAny>,
+) -> PyResult<ExactSum> {
+    let arguments = arguments(logits, targets, (!sample_weight.is_none()).then_some(sample_weight));
+    Ok(ExactSum(if let Ok(loss) = loss.cast::<SigmoidFocalLoss>() {
+        call::exact_denominator(py, loss.get().parameters(), &arguments)?
+    } else {
+        call::exact_denominator(py, loss.cast::<SoftmaxFocalLoss>()?.get().parameters(), &arguments)?
+    }))
+}
+
+/// The derivatives of a whole's loss by the logits of a piece: gradient, and Hessian if there is a `hessian`; before
+/// them, with `value`, the exact sum of the piece's losses. `whole` is the whole's loss and what it divides by; the
+/// former counts for `normalizer="focal_weights"` alone, which takes no `value`.
+#[pyfunction]
+#[pyo3(signature = (loss, logits, targets, sample_weight, whole, *, value=false, hessian=None))]
+pub fn piece<'py>(
+    py: Python<'py>,
+    loss: &Bound<'py, PyAny>,
+    logits: &Bound<'py, PyAny>,
+    targets: &Bound<'py, PyAny>,
+    sample_weight: &Bound<'py, PyAny>,
+    whole: (f64, f64),
+    value: bool,
+    hessian: Option<Given<'_, 'py>>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let arguments = arguments(logits, targets, (!sample_weight.is_none()).then_some(sample_weight));
+    let hess = hessian.map(|hessian| hessian.option(Hessian::Exact)).transpose()?;
+    let wanted = Wanted { value, grad: true, hess };
+    let whole = Whole { value: whole.0, denominator: whole.1 };
+    let (sum, results) = if let Ok(loss) = loss.cast::<SigmoidFocalLoss>() {
+        call::piece(py, loss.get().parameters(), wanted, &arguments, whole)?
+    } else {
+        call::piece(py, loss.cast::<SoftmaxFocalLoss>()?.get().parameters(), wanted, &arguments, whole)?
+    };
+    let sum = value.then(|| ExactSum(sum).into_pyobject(py)).transpose()?.map(Bound::into_any);
+    let grad = Some(results.grad.ok_or_else(missing)?);
+    PyTuple::new(py, [sum, grad, results.hess].into_iter().flatten().collect::<Vec<_>>())
 }

@@ -3,10 +3,10 @@
 use core::arch::x86_64::*;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use super::real::ExpConstants;
 use super::x86::x86_vector;
 use super::{Isa, Kernel, Pair, Pick, Vector};
-use crate::element::Float16;
-use crate::math::ExpConstants;
+use crate::half::Float16;
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]

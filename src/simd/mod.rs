@@ -17,9 +17,8 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::element::{Element, Float16, Half};
 use crate::error::Error;
-use crate::real::Real;
+use crate::half::Float16;
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
@@ -30,6 +29,7 @@ mod mode;
 pub mod neon;
 mod pair;
 pub mod portable;
+pub mod real;
 mod stream;
 mod transpose;
 #[cfg(target_arch = "x86_64")]
@@ -37,6 +37,7 @@ mod x86;
 
 pub use mode::in_default_mode;
 pub use pair::Pair;
+pub use real::Real;
 pub use stream::{fence, stream};
 pub use transpose::transpose;
 

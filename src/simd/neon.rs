@@ -6,7 +6,7 @@ use std::arch::is_aarch64_feature_detected;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::{Isa, Kernel, Pair, Pick, Vector};
-use crate::element::Float16;
+use crate::half::Float16;
 
 /// Proof that the processor has NEON.
 #[derive(Clone, Copy)]

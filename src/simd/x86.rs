@@ -97,7 +97,7 @@ macro_rules! x86_vector {
             }
             #[inline(always)]
             fn biased_exponent(self) -> Self {
-                let integer = Self::splat(self.isa(), <$real as ExpConstants>::INTEGER);
+                let integer = Self::splat(self.isa(), <$real>::INTEGER);
                 // SAFETY: the vector proves the instruction set.
                 let sum = unsafe {
                     Self($from_bits($or_bits(

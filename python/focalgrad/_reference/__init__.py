@@ -14,6 +14,8 @@ derivation:
     both, of probabilities
 `targets`
     class indices, ignored targets, background, smoothing
+`posterior`
+    class posteriors, recovered from scores
 `losses`
     weights, denominators and reductions, and `evaluate`, which takes any loss object
 `terms`
@@ -31,6 +33,7 @@ from focalgrad._reference.losses import (
     softmax_focal,
 )
 from focalgrad._reference.margin import margin_terms
+from focalgrad._reference.posterior import posterior
 from focalgrad._reference.terms import Terms, exact_sum
 
 __all__ = [
@@ -43,6 +46,7 @@ __all__ = [
     "evaluate_with_sizes",
     "exact_sum",
     "margin_terms",
+    "posterior",
     "sigmoid_focal",
     "softmax_focal",
 ]

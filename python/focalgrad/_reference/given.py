@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focalgrad._reference.binary import alpha_weights
+from focalgrad._reference.targets import in_unit_interval
 from focalgrad._reference.terms import (
     Floats,
     Jet,
@@ -45,11 +46,14 @@ from focalgrad._reference.terms import (
 
 
 def clipped(given: Floats, eps: float, dtype: type[Any]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Clip to [eps, 1 - eps] as numbers of the type computed in; and say where that changed anything."""
+    """Clip to [eps, 1 - eps] as numbers of the type computed in; and say where that changed anything.
+
+    What is not clipped must be in [0, 1].
+    """
     if eps == 0:
-        return given, np.zeros(given.shape, bool)
+        return in_unit_interval(given), np.zeros(given.shape, bool)
     low, high = float(dtype(eps)), float(dtype(1 - eps))
-    return np.clip(given, low, high), (given < low) | (given > high)
+    return np.clip(given, low, high) + 0.0, (given < low) | (given > high)
 
 
 def without_surrogates(jet: Jet, sizes: Jet) -> Measured:

@@ -104,8 +104,8 @@ def sigmoid_parts(
     else:
         x, outside = clipped(x, loss.eps, computing_type(logits))
         measured, factor = given_elements(x, y, alpha, gamma, loss.soft_targets)
-        measured = dropped(measured, ~outside, True)
-        factor = dropped_parts(factor, ~outside, True)
+        flat = outside & ~np.isnan(y)
+        measured, factor = dropped(measured, ~flat, True), dropped_parts(factor, ~flat, True)
     measured = dropped(weighted(measured, weight), counted, counted)
     return Parts(
         measured,
@@ -160,8 +160,8 @@ def softmax_parts(
     measured, factor = softmax_rows(loss, x, y, labels.dense, computing_type(logits))
     alpha = np.broadcast_to(1.0 if loss.alpha is None else loss.alpha, x.shape[1])
 
-    nan = undefined_rows(x) if loss.from_logits else np.isnan(x).any(axis=1)
-    unknown = np.where(nan, np.nan, 1.0)
+    nan = undefined_rows(x) if loss.from_logits else np.isnan(clipped(x, loss.eps, float)[0]).any(axis=1)
+    unknown = np.where(nan | np.isnan(y).any(axis=1), np.nan, 1.0)
     measured = weighted(weighted(measured, weight[:, None], weight), unknown[:, None], unknown)
     factor = Jet(unknown * factor.value, *(unknown[:, None] * part for part in factor[1:]))
     measured = dropped(measured, counted[:, None], counted)

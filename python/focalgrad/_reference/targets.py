@@ -26,13 +26,22 @@ class Labels(NamedTuple):
 
 
 def same_number(targets: NDArray[Any], number: float | None) -> Mask:
-    """Where targets equal a number, as numbers: no rounding to the targets' dtype, no wrapping around."""
+    """Where targets equal a number, as numbers: no rounding to the targets' dtype, no wrapping around.
+
+    NaN equals NaN here.
+    """
     if number is None:
         return np.zeros(targets.shape, bool)
     if targets.dtype.kind in "iub":
         return targets == int(number) if float(number).is_integer() else np.zeros(targets.shape, bool)
-    same: Mask = targets.astype(np.float64) == float(number)
+    numbers = targets.astype(np.float64)
+    same: Mask = np.isnan(numbers) if np.isnan(number) else numbers == float(number)
     return same
+
+
+def in_unit_interval(numbers: NDArray[Any]) -> Floats:
+    """Targets and probabilities as float64: outside [0, 1] they have no meaning and are NaN; -0.0 is 0."""
+    return np.where((numbers < 0) | (numbers > 1), np.nan, numbers.astype(np.float64) + 0.0)
 
 
 def invalid_indices(targets: NDArray[Any], classes: int, skipped: Mask) -> Mask:
@@ -83,7 +92,7 @@ def read_labels(
     Returns
     -------
     Labels
-        One-hot vectors of background and of ignored targets are zero.
+        One-hot vectors of background and of ignored targets are zero; dense targets outside [0, 1] are NaN.
 
     Raises
     ------
@@ -93,7 +102,7 @@ def read_labels(
     targets = np.asarray(targets)
     ignored = same_number(targets, ignore_index)
     if targets.shape == shape:
-        return Labels(np.where(ignored, 0.0, targets.astype(np.float64)), ~ignored, True)
+        return Labels(np.where(ignored, 0.0, in_unit_interval(targets)), ~ignored, True)
     if class_axis is None:
         raise ValueError(f"targets must have the logits' shape {shape}; got {targets.shape}")
     without = tuple(np.delete(shape, class_axis).tolist())

@@ -8,7 +8,7 @@ use super::spread::Spread;
 use super::sums::Sums;
 use super::tile::{Matrix, Tile, emit, fetch, put_targets, take_targets};
 use super::{Constants, Form, Operands, Plan, RowReal, Scratch, State, lay_out};
-use crate::kernel::elementwise::output;
+use crate::kernel::output;
 use crate::simd::AnyIsa;
 
 const HESS: u8 = output::CURVATURE | output::GAUSS_NEWTON;

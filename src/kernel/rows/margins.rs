@@ -1,10 +1,11 @@
 //! From the sums of rows to their losses and to what their classes' exponentials are multiplied with.
 
-use super::{Constants, Modulator, ROWS, RowReal, State, Summary};
-use crate::kernel::elementwise::output;
+use super::{Constants, ROWS, RowReal, State, Summary};
+use crate::kernel::output;
 use crate::loss::focal::{Gamma, Margin, power};
 use crate::loss::softmax::{Bend, Row, Sum};
 use crate::loss::softmax_sigmoid::Modulated;
+use crate::params::Modulator;
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};
 

@@ -15,8 +15,10 @@
 mod batch;
 mod chunks;
 mod dense;
+mod domain;
 mod entries;
 mod margins;
+pub mod posterior;
 mod probabilities;
 mod spread;
 mod sums;
@@ -28,6 +30,7 @@ use std::ptr::copy_nonoverlapping;
 
 use crate::kernel::exact_tile::Summable;
 use crate::loss::focal::{Gamma, Scales, power};
+use crate::params::Modulator;
 use crate::real::Real;
 use crate::simd::{Isa, Vector};
 pub use dense::Operands as DenseOperands;
@@ -66,15 +69,6 @@ impl RowReal for f64 {
     const PARTIAL_SUMS: usize = 16;
     const HIGHEST: Self = f64::MAX;
     const INFINITY: Self = f64::INFINITY;
-}
-
-/// What the loss of a row is modulated by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Modulator {
-    /// 1 - softmax, as in the paper: [`crate::loss::softmax`].
-    Softmax,
-    /// 1 - sigmoid of the target's logit: [`crate::loss::softmax_sigmoid`]. It has no surrogate Hessian.
-    Sigmoid,
 }
 
 /// The numbers of a call that are the same for every row.

@@ -6,7 +6,7 @@
 use std::ptr::copy_nonoverlapping;
 
 use super::{Constants, Matrix, Operands, ROWS, RowReal, Scratch, State, lay_out};
-use crate::kernel::elementwise::output;
+use crate::kernel::output;
 use crate::loss::softmax_probability::Chance;
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, Vector};

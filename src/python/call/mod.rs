@@ -1,44 +1,30 @@
-//! One call: from arguments to a job for the core, and back to results.
+//! One call: arguments are found and admitted, results allocated, the core is called, and what comes back is wrapped.
 //!
 //! Everything is checked before anything is written. Long jobs run without the interpreter.
 
-mod admit;
-mod indices;
-mod run;
-mod sigmoid;
+mod found;
+mod posterior;
+mod results;
 mod single;
-mod softmax;
-mod weights;
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 
-use crate::params::{Hessian, Reduction};
-pub use sigmoid::{evaluate as evaluate_sigmoid, exact_sums as exact_sums_sigmoid};
-pub use softmax::{evaluate as evaluate_softmax, exact_sums as exact_sums_softmax};
+use super::array::Array;
+use super::runtime::isa;
+use crate::array::View;
+use crate::call::{Call, Loss, Wanted, Whole};
+use crate::exec::Stop;
+use crate::kernel::exact::ExactSum;
+use crate::params::SigmoidFocalLoss;
+use crate::simd::in_default_mode;
+use found::Found;
+pub use posterior::posterior;
+pub use results::Results;
+use results::{Filled, Outputs};
 
-/// What a call asks for.
-#[derive(Clone, Copy)]
-pub struct Wanted {
-    /// The loss.
-    pub value: bool,
-    /// Its gradient.
-    pub grad: bool,
-    /// Its Hessian.
-    pub hess: Option<Hessian>,
-}
-
-impl Wanted {
-    /// Which arrays the call fills: losses, gradient, Hessian.
-    fn arrays(self, reduction: Reduction) -> [bool; 3] {
-        [self.value && !reduction.is_number(), self.grad, self.hess.is_some()]
-    }
-
-    /// Whether the losses are added up.
-    fn sums(self, reduction: Reduction) -> bool {
-        self.value && reduction.is_number()
-    }
-}
+/// From this many elements on the interpreter is released: less takes no longer than the release.
+const RELEASE: usize = 4096;
 
 /// The arguments of a call, not looked at yet.
 pub struct Arguments<'a, 'py> {
@@ -65,16 +51,6 @@ impl<'a, 'py> Arguments<'a, 'py> {
     }
 }
 
-/// The results of a call, those that were wanted.
-pub struct Results<'py> {
-    /// A float, or the array of losses.
-    pub value: Option<Bound<'py, PyAny>>,
-    /// The gradient.
-    pub grad: Option<Bound<'py, PyAny>>,
-    /// The Hessian.
-    pub hess: Option<Bound<'py, PyAny>>,
-}
-
 /// The arguments that every call has.
 pub fn arguments<'a, 'py>(
     logits: &'a Bound<'py, PyAny>,
@@ -95,4 +71,161 @@ pub fn arguments<'a, 'py>(
 /// A result that was asked for is not there.
 pub fn missing() -> PyErr {
     PyRuntimeError::new_err("a result is missing; this is a defect of focalgrad")
+}
+
+/// Evaluates the sigmoid focal loss, a small call the short way.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_sigmoid<'py>(
+    py: Python<'py>,
+    loss: &SigmoidFocalLoss,
+    wanted: Wanted,
+    arguments: &Arguments<'_, 'py>,
+) -> PyResult<Results<'py>> {
+    match in_default_mode(|| single::evaluate(py, loss, wanted, arguments))? {
+        Some(results) => Ok(results),
+        None => evaluate(py, loss, wanted, arguments),
+    }
+}
+
+/// Evaluates a loss.
+///
+/// # Errors
+/// `TypeError` and `ValueError` for what is refused, `KeyboardInterrupt` and its like from handlers of
+/// signals, `MemoryError`.
+pub fn evaluate<'py, L: Loss>(
+    py: Python<'py>,
+    loss: &L,
+    wanted: Wanted,
+    arguments: &Arguments<'_, 'py>,
+) -> PyResult<Results<'py>> {
+    let found = Found::new(arguments)?;
+    let read = found.read(arguments.logits_name)?;
+    let call = Call::new(isa(), loss, wanted, read.inputs)?;
+    let given = outputs(&call, arguments, &found, &read.logits)?;
+    // SAFETY: the arrays were read and live as long as what was found, which nobody changes meanwhile. Other threads
+    // must not write to them: the documentation asks that of callers.
+    detached(py, call.len(), |go_on| unsafe { call.check_indices(go_on) })?;
+    let filled = Filled::new(&read.logits, call.arrays(), call.value_axis(), &given)?;
+    let views = filled.views()?;
+    // SAFETY: as above; outputs were checked, or were just made.
+    let value = detached(py, call.len(), |go_on| unsafe { call.run(views, go_on) })?;
+    filled.results(py, wanted, value)
+}
+
+/// The exact sum of the losses, and that of what their mean divides by.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn exact_sums<L: Loss>(
+    py: Python<'_>,
+    loss: &L,
+    arguments: &Arguments<'_, '_>,
+) -> PyResult<[ExactSum; 2]> {
+    let found = Found::new(arguments)?;
+    let call = Call::new(isa(), loss, Wanted::VALUE, found.read(arguments.logits_name)?.inputs)?;
+    // SAFETY: as in `evaluate`.
+    detached(py, call.len(), |go_on| unsafe {
+        call.check_indices(go_on)?;
+        call.exact_sums(go_on)
+    })
+}
+
+/// What the mean divides by, exactly, where that does not depend on the logits; else 0.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn exact_denominator<L: Loss>(
+    py: Python<'_>,
+    loss: &L,
+    arguments: &Arguments<'_, '_>,
+) -> PyResult<ExactSum> {
+    let found = Found::new(arguments)?;
+    let call = Call::new(isa(), loss, Wanted::VALUE, found.read(arguments.logits_name)?.inputs)?;
+    // SAFETY: as in `evaluate`.
+    detached(py, call.len(), |go_on| unsafe {
+        call.check_indices(go_on)?;
+        call.exact_denominator(go_on)
+    })
+}
+
+/// The exact sum of the losses of a piece, if wanted, and the derivatives of the whole's loss by its logits.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn piece<'py, L: Loss>(
+    py: Python<'py>,
+    loss: &L,
+    wanted: Wanted,
+    arguments: &Arguments<'_, 'py>,
+    whole: Whole,
+) -> PyResult<(ExactSum, Results<'py>)> {
+    let found = Found::new(arguments)?;
+    let read = found.read(arguments.logits_name)?;
+    let call = Call::new(isa(), loss, wanted, read.inputs)?;
+    // SAFETY: as in `evaluate`.
+    detached(py, call.len(), |go_on| unsafe { call.check_indices(go_on) })?;
+    let filled = Filled::new(&read.logits, call.arrays(), call.value_axis(), &[None; 3])?;
+    let views = filled.views()?;
+    // SAFETY: as in `evaluate`.
+    let sum = detached(py, call.len(), |go_on| unsafe { call.piece(views, whole, go_on) })?;
+    Ok((sum, filled.results(py, wanted, 0.0)?))
+}
+
+/// The outputs that were given, checked against the results, all inputs and each other.
+fn outputs<'b, 'py, L: Loss>(
+    call: &Call<'_, L>,
+    arguments: &Arguments<'_, 'py>,
+    found: &'b Found<'_, 'py>,
+    logits: &Array<'_, 'py>,
+) -> PyResult<Outputs<'b, 'py>> {
+    let mut outputs: Outputs<'b, 'py> = [None; 3];
+    let given = arguments.outputs().map(|(name, _)| name).into_iter().zip(&found.outputs);
+    for (i, (slot, (name, out))) in outputs.iter_mut().zip(given).enumerate() {
+        let Some(out) = out else { continue };
+        call.check_use(i, name)?;
+        let array = Array::output(name, logits.view.dtype.of_results(), out)?;
+        call.check_output(i, &array.view)?;
+        *slot = Some(array);
+    }
+    call.check_overlaps(&views(&outputs))?;
+    Ok(outputs)
+}
+
+/// What the core sees of outputs.
+fn views<'b>(outputs: &Outputs<'b, '_>) -> [Option<View<'b>>; 3] {
+    outputs.map(|array| array.map(|array| array.view))
+}
+
+/// Runs work without the interpreter if it is long, looking up for signals now and then.
+///
+/// # Errors
+/// What handlers of signals raise, and `RuntimeError` if threads cannot be started.
+pub fn detached<T: Send>(
+    py: Python<'_>,
+    len: usize,
+    work: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T, Stop> + Send,
+) -> PyResult<T> {
+    let mut raised = None;
+    let result = if len < RELEASE {
+        work(&mut || true)
+    } else {
+        let raised = &mut raised;
+        py.detach(|| {
+            work(&mut || match Python::attach(|py| py.check_signals()) {
+                Ok(()) => true,
+                Err(error) => {
+                    *raised = Some(error);
+                    false
+                }
+            })
+        })
+    };
+    match (result, raised) {
+        (_, Some(error)) => Err(error),
+        (Ok(result), None) => Ok(result),
+        (Err(Stop::Failed(error)), None) => Err(error.into()),
+        (Err(Stop::Interrupted), None) => Err(PyKeyboardInterrupt::new_err(())),
+    }
 }

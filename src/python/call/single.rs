@@ -1,23 +1,17 @@
-//! The short way of small calls: one tile of plain arrays, straight from the arguments to the kernel.
+//! The short way of small calls, seen from Python: plain arrays, straight from the arguments to the kernel.
 //!
-//! A plan, lists and scratch memory cost more than the arithmetic of a few elements. What is not as simple as this
-//! goes the long way, inputs that are refused among it; outputs are refused by the functions that both ways call. No
-//! rule and no message is written twice.
+//! Inputs that are refused go the long way; outputs are refused by the functions that both ways call.
 
 use pyo3::prelude::*;
 
-use super::admit::{Outputs, check_overlaps};
-use super::run::{Filled, kernel_outputs, scale_of};
-use super::weights::{Scaling, weights_of};
-use super::{Arguments, Results, Wanted};
+use super::results::{Filled, Outputs, Results};
+use super::{Arguments, views};
+use crate::call::small::{fits, is_simple, prepare};
+use crate::call::{Wanted, check_overlaps};
 use crate::element::DType;
-use crate::kernel::elementwise::{Constants, Operands, kernel};
-use crate::kernel::factors::product;
-use crate::kernel::prepare::{Kinds, kinds};
-use crate::kernel::reduce::{TileSum, Total};
-use crate::kernel::tile::{Buffer, TILE};
-use crate::loss::focal::{Gamma, Scales};
-use crate::params::{Normalizer, Reduction, SigmoidFocalLoss};
+use crate::kernel::tile::Buffer;
+use crate::loss::focal::Scales;
+use crate::params::SigmoidFocalLoss;
 use crate::python::array::Array;
 use crate::python::runtime::isa;
 use crate::real::Real;
@@ -37,25 +31,14 @@ pub fn evaluate<'py>(
     }
     let Some(logits) = Array::plain(arguments.logits_name, arguments.logits) else { return Ok(None) };
     let Some(targets) = Array::plain("targets", arguments.targets) else { return Ok(None) };
-    let len = logits.len();
-    if targets.shape != logits.shape || !(1..=TILE).contains(&len) {
+    if !fits(&logits.view, &targets.view) {
         return Ok(None);
     }
-    match logits.dtype {
-        DType::Float32 => run::<f32>(py, loss, wanted, arguments, &logits, &targets, len),
-        DType::Float64 => run::<f64>(py, loss, wanted, arguments, &logits, &targets, len),
+    match logits.view.dtype {
+        DType::Float32 => run::<f32>(py, loss, wanted, arguments, &logits, &targets),
+        DType::Float64 => run::<f64>(py, loss, wanted, arguments, &logits, &targets),
         _ => Ok(None),
     }
-}
-
-/// Whether elements differ in nothing but logit and label, and what the mean divides by is known beforehand.
-fn is_simple(loss: &SigmoidFocalLoss) -> bool {
-    let common = &loss.common;
-    loss.class_axis.is_none()
-        && common.ignore_index.is_none()
-        && common.from_logits
-        && common.label_smoothing == 0.0
-        && matches!(common.normalizer, Normalizer::Count | Normalizer::Constant(_))
 }
 
 /// Computes in `R`.
@@ -66,91 +49,31 @@ fn run<'py, R: Real + Scales>(
     arguments: &Arguments<'_, 'py>,
     logits: &Array<'_, 'py>,
     targets: &Array<'_, 'py>,
-    len: usize,
 ) -> PyResult<Option<Results<'py>>> {
-    let reduction = loss.common.reduction;
-    let denominator = match (reduction, loss.common.normalizer) {
-        (Reduction::Mean, Normalizer::Constant(number)) => number,
-        (Reduction::Mean, _) => len as f64,
-        _ => 1.0,
-    };
-    let scaling = Scaling { denominator, scale: scale_of(denominator / len as f64) };
-    let weights_of_labels = weights_of(loss, wanted, 0, scaling);
-    if weights_of_labels[0].contains(&0.0) {
-        return Ok(None);
-    }
-
     let mut labels = Buffer::<R>::new();
-    let labels = if targets.dtype == R::DTYPE {
-        targets.data.cast_const().cast::<R>()
-    } else {
-        let buffer = labels.as_mut_ptr();
-        // SAFETY: the array was read, a buffer holds a tile, and `len` elements are at most that.
-        unsafe { targets.dtype.widen::<R>()(isa(), targets.data, buffer, len) };
-        buffer
-    };
-    let x = logits.data.cast_const().cast::<R>();
-    if !x.is_aligned() || !labels.is_aligned() {
-        return Ok(None);
-    }
-    // SAFETY: `len` elements, valid and aligned; nothing writes to them before the slice is gone.
-    if kinds(isa(), unsafe { std::slice::from_raw_parts(labels, len) }) != Kinds::Hard {
-        return Ok(None);
-    }
-
-    let mut outputs: Outputs<'_, 'py> = [const { None }; 3];
-    let is_array = wanted.arrays(reduction);
+    let inputs = [&logits.view, &targets.view];
+    let Some(small) = prepare(isa(), loss, wanted, inputs, &mut labels) else { return Ok(None) };
+    let mut outputs: Outputs<'_, 'py> = [None; 3];
+    let is_array = wanted.arrays(loss.common.reduction);
     for ((slot, (name, out)), is_array) in outputs.iter_mut().zip(arguments.outputs()).zip(is_array) {
         let Some(out) = out else { continue };
-        let Some(array) = Array::plain(name, out).filter(|array| array.data.cast::<R>().is_aligned()) else {
+        let Some(array) = Array::plain(name, out).filter(|array| array.view.data.cast::<R>().is_aligned())
+        else {
             return Ok(None);
         };
         if !is_array {
             return Ok(None);
         }
-        array.check_output(logits.dtype, logits.shape)?;
+        array.view.check_results(logits.view.dtype, logits.view.shape)?;
         *slot = Some(array);
     }
-    check_overlaps(&outputs, [Some(logits), Some(targets), None])?;
+    check_overlaps(&views(&outputs), &[Some(logits.view), Some(targets.view), None])?;
 
-    let filled = Filled::of(logits, is_array, None, &outputs)?;
-    let made = filled.arrays()?;
-    let mut losses = Buffer::<R>::new();
-    let [value, grad, hess] =
-        made.each_ref().map(|array| array.as_ref().map_or(std::ptr::null_mut(), |array| array.data.cast()));
-    let sums = wanted.sums(reduction);
-    let value = if sums { losses.as_mut_ptr() } else { value };
-    let (weights, gammas) = ([[std::ptr::null(); 2]; 3], [std::ptr::null(); 2]);
-    let ahead = std::ptr::null();
-    let operands = Operands {
-        len,
-        logits: x,
-        targets: labels,
-        weights,
-        samples: std::ptr::null(),
-        gammas,
-        value,
-        grad,
-        hess,
-        ahead,
-        stops: false,
-        streams: false,
-    };
-    let gamma = loss.common.gamma.of(0);
-    let constants = Constants {
-        gamma: Gamma::new(gamma),
-        weights: weights_of_labels.map(|pair| pair.map(|weight| product(1.0, weight))),
-    };
-    let kernel = kernel::<R>(gamma, kernel_outputs(wanted), false);
-    let mut total = Total::default();
-    // SAFETY: all arrays were read or made, have `len <= TILE` elements one after the other, aligned; outputs are the
+    let filled = Filled::new(logits, is_array, None, &outputs)?;
+    let starts = filled.views()?.map(|view| view.map_or(std::ptr::null_mut(), |view| view.data.cast()));
+    // SAFETY: all arrays were read or made, have the elements of one shape one after the other, aligned; outputs are the
     // very memory of an input or share none. Other threads must not write to them meanwhile: the documentation asks
     // that of callers.
-    unsafe {
-        kernel(isa(), &constants, &operands);
-        if sums {
-            total.add(isa().vectorize(TileSum(std::slice::from_raw_parts(value, len))));
-        }
-    }
-    filled.results(py, wanted, total.value() / (denominator / scaling.scale)).map(Some)
+    let value = unsafe { small.run(starts) };
+    filled.results(py, wanted, value).map(Some)
 }

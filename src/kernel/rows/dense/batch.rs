@@ -6,7 +6,7 @@ use super::mix::{Describe, Mix};
 use super::spread::Spread;
 use super::terms::{Collect, Find, Smooth, Tiles, join};
 use super::{FEW, Needs, Operands, SUMS, State};
-use crate::kernel::elementwise::output;
+use crate::kernel::output;
 use crate::kernel::rows::chunks::Join;
 use crate::kernel::rows::sums::{Largest, Sums};
 use crate::kernel::rows::tile::{Form, Tile, emit, fetch, put_targets, take_targets};

@@ -1,7 +1,7 @@
 //! From the sums of rows to their losses and to what their classes are multiplied with.
 
 use super::{Needs, State, sum};
-use crate::kernel::elementwise::output;
+use crate::kernel::output;
 use crate::kernel::rows::{self, Constants, ROWS, RowReal, Summary};
 use crate::loss::focal::{Gamma, Margin, power};
 use crate::loss::softmax::{Bend, Row, Sum};

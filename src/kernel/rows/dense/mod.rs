@@ -124,7 +124,7 @@ impl<R: Real> State<R> {
 /// What is asked for.
 #[derive(Clone, Copy)]
 struct Needs {
-    /// As [`output`](crate::kernel::elementwise::output) has them.
+    /// As [`output`](crate::kernel::output) has them.
     outputs: u8,
     upper: bool,
     factor: bool,
@@ -134,7 +134,7 @@ struct Needs {
 impl Needs {
     /// How many of the sums are needed, counted from the first.
     fn sums(self) -> usize {
-        use crate::kernel::elementwise::output::{GRAD, VALUE};
+        use crate::kernel::output::{GRAD, VALUE};
         if self.factor || self.quotient || self.outputs & !(VALUE | GRAD) != 0 { SUMS } else { FEW }
     }
 }

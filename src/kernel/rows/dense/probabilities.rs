@@ -6,7 +6,7 @@ use std::ptr::copy_nonoverlapping;
 use super::mix::{put, sum_of};
 use super::terms::{Smooth, join, lanes, pick};
 use super::{Operands, State, sum};
-use crate::kernel::elementwise::output;
+use crate::kernel::output;
 use crate::kernel::rows::tile::{Form, Tile, emit, fetch};
 use crate::kernel::rows::tree::{Terms, total};
 use crate::kernel::rows::{self, Constants, Plan, ROWS, RowReal, Scratch};

@@ -2,7 +2,7 @@
 
 use super::terms::{Tiles, pick, shares};
 use super::{Needs, State};
-use crate::kernel::elementwise::output;
+use crate::kernel::output;
 use crate::kernel::rows::spread::Factors;
 use crate::kernel::rows::tile::Form;
 use crate::kernel::rows::{self, RowReal};

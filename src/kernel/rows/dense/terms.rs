@@ -1,7 +1,7 @@
 //! The terms of a row's classes: their sums, and for the results what stays in the tiles.
 
 use super::{Needs, Totals, sum};
-use crate::kernel::elementwise::output;
+use crate::kernel::output;
 use crate::kernel::rows::tile::{Form, Tile};
 use crate::kernel::rows::tree::{self, Terms, total};
 use crate::kernel::rows::{ROWS, RowReal};

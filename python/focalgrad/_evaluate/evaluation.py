@@ -1,0 +1,433 @@
+"""Losses of data in pieces, and where they come from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import focalgrad as fg
+from focalgrad._core import SigmoidFocalLoss, SoftmaxFocalLoss, add_by_bin, sort_by_margin
+from focalgrad._evaluate.bins import BINS, IGNORED_BIN, NAN_BIN, Sums
+from focalgrad._evaluate.classes import ClassTable
+from focalgrad._evaluate.errors import BadData
+from focalgrad._evaluate.groups import Groups
+from focalgrad._evaluate.hardest import Hardest
+from focalgrad._evaluate.pieces import CHUNK, Piece, Shape
+from focalgrad._evaluate.reliability import Confidence
+from focalgrad._evaluate.totals import Total
+from focalgrad._evaluate.units import Loss, Scratch, Units, cross_entropy, per_element
+
+#: Data of at most so many elements are timed as the best of several runs.
+TIMED_OFTEN = 1 << 20
+REPEATS = 3
+
+
+class Evaluation:
+    """What focal loss sees in data: values, gradients, and which examples they come from.
+
+    Data come in pieces, from arrays or by :func:`focalgrad.evaluate` from files. Nothing the size of the data
+    is kept. Evaluations of parts can be merged, in another process too: they pickle.
+
+    Parameters
+    ----------
+    loss : SigmoidFocalLoss or SoftmaxFocalLoss, default SigmoidFocalLoss()
+        The loss. It is set beside cross entropy: the same loss without alpha, gamma and weights of classes.
+    gamma : float or sequence of float, optional
+        Several values of gamma to evaluate in the same pass, in place of the loss's own; the first one is
+        that of the loss.
+    detailed : bool, default True
+        Whether softmax losses count how reliable their probabilities are, which takes about as long again.
+
+    Notes
+    -----
+    An example is easy where p_t > 0.5, the probability of the true class, and hard otherwise. Values are those
+    of :class:`FocalLossMeter`, so that neither cuts nor the order of pieces change them.
+
+    References
+    ----------
+    T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár: Focal loss for dense object detection, ICCV 2017.
+    Figure 4 there is the picture of :meth:`to_html`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import focalgrad as fg
+    >>> logits, targets = np.linspace(-3, 3, 1000), np.arange(1000) % 10 == 0
+    >>> evaluation = fg.Evaluation(fg.SigmoidFocalLoss(gamma=2.0))
+    >>> evaluation.update(logits[:600], targets[:600])
+    >>> rest = fg.Evaluation(fg.SigmoidFocalLoss(gamma=2.0))
+    >>> rest.update(logits[600:], targets[600:])
+    >>> evaluation.merge(rest)
+    >>> evaluation.value == fg.evaluate(logits, targets).value
+    True
+    >>> round(evaluation.to_dict()["groups"]["easy"]["gradient_share"], 3)
+    0.14
+    """
+
+    def __init__(
+        self, loss: Loss | None = None, *, gamma: float | Sequence[float] | None = None, detailed: bool = True
+    ) -> None:
+        loss = SigmoidFocalLoss() if loss is None else loss
+        if not isinstance(loss, SigmoidFocalLoss | SoftmaxFocalLoss):
+            raise TypeError(f"loss must be a SigmoidFocalLoss or SoftmaxFocalLoss; got {type(loss).__name__}")
+        if gamma is None:
+            self._losses = [loss]
+        else:
+            gammas = list(gamma) if isinstance(gamma, Sequence | np.ndarray) else [gamma]
+            if not gammas:
+                raise ValueError("gamma must be a number, or one or more numbers; got none")
+            self._losses = [_with_gamma(loss, each) for each in gammas]
+        self._detailed = bool(detailed)
+        self._all: list[Loss] = [cross_entropy(self._losses[0]), *self._losses]
+        self._each = [per_element(each) for each in self._all]
+        self._clear()
+
+    def _clear(self) -> None:
+        self.totals = [Total(each) for each in self._all]
+        self.counts = np.zeros(BINS, np.int64)
+        self.table = Sums(((len(self._all) + 1) // 2, BINS, 4))
+        self.hardest = Hardest()
+        self.classes: ClassTable | None = None
+        self.groups: Groups | None = None
+        self.by: str | None = None
+        self.confidence: Confidence | None = None
+        self.rows = self.units = self.elements = 0
+        self.positives = self.nan_logits = 0
+        self.seconds = 0.0
+        self.bytes = 0
+        self.repeats = 1
+        self.source: dict[str, Any] = {}
+        self._scratch = Scratch()
+
+    @property
+    def loss(self) -> Loss:
+        """The loss."""
+        return self._losses[0]
+
+    @property
+    def losses(self) -> list[Loss]:
+        """The loss with each gamma."""
+        return list(self._losses)
+
+    @property
+    def value(self) -> float | None:
+        """The loss of all data so far; None if its reduction gives no single number."""
+        return self.totals[1].value()
+
+    def update(
+        self,
+        logits: ArrayLike | Any,
+        targets: ArrayLike | Any,
+        *,
+        sample_weight: ArrayLike | Any = None,
+        by: ArrayLike | Any = None,
+    ) -> None:
+        """Add a piece of data.
+
+        Parameters
+        ----------
+        logits, targets, sample_weight : array_like
+            As for a call of the loss.
+        by : array_like, optional
+            A name for each row: losses are told for each name.
+
+        Raises
+        ------
+        TypeError, ValueError
+            What a call of the loss raises; `ValueError` too for targets outside 0 to 1.
+
+        Returns
+        -------
+        None
+
+        Examples
+        --------
+        >>> import focalgrad as fg
+        >>> evaluation = fg.Evaluation()
+        >>> evaluation.update([2.0, -1.0], [1, 1], by=["a", "b"])
+        >>> [(group["value"], group["rows"]) for group in evaluation.to_dict()["by"]["groups"]]
+        [('a', 1), ('b', 1)]
+        """
+        part = self.empty()
+        for piece in pieces_of(self.loss, logits, targets, sample_weight, by):
+            piece.first = part.rows
+            part.add(piece)
+        self.merge(part)
+
+    def empty(self) -> Evaluation:
+        """Make an evaluation of the same losses that has seen nothing."""
+        fresh = Evaluation(self.loss, detailed=self._detailed)
+        fresh._losses, fresh._all, fresh._each = self._losses, self._all, self._each
+        fresh._clear()
+        fresh._scratch = self._scratch
+        return fresh
+
+    def add(self, piece: Piece, repeats: int = 1) -> list[NDArray[Any]]:
+        """Add a piece as the readers of files make it; return the losses of its units and their gradients."""
+        units = Units(self._each[1], piece, self._scratch)
+        size = units.size
+        if size == 0:
+            return []
+        pairs, squares = [], []
+        with np.errstate(all="ignore"):
+            for i, loss in enumerate(self._each):
+                best = math.inf
+                for _ in range(repeats if i == 1 else 1):
+                    begin = time.perf_counter()
+                    values, slopes, square = units.compute(loss, i)
+                    best = min(best, time.perf_counter() - begin)
+                pairs.append((values, slopes))
+                squares.append(square)
+                if i == 1:
+                    self.seconds += best
+            bins = self._scratch.get("bins", (size,), np.uint16)
+            nan_logits, outside = sort_by_margin(units.logits, units.labels, pairs[1][0], bins)
+            if outside is not None and not units.softmax:
+                raise BadData(units.refusal(outside))
+            if units.ignored is not None:
+                bins[units.ignored] = IGNORED_BIN
+            self._tally(units, bins, pairs, squares, nan_logits)
+        self._count(units, repeats)
+        return [pairs[1][0], pairs[1][1]]
+
+    def _tally(
+        self, units: Units, bins: NDArray[Any], pairs: list[Any], squares: list[float | None], nan_logits: int
+    ) -> None:
+        counts = np.zeros(BINS, np.int64)
+        rows = np.zeros(((len(pairs) + 1) // 2, BINS, 4))
+        found = add_by_bin(bins, pairs, counts, rows)
+        ignored = int(counts[IGNORED_BIN])
+        for total, about, square in zip(self.totals, found, squares, strict=True):
+            total.add(units, about, square, units.size - ignored)
+        self.counts += counts
+        self.table.add(rows)
+        self.hardest.add(units, pairs[1][0], found[1][3])
+        self.nan_logits += nan_logits
+        self.positives += int(counts[NAN_BIN // 2 : NAN_BIN].sum())
+        if counts[NAN_BIN]:
+            self.positives += int(np.count_nonzero(units.labels[bins == NAN_BIN] >= 0.5))
+        if units.classes is not None and units.count_classes is not None:
+            if self.classes is None:
+                self.classes = ClassTable(len(pairs), units.count_classes)
+            if len(self.classes.count) != units.count_classes:
+                raise BadData(
+                    f"all pieces must have the same number of classes, {len(self.classes.count)}; "
+                    f"got {units.count_classes}"
+                )
+            self.classes.add(units, bins, pairs)
+        if units.piece.by is not None:
+            if self.groups is None:
+                self.groups = Groups(self._all)
+            self.groups.add(units, units.piece.by, pairs)
+        plain = getattr(self.loss, "modulator", "softmax") == "softmax" and self.loss.from_logits
+        if units.softmax and self._detailed and plain and not units.dense:
+            if self.confidence is None:
+                self.confidence = Confidence()
+            self.confidence.add(self.loss, units)
+
+    def _count(self, units: Units, repeats: int) -> None:
+        piece = units.piece
+        self.units += units.size
+        self.elements += piece.logits.size
+        if piece.logits.ndim > 2:
+            self.rows += len(piece.logits) * math.prod(piece.logits.shape[2:])
+        else:
+            self.rows += len(piece.logits)
+        values = units.size * piece.logits.itemsize
+        self.bytes += 2 * piece.logits.nbytes + piece.targets.nbytes + values
+        self.repeats = max(self.repeats, repeats)
+
+    def merge(self, other: Evaluation) -> None:
+        """Add what another evaluation has seen, as if its data came after this one's.
+
+        Parameters
+        ----------
+        other : Evaluation
+            Of the same losses. It stays as it is.
+
+        Raises
+        ------
+        TypeError
+            If it is no evaluation.
+        ValueError
+            If its losses are others, or their number of classes.
+
+        Returns
+        -------
+        None
+
+        Examples
+        --------
+        >>> import focalgrad as fg
+        >>> one, two = fg.Evaluation(), fg.Evaluation()
+        >>> two.update([0.5], [1])
+        >>> one.merge(two)
+        >>> one.value == two.value
+        True
+        """
+        if not isinstance(other, Evaluation):
+            raise TypeError(f"other must be an Evaluation; got {type(other).__name__}")
+        if other._all != self._all:
+            raise ValueError(f"other must be an evaluation of {self._losses!r}; got one of {other._losses!r}")
+        if self.classes is not None and other.classes is not None:
+            mine, theirs = len(self.classes.count), len(other.classes.count)
+            if mine != theirs:
+                raise ValueError(f"other must be of {mine} classes; got {theirs}")
+        for total, more in zip(self.totals, other.totals, strict=True):
+            total.merge(more)
+        self.counts += other.counts
+        self.table.merge(other.table)
+        self.hardest.merge(other.hardest, self.rows)
+        for name in ("rows", "units", "elements", "positives", "nan_logits", "seconds", "bytes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.repeats = max(self.repeats, other.repeats)
+        self._merge_tables(other)
+
+    def _merge_tables(self, other: Evaluation) -> None:
+        if other.classes is not None:
+            if self.classes is None:
+                self.classes = ClassTable(len(self._all), len(other.classes.count))
+            self.classes.merge(other.classes)
+        if other.groups is not None:
+            if self.groups is None:
+                self.groups = Groups(self._all)
+            self.groups.merge(other.groups)
+        if other.confidence is not None:
+            if self.confidence is None:
+                self.confidence = Confidence()
+            self.confidence.merge(other.confidence)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that was found, as ``focalgrad evaluate --json`` prints it.
+
+        Returns
+        -------
+        dict
+            Its keys are explained in docs/evaluate.md. Numbers that are not known are NaN or None.
+
+        Examples
+        --------
+        >>> import focalgrad as fg
+        >>> fg.evaluate([0.5, -0.5], [1, 0]).to_dict()["elements"]
+        2
+        """
+        from focalgrad._evaluate.numbers import summary
+
+        return summary(self)
+
+    def to_html(self, path: str | Path) -> None:
+        """Write a report with pictures: one file that needs no other.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, which is replaced if there is one.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib; ``pip install 'focalgrad[cli]'`` brings it.
+
+        Returns
+        -------
+        None
+
+        Examples
+        --------
+        >>> import focalgrad as fg, pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "report.html"
+        >>> fg.evaluate([0.5, -0.5], [1, 0]).to_html(path)
+        >>> path.read_text().startswith("<!doctype html>")
+        True
+        """
+        from focalgrad._evaluate.output import replacing
+        from focalgrad._evaluate.report import page
+
+        text = page(self)
+        with replacing(str(path)) as temporary:
+            Path(temporary).write_text(text, encoding="utf-8")
+
+    def _repr_html_(self) -> str:
+        """Show the tables and pictures in a notebook."""
+        from focalgrad._evaluate.report import fragment
+
+        return fragment(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: all but scratch memory."""
+        return {name: value for name, value in vars(self).items() if name != "_scratch"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what a pickle holds."""
+        vars(self).update(state)
+        self._scratch = Scratch()
+
+    def __repr__(self) -> str:
+        """Say what is evaluated, and what came of it."""
+        value = "" if self.value is None else f", value={self.value:.7g}"
+        return f"<Evaluation of {self.loss!r}: {self.rows:,} rows{value}>"
+
+
+def _with_gamma(loss: Loss, gamma: Any) -> Loss:
+    return loss.replace(gamma=gamma, normalizer=loss.normalizer)
+
+
+def pieces_of(loss: Loss, logits: Any, targets: Any, weight: Any, by: Any) -> Iterator[Piece]:
+    """Cut arrays into pieces."""
+    x, y = _plain(logits), _plain(targets)
+    if x.ndim == 0:
+        x, y = x.reshape(1), y.reshape(1) if y.ndim == 0 else y
+    axis = None
+    if loss.class_axis is not None:
+        if not -x.ndim <= loss.class_axis < x.ndim:
+            raise ValueError(f"logits must have an axis {loss.class_axis}, class_axis; got shape {x.shape}")
+        axis = loss.class_axis % x.ndim
+    dense = y.shape == x.shape
+    without = x.shape if axis is None else x.shape[:axis] + x.shape[axis + 1 :]
+    if not dense and (axis is None or y.shape != without):
+        raise ValueError(f"targets must have the logits' shape {x.shape} or, as class indices, {without}; got {y.shape}")
+    w = None
+    if weight is not None:
+        softmax_dense = dense and isinstance(loss, SoftmaxFocalLoss)
+        w = np.broadcast_to(_plain(weight), without if softmax_dense else y.shape)
+    shape = Shape.of(x.shape, axis)
+    flat = [x.reshape(_three(shape)), y.reshape(_three(shape) if dense else (shape.outer, shape.inner))]
+    if w is not None:
+        whole = w.shape == x.shape and dense
+        flat.append(w.reshape(_three(shape) if whole else (shape.outer, shape.inner)))
+    names = None
+    if by is not None:
+        names, codes = np.unique(np.asarray(by), return_inverse=True)
+        if codes.shape != (shape.rows,):
+            raise ValueError(f"by must have a name for each of {shape.rows:,} rows; got shape {codes.shape}")
+    step = max(1, CHUNK // max((shape.classes or 1) * shape.inner, 1))
+    for start in range(0, shape.outer, step):
+        part = [_squeezed(each[start : start + step], shape) for each in flat]
+        groups = None
+        if names is not None:
+            groups = (codes[start * shape.inner : (start + step) * shape.inner], names.tolist())
+        yield Piece(part[0], part[1], part[2] if len(part) > 2 else None, groups)
+
+
+def _plain(array: Any) -> NDArray[Any]:
+    """A NumPy array of what a loss takes."""
+    return fg._core.read_array("scores", array)
+
+
+def _three(shape: Shape) -> tuple[int, ...]:
+    return (shape.outer, shape.inner) if shape.classes is None else (shape.outer, shape.classes, shape.inner)
+
+
+def _squeezed(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    """Without the last axis where it has one element."""
+    if shape.classes is None:
+        return array.reshape(-1)
+    return array[..., 0] if shape.inner == 1 else array
+
+

@@ -1,0 +1,127 @@
+"""`focalgrad evaluate` as a process: memory, interrupts, files that are there as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cli import parsed, run
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
+
+LIMITED = """
+import resource, sys
+from focalgrad import _cli
+import pyarrow.parquet, pyarrow.csv
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+limit = used + {more} * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+code = _cli.main()
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(peak.split()[1], file=sys.stderr)
+sys.exit(code)
+"""
+#: Mebibytes of address space that an evaluation may take beyond its libraries: a file is several times larger.
+MORE = 600
+COUNT = 250_000_000
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files larger than the limit: .npy with holes in place of zeros, and Parquet in one group of rows."""
+    place = tmp_path_factory.mktemp("large")
+    for name, dtype in (("x", np.float32), ("y", np.uint8)):
+        array = np.lib.format.open_memmap(place / f"{name}.npy", mode="w+", dtype=dtype, shape=(COUNT,))
+        del array
+    rng = np.random.default_rng(1)
+    rows = 4_000_000
+    block = pa.table({"logits": rng.normal(size=rows), "targets": rng.integers(0, 2, rows, np.uint8)})
+    with pq.ParquetWriter(place / "t.parquet", block.schema, compression="none", use_dictionary=False) as writer:
+        for _ in range(24):
+            writer.write_table(block, row_group_size=rows)
+    return place
+
+
+def limited(*arguments: str, more: int = MORE) -> tuple[dict, int]:
+    done = run("evaluate", *arguments, "--json", code=LIMITED.format(more=more))
+    assert done.returncode == 0, done.stderr
+    return parsed(done.stdout), int(done.stderr) // 1024
+
+
+def test_files_larger_than_memory(large):
+    assert os.path.getsize(large / "x.npy") > MORE * 2**20
+    got, peak = limited(str(large / "x.npy"), str(large / "y.npy"))
+    assert got["focal"]["loss"] == pytest.approx(0.75 / 4 * math.log(2))
+    assert got["elements"] == COUNT and peak < 300
+    assert os.path.getsize(large / "t.parquet") > MORE * 2**20
+    got, peak = limited(str(large / "t.parquet"))
+    assert got["elements"] == 96_000_000 and peak < 300, f"{peak} MB"
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from focalgrad import _cli; sys.exit(_cli.main())"
+    command = [sys.executable, "-c", code, "evaluate", *arguments]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(folder: Path, process: subprocess.Popen[str]) -> None:
+    """Until a file that is being written has grown."""
+    while process.poll() is None:
+        if any(path.stat().st_size > 1 << 20 for path in folder.glob(".*.part")):
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"ended before it was stopped: {process.communicate()}")
+
+
+@pytest.mark.parametrize("source", ["npy", "parquet"])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_half_way(large, tmp_path, source, how):
+    """Nothing has the final name; after Ctrl-C nothing is left at all, and the exit code is a shell's."""
+    files = [str(large / "x.npy"), str(large / "y.npy")] if source == "npy" else [str(large / "t.parquet")]
+    out = tmp_path / ("losses.npy" if source == "npy" else "losses.parquet")
+    out.write_bytes(b"what was there before")
+    process = start(*files, "--out", out.name, cwd=tmp_path)
+    wait_for(tmp_path, process)
+    process.send_signal(how)
+    said, complained = process.communicate(timeout=60)
+    assert out.read_bytes() == b"what was there before" and said == ""
+    if how == signal.SIGINT:
+        assert (process.returncode, complained) == (130, "focalgrad: interrupted\n")
+        assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    else:
+        assert process.returncode == -signal.SIGKILL
+
+
+def test_progress_on_a_terminal(large):
+    """A bar after a second on a terminal, and nothing without one."""
+    pty = pytest.importorskip("pty")
+    files = [str(large / "t.parquet")]
+    # The clock of the bar is ahead, so that the test need not be slow.
+    code = "from focalgrad._evaluate import progress; progress.PATIENCE = -1.0; import sys; from focalgrad import _cli; sys.exit(_cli.main())"
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", code, "evaluate", *files, "--gamma", "2", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while more := os.read(ours, 65536):
+                shown += more
+        except OSError:  # the other end is closed
+            pass
+        os.close(ours)
+        got = json.loads(process.stdout.read())
+    assert process.returncode == 0 and got["rows"] == 96_000_000
+    assert b"rows" in shown and b"M rows/s" in shown
+    done = run("evaluate", *files, "--json", code=code)
+    assert (done.returncode, done.stderr) == (0, "")

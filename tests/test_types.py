@@ -1,0 +1,36 @@
+"""Do the type stubs say what comes back, and refuse what is refused?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import focalgrad
+
+PROGRAM = """
+import numpy as np
+import focalgrad as fg
+
+loss = fg.SigmoidFocalLoss(normalizer="positives")
+reveal_type(loss(np.zeros(2), [0, 1]))
+reveal_type(loss.grad(b"ab", memoryview(b"ab")))
+fg.SoftmaxFocalLoss(normalizer="positives")
+fg.SoftmaxFocalLoss(normalizer="weights")
+loss(object(), 1)
+"""
+
+
+def test_results_and_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mypy = pytest.importorskip("mypy.api")
+    monkeypatch.setenv("MYPYPATH", str(Path(focalgrad.__file__).parents[1]))
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM, encoding="utf-8")
+    out, err, _ = mypy.run(["--strict", "--cache-dir", str(tmp_path), str(program)])
+    notes = [line.split(":", 2)[1:] for line in out.splitlines() if ": " in line]
+    told = {int(line): rest.strip() for line, rest in notes if line.isdigit()}
+    assert told.keys() == {6, 7, 8, 10}, out + err
+    assert "float | numpy.ndarray" in told[6]
+    assert told[7].startswith('note: Revealed type is "numpy.ndarray')
+    assert "positives" in told[8]
+    assert "object" in told[10]
