@@ -134,6 +134,21 @@ class FocalLogisticRegression(ScoreClassifier):
         -------
         FocalLogisticRegression
             Itself.
+
+        Raises
+        ------
+        TypeError
+            If `loss` is no loss.
+        ValueError
+            If a parameter or the data are unsuitable, the loss is one of probabilities or of another number
+            of classes, or a class has no weight.
+
+        Examples
+        --------
+        >>> from focalgrad.sklearn import FocalLogisticRegression
+        >>> model = FocalLogisticRegression().fit([[0.0], [1.0], [2.0]], ["no", "no", "yes"])
+        >>> model.classes_
+        array(['no', 'yes'], dtype='<U3')
         """
         self._check_parameters()
         X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], dtype=np.float64)
@@ -176,6 +191,20 @@ class FocalLogisticRegression(ScoreClassifier):
         -------
         ndarray of shape (n,) or (n, C)
             Logits: of the second class for two, else one a class.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If `X` has other columns than in ``fit``.
+
+        Examples
+        --------
+        >>> from focalgrad.sklearn import FocalLogisticRegression
+        >>> model = FocalLogisticRegression().fit([[0.0], [1.0], [2.0]], ["no", "no", "yes"])
+        >>> bool(model.decision_function([[2.0]])[0] > 0)
+        True
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=np.float64, reset=False)
