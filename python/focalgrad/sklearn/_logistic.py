@@ -17,8 +17,8 @@ from focalgrad.sklearn._labels import encoded, row_weights
 from focalgrad.sklearn._losses import Loss, start_of, trainable
 from focalgrad.sklearn._problem import linear_scores, problem_at
 
-# A search that ends because no step lowers the objective any more has arrived where the gradient is as small
-# as this: in the coordinates of `Problem` what is left to gain is some 1e-12 of the objective.
+# A search that ends otherwise than by `tol`, at its last step or where rounding hides any gain, has arrived
+# if the gradient is as small as this: in the coordinates of `Problem` some 1e-12 of the objective is left.
 FLAT = 1e-6
 STEPS = 50  # evaluations in one line search, at most
 
@@ -76,7 +76,7 @@ class FocalLogisticRegression(ScoreClassifier):
     Warns
     -----
     ConvergenceWarning
-        If the search ended before it had arrived.
+        If the search ended while there was more than some 1e-12 of the objective to gain.
 
     Notes
     -----
@@ -230,7 +230,7 @@ class FocalLogisticRegression(ScoreClassifier):
 
     def _warn_unless_arrived(self, found: OptimizeResult) -> None:
         slope = float(np.max(np.abs(found.jac), initial=0.0))
-        if found.success or (found.nit < self.max_iter and slope <= FLAT):
+        if found.success or slope <= FLAT:
             return
         warnings.warn(
             f"L-BFGS ended after {found.nit} of max_iter={self.max_iter} steps, with a gradient of "
