@@ -34,6 +34,7 @@ from focalgrad._boosting import (
     BaseObjective,
     Given,
     Loss,
+    check_data,
     check_logits,
     check_scores,
     constant_score,
@@ -171,11 +172,11 @@ class Objective(BaseObjective):
             check_scores(self.loss, np.atleast_2d(approxes))
         classes = len(approxes)
         hess = np.zeros((classes, classes))
-        # Minus the weight gives derivatives of minus the loss.
+        # Arrays, since numbers take longer to read; minus the weight gives derivatives of minus the loss.
         grad, _ = self._sum.grad_and_hess(
             approxes,
-            targets,
-            sample_weight=-weights,
+            np.asarray(targets),
+            sample_weight=np.asarray(-weights),
             hessian=self.hessian,
             hess_out=hess.reshape(-1)[:: classes + 1],
         )
@@ -321,7 +322,7 @@ def init_score(loss: Loss, train: Any, *others: Any) -> float | NDArray[np.float
     Raises
     ------
     TypeError
-        If labels are no numbers.
+        If the data are no `Pool`, or labels no numbers.
     ValueError
         If there are no labels or they do not fit the loss; if the score is infinite, because a class has no
         weight. Nothing is set then.
@@ -337,6 +338,7 @@ def init_score(loss: Loss, train: Any, *others: Any) -> float | NDArray[np.float
     >>> train.get_baseline()[0]
     array([-2.1972246], dtype=float32)
     """
+    check_data(catboost.Pool, train, *others)
     labels = train.get_label()
     if labels is None or not len(labels):
         raise ValueError("train must have labels; got a Pool without")

@@ -32,7 +32,9 @@ from focalgrad._boosting import (
     BaseMetric,
     BaseObjective,
     Loss,
+    check_data,
     constant_score,
+    fields_of,
     one_for_each_class,
     read_call,
 )
@@ -119,7 +121,7 @@ class Objective(BaseObjective):
         >>> grad, hess
         (array([ 0.39461387, -0.13153796]), array([0.44694835, 0.14898278]))
         """
-        return self._grad_and_hess(read_call(a, b, weight))
+        return self._grad_and_hess(read_call(a, b, weight, labels_and_weights))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ class Metric(BaseMetric):
         >>> Metric(fg.SigmoidFocalLoss(alpha=None, gamma=0.0))(np.array([0.0, 1.0]), np.array([0.0, 0.0]))
         ('focal_loss', 0.6931471805599453, False)
         """
-        return self.name, self._mean(read_call(a, b, weight)), False
+        return self.name, self._mean(read_call(a, b, weight, labels_and_weights)), False
 
 
 def init_score(loss: Loss, train: Any, *others: Any) -> float | NDArray[np.float64]:
@@ -212,7 +214,7 @@ def init_score(loss: Loss, train: Any, *others: Any) -> float | NDArray[np.float
     Raises
     ------
     TypeError
-        If labels are no numbers.
+        If the data are no `Dataset`, or labels no numbers.
     ValueError
         If there are no labels or they do not fit the loss; if the score is infinite, because a class has no
         weight. Nothing is set then.
@@ -228,10 +230,10 @@ def init_score(loss: Loss, train: Any, *others: Any) -> float | NDArray[np.float
     >>> train.init_score[:2]
     array([-2.19722458, -2.19722458])
     """
-    labels = [labels_of(data) for data in (train, *others)]
-    weights = field_of(train, "weight")
-    score = constant_score(loss, labels[0], None if weights is None else read_array("weight", weights))
-    for data, label in zip((train, *others), labels, strict=True):
+    check_data(lightgbm.Dataset, train, *others)
+    given = [labels_and_weights(data) for data in (train, *others)]
+    score = constant_score(loss, *given[0])
+    for data, (label, _) in zip((train, *others), given, strict=True):
         data.set_init_score(np.full((len(label), *np.shape(score)), score, order="F"))
     return score
 
@@ -251,15 +253,20 @@ def field_of(data: Any, name: str) -> Any:
     return data.get_field(name) if given is None and is_constructed(data) else given
 
 
-def labels_of(data: Any) -> NDArray[Any]:
-    """Labels of a data set as one column."""
-    label = field_of(data, "label")
+def labels_and_weights(data: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Labels of a data set as one column, and weights if there are any, without constructing it."""
+    if not isinstance(data, lightgbm.Dataset):
+        return fields_of(data)
+    label, weight = field_of(data, "label"), field_of(data, "weight")
     if label is None:
         raise ValueError(
             "every Dataset must have labels; got one without: give it label=, or call construct() if they "
             "are in its file, or in the Dataset that it is a subset of"
         )
-    return read_array("label", label).reshape(-1)
+    return (
+        read_array("label", label).reshape(-1),
+        None if weight is None else read_array("weight", weight).reshape(-1),
+    )
 
 
 def add_init_score(model: Any, score: ArrayLike) -> Any:
@@ -300,7 +307,7 @@ def add_init_score(model: Any, score: ArrayLike) -> Any:
     >>> bool(np.allclose(add_init_score(booster, score).predict(X), before + score))
     True
     """
-    booster = getattr(model, "booster_", model)
+    booster = model if isinstance(model, lightgbm.Booster) else model.booster_
     trees = booster.dump_model(num_iteration=1)["tree_info"]
     if not trees:
         raise ValueError("model must have trees; got one without")

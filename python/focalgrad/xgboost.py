@@ -33,6 +33,7 @@ from focalgrad._boosting import (
     BaseMetric,
     BaseObjective,
     Loss,
+    check_data,
     constant_score,
     one_for_each_class,
     read_call,
@@ -225,6 +226,8 @@ def init_score(loss: Loss, train: Any, *others: Any) -> float | NDArray[np.float
 
     Raises
     ------
+    TypeError
+        If the data are no `DMatrix`.
     ValueError
         If there are no labels or they do not fit the loss; if the score is infinite, because a class has no
         weight.
@@ -238,6 +241,7 @@ def init_score(loss: Loss, train: Any, *others: Any) -> float | NDArray[np.float
     >>> round(init_score(fg.SigmoidFocalLoss(alpha=None, gamma=0.0), train), 6)
     -2.197225
     """
+    check_data(xgboost.DMatrix, train, *others)
     labels = train.get_label()
     if labels.size == 0:
         raise ValueError("train must have labels; got a DMatrix without")

@@ -332,6 +332,8 @@ class TestBadUse:
 
     def test_labels_that_do_not_fit(self) -> None:
         data = made("binary")
+        with pytest.raises(TypeError, match=r"data must be catboost\.Pool; got ndarray"):
+            init_score(FOCAL, data.y)
         with pytest.raises(ValueError, match=r"labels must be 0 or 1, .*; got labels\[\d+\] = -1"):
             init_score(FOCAL, cb.Pool(data.X, 2 * data.y - 1))
         with pytest.raises(ValueError, match="train must have labels; got a Pool without"):

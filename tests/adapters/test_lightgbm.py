@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 
 import focalgrad as fg
@@ -383,6 +384,22 @@ class TestBadUse:
         y[7] = label
         with pytest.raises(ValueError, match=rf"from 0 to 2; got targets\[7\] = {label:g}"):
             lgb.train(parameters(SOFTMAX), lgb.Dataset(data.X, y), 1)
+
+    def test_a_data_set_that_is_not_constructed(self) -> None:
+        """Gradients and metrics of it are those of its labels and weights, and it stays as it is."""
+        data, scores = made("binary"), np.linspace(-2, 2, 400)
+        train = lgb.Dataset(data.X, pd.Series(data.y), weight=data.w)
+        for thing in (Objective(FOCAL), Metric(FOCAL)):
+            np.testing.assert_equal(thing(scores, train), thing(data.y, scores, data.w))
+        with pytest.raises(lgb.basic.LightGBMError):
+            train.num_data()
+
+    def test_what_is_no_data_set(self) -> None:
+        data = made("binary")
+        with pytest.raises(TypeError, match=r"data must be lightgbm\.Dataset; got ndarray"):
+            init_score(FOCAL, lgb.Dataset(data.X, data.y), data.X)
+        with pytest.raises(NotFittedError, match="No booster found"):
+            add_init_score(lgb.LGBMClassifier(), 0.0)
 
     def test_a_class_without_rows(self) -> None:
         data = made("binary")

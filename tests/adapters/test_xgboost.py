@@ -94,7 +94,7 @@ class TestGradients:
     @pytest.mark.parametrize("weighted", [False, True])
     def test_of_several_labels_a_row(self, weighted: bool) -> None:
         data = made("classes")
-        labels = np.stack([data.y > 0, data.X[:, 0] > 0.3, data.X[:, 1] > 1], axis=1)
+        labels = np.stack([data.y > 0, data.X[:, 0] > 0.3, data.X[:, 1] > 1], axis=1).astype(np.float64)
         train = xgb.DMatrix(data.X, labels, weight=data.w if weighted else None)
         score = init_score(ONE_VS_REST, train)
         np.testing.assert_allclose(
@@ -351,6 +351,8 @@ class TestBadUse:
 
     def test_no_labels(self) -> None:
         data = made("binary")
+        with pytest.raises(TypeError, match=r"data must be xgboost\.DMatrix; got ndarray"):
+            init_score(FOCAL, data.y)
         with pytest.raises(ValueError, match="train must have labels; got a DMatrix without"):
             init_score(FOCAL, xgb.DMatrix(data.X))
         with pytest.raises(ValueError, match=r"one label for each of 400 rows; got shape \(0,\)"):

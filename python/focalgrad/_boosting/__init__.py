@@ -4,8 +4,8 @@
 says which losses, scores and labels go together, and `start` finds the score that training starts from.
 """
 
-from focalgrad._boosting.calls import Given, read_call
-from focalgrad._boosting.checks import Loss, check_logits, check_scores
+from focalgrad._boosting.calls import Given, fields_of, read_call
+from focalgrad._boosting.checks import Loss, check_data, check_logits, check_scores
 from focalgrad._boosting.objects import BaseMetric, BaseObjective, ratio
 from focalgrad._boosting.start import constant_score, one_for_each_class
 
@@ -14,9 +14,11 @@ __all__ = [
     "BaseObjective",
     "Given",
     "Loss",
+    "check_data",
     "check_logits",
     "check_scores",
     "constant_score",
+    "fields_of",
     "one_for_each_class",
     "ratio",
     "read_call",

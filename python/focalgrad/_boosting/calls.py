@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,13 +18,20 @@ class Given(NamedTuple):
     is_dataset: bool = False  # labels and weights came in a data set, not as arguments
 
 
-def read_call(a: Any, b: Any, weights: Any = None) -> Given:
+def fields_of(data: Any) -> tuple[Any, Any]:
+    """Labels and weights of a data set."""
+    return data.get_label(), data.get_weight()
+
+
+def read_call(
+    a: Any, b: Any, weights: Any = None, fields: Callable[[Any], tuple[Any, Any]] = fields_of
+) -> Given:
     """Tell ``(scores, data set)`` from ``(labels, scores, weights)``.
 
     Weights that are absent are None or, in XGBoost, an empty array.
     """
     is_dataset = hasattr(b, "get_label")
-    scores, labels, weights = (a, b.get_label(), b.get_weight()) if is_dataset else (b, a, weights)
+    scores, labels, weights = (a, *fields(b)) if is_dataset else (b, a, weights)
     if labels is None:
         raise ValueError("the data must have labels; got none")
     return Given(

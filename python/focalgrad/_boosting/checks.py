@@ -27,6 +27,14 @@ def check_loss(loss: object) -> None:
         )
 
 
+def check_data(kind: type, *given: object) -> None:
+    """Refuse what is no data set of the booster."""
+    for data in given:
+        if not isinstance(data, kind):
+            library = kind.__module__.partition(".")[0]
+            raise TypeError(f"data must be {library}.{kind.__name__}; got {type(data).__name__}")
+
+
 def check_logits(loss: Loss, taker: str) -> None:
     """Refuse a loss of probabilities where there are none."""
     if not loss.from_logits:
