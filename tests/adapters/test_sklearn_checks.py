@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 from catboost import CatBoostClassifier
 from lightgbm import LGBMClassifier
@@ -10,7 +12,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from xgboost import XGBClassifier
 
 import focalgrad as fg
-from focalgrad.sklearn import FocalClassifier, FocalLogisticRegression
+from focalgrad.sklearn import FocalClassifier, FocalLogisticRegression, focal_loss, focal_scorer
 
 #: Runs only where the environment variable SCIPY_ARRAY_API is set.
 SKIPPED = {"check_array_api_input": "skipped"}
@@ -68,3 +70,23 @@ def test_both_are_estimators() -> None:
         assert isinstance(estimator, BaseEstimator)
         assert repr(estimator).startswith(type(estimator).__name__)
         assert type(estimator).__module__ == "focalgrad.sklearn"
+
+
+PUBLIC = [
+    focal_loss,
+    focal_scorer,
+    *(
+        getattr(kind, name)
+        for kind in (FocalClassifier, FocalLogisticRegression)
+        for name in ("fit", "decision_function", "predict_proba", "predict")
+    ),
+]
+
+
+@pytest.mark.parametrize("thing", PUBLIC, ids=lambda thing: thing.__qualname__)
+def test_everything_public_is_documented(thing) -> None:
+    text = inspect.getdoc(thing)
+    for section in ("Parameters", "Returns", "Raises", "Examples"):
+        assert f"{section}\n---" in text, section
+    for parameter in inspect.signature(thing).parameters:
+        assert parameter == "self" or parameter in text

@@ -14,7 +14,7 @@ from scipy.sparse import coo_array, csc_matrix, csr_array
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_classification
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_classification
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
@@ -139,6 +139,9 @@ class TestMinimum:
         X, y = load_breast_cancer(return_X_y=True)
         model = FocalLogisticRegression().fit(X, y)  # a warning would be an error
         assert model.n_iter_[0] < 1000
+        # Ten classes and many constant columns take all steps, of which the last hundreds gain nothing.
+        X, y = load_digits(return_X_y=True)
+        assert FocalLogisticRegression().fit(X, y).score(X, y) == 1.0
         X, y = load_wine(return_X_y=True)
         shifted = FocalLogisticRegression().fit(X + 1000, y)
         model = FocalLogisticRegression().fit(X, y)

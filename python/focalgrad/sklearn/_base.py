@@ -37,6 +37,20 @@ class ScoreClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n, C)
             Rows sum to 1. The columns are those of ``classes_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If `X` has other columns than in ``fit``.
+
+        Examples
+        --------
+        >>> from focalgrad.sklearn import FocalLogisticRegression
+        >>> model = FocalLogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], ["a", "b", "a", "b"])
+        >>> model.predict_proba([[1.5]]).round(3)
+        array([[0.5, 0.5]])
         """
         scores = self.decision_function(X)
         return class_posteriors(self.loss_, scores)
@@ -52,6 +66,21 @@ class ScoreClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,)
+            Labels as they came in ``fit``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If `X` has other columns than in ``fit``.
+
+        Examples
+        --------
+        >>> from focalgrad.sklearn import FocalLogisticRegression
+        >>> model = FocalLogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], ["a", "b", "a", "b"])
+        >>> model.predict([[0.0], [3.0]])
+        array(['a', 'b'], dtype='<U1')
         """
         winners = np.argmax(self.predict_proba(X), axis=1)
         return np.asarray(self.classes_[winners])

@@ -122,6 +122,25 @@ class FocalClassifier(ScoreClassifier):
         -------
         FocalClassifier
             Itself.
+
+        Raises
+        ------
+        TypeError
+            If `estimator` is no such booster or `loss` no loss.
+        ValueError
+            If the loss is one of probabilities or of another number of classes, a class has no weight, an
+            evaluation set has other labels, or the estimator or `fit_params` set what the recipe does.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lightgbm import LGBMClassifier
+        >>> from focalgrad.sklearn import FocalClassifier
+        >>> X, y = np.arange(200.0)[:, None], np.repeat(["no", "yes"], 100)
+        >>> model = FocalClassifier(LGBMClassifier(n_estimators=100, verbosity=-1))
+        >>> model = model.fit(X[::2], y[::2], eval_set=[(X[1::2], y[1::2])], early_stopping_rounds=3)
+        >>> model.score(X, y) > 0.95
+        True
         """
         recipe = recipe_for(self.estimator)
         check_left_alone(recipe, self.estimator, fit_params)
@@ -157,6 +176,23 @@ class FocalClassifier(ScoreClassifier):
         -------
         ndarray of shape (n,) or (n, C)
             Logits: of the second class for two, else one a class.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If `X` has other columns than in ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lightgbm import LGBMClassifier
+        >>> from focalgrad.sklearn import FocalClassifier
+        >>> X, y = np.arange(200.0)[:, None], np.repeat([0, 1], 100)
+        >>> model = FocalClassifier(LGBMClassifier(n_estimators=10, verbosity=-1)).fit(X, y)
+        >>> bool(model.decision_function([[0.0]])[0] < 0)
+        True
         """
         check_is_fitted(self)
         check_rows(X)

@@ -17,8 +17,8 @@ from focalgrad.sklearn._labels import encoded, row_weights
 from focalgrad.sklearn._losses import Loss, start_of, trainable
 from focalgrad.sklearn._problem import linear_scores, problem_at
 
-# A search that ends because no step lowers the objective any more has arrived where the gradient is as small
-# as this: in the coordinates of `Problem` what is left to gain is some 1e-12 of the objective.
+# A search that ends otherwise than by `tol`, at its last step or where rounding hides any gain, has arrived
+# if the gradient is as small as this: in the coordinates of `Problem` some 1e-12 of the objective is left.
 FLAT = 1e-6
 STEPS = 50  # evaluations in one line search, at most
 
@@ -76,7 +76,7 @@ class FocalLogisticRegression(ScoreClassifier):
     Warns
     -----
     ConvergenceWarning
-        If the search ended before it had arrived.
+        If the search ended while there was more than some 1e-12 of the objective to gain.
 
     Notes
     -----
@@ -134,6 +134,21 @@ class FocalLogisticRegression(ScoreClassifier):
         -------
         FocalLogisticRegression
             Itself.
+
+        Raises
+        ------
+        TypeError
+            If `loss` is no loss.
+        ValueError
+            If a parameter or the data are unsuitable, the loss is one of probabilities or of another number
+            of classes, or a class has no weight.
+
+        Examples
+        --------
+        >>> from focalgrad.sklearn import FocalLogisticRegression
+        >>> model = FocalLogisticRegression().fit([[0.0], [1.0], [2.0]], ["no", "no", "yes"])
+        >>> model.classes_
+        array(['no', 'yes'], dtype='<U3')
         """
         self._check_parameters()
         X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], dtype=np.float64)
@@ -176,6 +191,20 @@ class FocalLogisticRegression(ScoreClassifier):
         -------
         ndarray of shape (n,) or (n, C)
             Logits: of the second class for two, else one a class.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If `X` has other columns than in ``fit``.
+
+        Examples
+        --------
+        >>> from focalgrad.sklearn import FocalLogisticRegression
+        >>> model = FocalLogisticRegression().fit([[0.0], [1.0], [2.0]], ["no", "no", "yes"])
+        >>> bool(model.decision_function([[2.0]])[0] > 0)
+        True
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=np.float64, reset=False)
@@ -201,7 +230,7 @@ class FocalLogisticRegression(ScoreClassifier):
 
     def _warn_unless_arrived(self, found: OptimizeResult) -> None:
         slope = float(np.max(np.abs(found.jac), initial=0.0))
-        if found.success or (found.nit < self.max_iter and slope <= FLAT):
+        if found.success or slope <= FLAT:
             return
         warnings.warn(
             f"L-BFGS ended after {found.nit} of max_iter={self.max_iter} steps, with a gradient of "
