@@ -47,7 +47,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(1)
     rows = 4_000_000
     block = pa.table({"logits": rng.normal(size=rows), "targets": rng.integers(0, 2, rows, np.uint8)})
-    with pq.ParquetWriter(place / "t.parquet", block.schema, compression="none", use_dictionary=False) as writer:
+    with pq.ParquetWriter(
+        place / "t.parquet", block.schema, compression="none", use_dictionary=False
+    ) as writer:
         for _ in range(24):
             writer.write_table(block, row_group_size=rows)
     return place

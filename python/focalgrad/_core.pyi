@@ -26,6 +26,7 @@ __all__ = [
     "SigmoidFocalLoss",
     "SoftmaxFocalLoss",
     "__version__",
+    "add_by_bin",
     "exact_denominator",
     "exact_sums",
     "get_num_threads",
@@ -35,6 +36,7 @@ __all__ = [
     "set_num_threads",
     "sigmoid_focal_loss",
     "softmax_focal_loss",
+    "sort_by_margin",
 ]
 
 __version__: Final[str]
@@ -220,6 +222,15 @@ class ExactSum:
     def __ne__(self, other: object, /) -> bool: ...
 
 def read_array(name: str, object: _Array) -> NDArray[Any]: ...
+def sort_by_margin(
+    logits: _Array, targets: _Array, losses: NDArray[Any], bins: NDArray[Any]
+) -> tuple[int, int | None]: ...
+def add_by_bin(
+    bins: NDArray[Any],
+    losses: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    counts: NDArray[Any],
+    rows: NDArray[Any],
+) -> list[tuple[ExactSum, float, float, float, int]]: ...
 def exact_sums(
     loss: SigmoidFocalLoss | SoftmaxFocalLoss, logits: _Array, targets: _Array, sample_weight: _Array | None
 ) -> tuple[ExactSum, ExactSum]: ...

@@ -44,7 +44,7 @@ class Sums:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._high, self._low = np.zeros(shape), np.zeros(shape)
 
-    def add(self, numbers: Floats, rest: Floats | float = 0.0) -> None:
+    def add(self, numbers: Floats | float, rest: Floats | float = 0.0) -> None:
         """Add a number to each sum."""
         with np.errstate(all="ignore"):  # infinities: their remainder is NaN, and no remainder
             total = self._high + numbers

@@ -391,7 +391,9 @@ def pieces_of(loss: Loss, logits: Any, targets: Any, weight: Any, by: Any) -> It
     dense = y.shape == x.shape
     without = x.shape if axis is None else x.shape[:axis] + x.shape[axis + 1 :]
     if not dense and (axis is None or y.shape != without):
-        raise ValueError(f"targets must have the logits' shape {x.shape} or, as class indices, {without}; got {y.shape}")
+        raise ValueError(
+            f"targets must have the logits' shape {x.shape} or, as class indices, {without}; got {y.shape}"
+        )
     w = None
     if weight is not None:
         softmax_dense = dense and isinstance(loss, SoftmaxFocalLoss)
@@ -429,5 +431,3 @@ def _squeezed(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
     if shape.classes is None:
         return array.reshape(-1)
     return array[..., 0] if shape.inner == 1 else array
-
-

@@ -210,9 +210,7 @@ def _confusions(confusion: Array | None, c: int) -> list[dict[str, Any]] | None:
     row = confusion[c].copy()
     whole, row[c] = int(row.sum()), 0
     most = np.argsort(-row, kind="stable")[:CONFUSIONS]
-    return [
-        {"class": int(j), "count": int(row[j]), "share": int(row[j]) / whole} for j in most if row[j] > 0
-    ]
+    return [{"class": int(j), "count": int(row[j]), "share": int(row[j]) / whole} for j in most if row[j] > 0]
 
 
 def _reliability(view: View) -> dict[str, Any] | None:

@@ -108,5 +108,3 @@ def _summary(found: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]) -> di
         said[name] = bins
         said[f"error_{name}"] = error
     return said
-
-

@@ -72,7 +72,7 @@ def _content(evaluation: Evaluation) -> str:
     report = summary(evaluation)
     view = View(evaluation)
     drawn = "".join(
-        f'<figure{_wide(i, svg)}><h2>{html.escape(title)}</h2>\n{svg}<figcaption>{html.escape(text)}</figcaption></figure>\n'
+        f"<figure{_wide(i, svg)}><h2>{html.escape(title)}</h2>\n{svg}<figcaption>{html.escape(text)}</figcaption></figure>\n"
         for i, (title, text, svg) in enumerate(pictures(view, report))
     )
     parts = [
@@ -131,7 +131,9 @@ def _about(report: dict[str, Any]) -> str:
         about = report[side]
         if about and about["dtype"]:
             shape = " × ".join("?" if n is None else f"{n:,}" for n in about["shape"])
-            name = _safe(about["path"] or "array") + (f" ({_safe(about['column'])})" if "column" in about else "")
+            name = _safe(about["path"] or "array") + (
+                f" ({_safe(about['column'])})" if "column" in about else ""
+            )
             rows.append([side.replace("_", " "), f"{name}: {about['dtype']}, {shape}"])
     rows.append(["rows", f"{report['rows']:,}"])
     rows.append(["examples", f"{report['examples']:,}"])
@@ -181,7 +183,9 @@ def _classes(report: dict[str, Any]) -> str:
     rows = []
     for each in report["classes"][:MOST_LINES]:
         others = [f"{other['class']} ({percent(other['share'])})" for other in each["confusions"] or []]
-        rows.append([str(each["class"]), *_cells(each), percent(each["easy_share"]), ", ".join(others) or "-"])
+        rows.append(
+            [str(each["class"]), *_cells(each), percent(each["easy_share"]), ", ".join(others) or "-"]
+        )
     head = ["class", "count", *SHARES.values(), "easy", "taken for"]
     return table("classes", "Classes", head, rows, _rest(len(report["classes"])))
 
@@ -206,7 +210,15 @@ def _by(report: dict[str, Any]) -> str:
         ]
         for each in groups[:MOST_LINES]
     ]
-    head = [_safe(report["by"]["column"] or "group"), "rows", "positives", "loss", "cross entropy", "of the loss", "of the gradient"]
+    head = [
+        _safe(report["by"]["column"] or "group"),
+        "rows",
+        "positives",
+        "loss",
+        "cross entropy",
+        "of the loss",
+        "of the gradient",
+    ]
     return table("by", "Groups", head, rows, _rest(len(groups)))
 
 
@@ -214,11 +226,19 @@ def _hardest(report: dict[str, Any]) -> str:
     rows = []
     for each in report["hardest"]:
         row = f"{each['row']:,}"
-        cells = [str(each["target"]) if each["target"] is not None else "-", number(each["logit"]), f"{each['p_true']:.3g}"]
+        cells = [
+            str(each["target"]) if each["target"] is not None else "-",
+            number(each["logit"]),
+            f"{each['p_true']:.3g}",
+        ]
         place = f"{_safe(each['file'])}: {each['row_in_file']:,}" if "file" in each else "-"
-        rows.append([row, "-" if each["class"] is None else str(each["class"]), *cells, number(each["loss"]), place])
+        rows.append(
+            [row, "-" if each["class"] is None else str(each["class"]), *cells, number(each["loss"]), place]
+        )
     note = "The examples with the largest loss; rows are counted from 0."
-    return table("hardest", "Hardest examples", ["row", "class", "target", "logit", "p_t", "loss", "where"], rows, note)
+    return table(
+        "hardest", "Hardest examples", ["row", "class", "target", "logit", "p_t", "loss", "where"], rows, note
+    )
 
 
 def _call(evaluation: Evaluation) -> str:
