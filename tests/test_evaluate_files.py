@@ -370,7 +370,8 @@ def test_libraries_are_imported_when_met(folder):
 
 
 def test_help_imports_nothing_much():
-    code = "import sys; from focalgrad import _cli; _cli.main(['evaluate', '--help']); print(*sys.modules, file=sys.stderr)"
+    code = "import sys; from focalgrad import _cli; _cli.main(['evaluate', '--help'])"
+    code += "; print(*sys.modules, file=sys.stderr)"
     done = run(code=code)
     assert done.returncode == 0
     loaded = done.stderr.split()

@@ -182,7 +182,8 @@ def test_a_browser_opens_it(tmp_path):
     fg.evaluate(*map(np.load, FILES), gamma=[2, 0]).to_html(tmp_path / "r.html")
     probe = (
         "<script>window.onerror = (e) => document.title = 'error: ' + e;"
-        "window.onload = () => { document.title += ' | ' + (document.documentElement.scrollWidth <= innerWidth)"
+        "window.onload = () => { document.title += ' | '"
+        " + (document.documentElement.scrollWidth <= innerWidth)"
         " + ' ' + [...document.querySelectorAll('svg')].every(s => s.getBoundingClientRect().height > 100)"
         " + ' ' + document.querySelectorAll('table').length; }</script>"
     )

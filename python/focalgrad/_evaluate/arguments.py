@@ -1,8 +1,8 @@
-"""Evaluate focal loss on data in files, beside cross entropy: where do loss and gradient come from?
+"""Evaluate focal loss on data in files, beside cross entropy, and tell where both come from.
 
 Data are two .npy files (or patterns in quotes, for parts: 'logits-*.npy' 'targets-*.npy'), or Parquet, Arrow,
 Feather, CSV or .npz files whose columns or members --logits and --targets name; - is CSV from standard input.
-They are read in pieces, and may be larger than memory. Losses and gradients come from the library; its options
+They are read in pieces, and may be larger than memory. Losses and gradients come from the library; options
 have the names that they have there.
 
 A target of 0.5 or more is a positive. An example is easy where the model is right, p_t > 0.5 (p_t: the

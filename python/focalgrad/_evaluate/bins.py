@@ -1,8 +1,8 @@
-"""Sums by difficulty: which elements do losses and gradients come from?
+"""Sums by difficulty, which tell the elements that losses and gradients come from.
 
 Elements are sorted by their label and by their margin, the logit against the label: a margin of m gives the
-true class the probability 1 / (1 + exp(m)). There are 256 bins of width 1/8 for each label; those at both ends
-take what lies beyond. Bins of two pieces of data are added, and nothing depends on the size of the data.
+true class the probability 1 / (1 + exp(m)). There are 256 bins of width 1/8 for each label; those at both
+ends take what lies beyond. Bins of two pieces of data are added, and nothing depends on the size of the data.
 """
 
 from __future__ import annotations

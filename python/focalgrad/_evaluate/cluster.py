@@ -47,7 +47,7 @@ def connected(scheduler: str) -> Iterator[Any]:
             # A reader of one line does not want the cluster's diary.
             logging.getLogger("distributed").setLevel(logging.CRITICAL)
             count = workers or len(os.sched_getaffinity(0))
-            client = distributed.Client(n_workers=count, threads_per_worker=1, dashboard_address=None)
+            client = distributed.Client(n_workers=count, threads_per_worker=1, dashboard_address=":0")
     except (OSError, TimeoutError, ValueError) as error:
         raise BadData(f"{shown(scheduler)}: no cluster can be reached: {shown(error)}") from None
     with client:
@@ -57,8 +57,9 @@ def connected(scheduler: str) -> Iterator[Any]:
 @one_thread()
 def part(empty: Evaluation, opener: Opener) -> Evaluation:
     """Evaluate one part, on one thread: the cluster runs others beside it."""
-    run.run(empty, opener())
-    return empty
+    found = empty.empty()  # the worker keeps what it was sent, for the next part
+    run.run(found, opener())
+    return found
 
 
 def evaluate(

@@ -138,7 +138,8 @@ class Tables:
                 kind = kind.value_type
             if not (kinds.is_floating(kind) or kinds.is_integer(kind)):
                 raise BadData(
-                    f"{shown(path)}: column {shown(name)!r} must be numbers or, alone, lists of numbers; got {types[name]}"
+                    f"{shown(path)}: column {shown(name)!r} must be numbers or, alone, lists of numbers; "
+                    f"got {types[name]}"
                 )
             self._dtype = np.dtype(NUMPY_NAMES.get(str(kind), str(kind)))
         target = types[self.names.targets]
@@ -195,7 +196,7 @@ class Tables:
         )
 
     def _csv_types(self) -> dict[str, Any]:
-        """What text is read as: a first block of whole numbers must not decide for all others."""
+        """Say what text is read as: a first block of whole numbers must not decide for all others."""
         arrow, names = needed("pyarrow", self.paths[0]), self.names
         numbers = [*names.logits, names.weight, *([] if self.label_map is not None else [names.targets])]
         texts = [names.by, *([names.targets] if self.label_map is not None else [])]
@@ -253,11 +254,11 @@ class _Batch:
             raise BadData(f"{shown(self.path)}: row {self.start + row:,} has no {shown(name)!r} (null)")
 
     def numbers(self, name: str) -> NDArray[Any]:
-        """A column of numbers."""
+        """Read a column of numbers."""
         return _array(self._column(name))
 
     def logits(self, names: Sequence[str]) -> NDArray[Any]:
-        """One column, the lists of one column, or several columns side by side."""
+        """Read one column, the lists of one column, or several columns side by side."""
         if len(names) > 1:
             return np.stack([self.numbers(name) for name in names], axis=1)
         column = self._column(names[0])
@@ -271,13 +272,14 @@ class _Batch:
         if rows and not np.all(lengths == lengths[0]):
             row = int(np.argmax(lengths != lengths[0]))
             raise BadData(
-                f"{shown(self.path)}: row {self.start + row:,}: {shown(names[0])!r} has {lengths[row]} numbers, "
+                f"{shown(self.path)}: row {self.start + row:,}: {shown(names[0])!r} has "
+                f"{lengths[row]} numbers, "
                 f"the first row {lengths[0]}"
             )
         return _array(flat).reshape(rows, -1)
 
     def labels(self, name: str, numbers: Mapping[str, float]) -> NDArray[Any]:
-        """Labels by their numbers."""
+        """Give labels by their numbers."""
         coded = self._column(name)
         if not str(coded.type).startswith("dictionary"):
             coded = coded.dictionary_encode()
@@ -298,7 +300,7 @@ class _Batch:
         return table[codes] if len(table) else np.zeros(0, table.dtype)
 
     def groups(self, name: str) -> tuple[NDArray[Any], list[Any]]:
-        """A code for each row, and what the codes stand for; a missing name is a group of its own."""
+        """Give a code for each row, and what the codes stand for; a missing name is a group of its own."""
         coded = self.batch.column(name)
         if not str(coded.type).startswith("dictionary"):
             coded = coded.dictionary_encode(null_encoding="encode")
@@ -308,7 +310,7 @@ class _Batch:
 
 
 def _array(column: Any) -> NDArray[Any]:
-    """The numbers of a column without nulls, in its own memory. `to_numpy` would import pandas."""
+    """Give the numbers of a column without nulls, in its own memory. `to_numpy` would import pandas."""
     if str(column.type) == "bool":
         column = column.cast("uint8")
     return np.from_dlpack(column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +157,7 @@ def _difficulty(view: View) -> list[dict[str, Any]]:
     """Shares between steps of the margin, the easiest first."""
     steps = [-math.inf, *STEPS, math.inf]
     found = []
-    for low, high in zip(steps[:-1], steps[1:], strict=True):
+    for low, high in itertools.pairwise(steps):
         first, last = np.searchsorted(EDGES, [low, high])
         about = {"p_from": 1 / (1 + math.exp(min(high, 700))), "p_to": 1 / (1 + math.exp(max(low, -700)))}
         if math.isinf(high):
@@ -263,7 +264,7 @@ def _timing(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Put None for the numbers that JSON does not have, and text for what is no JSON at all, such as dates."""
+    """Put None for the numbers that JSON does not have, and text for what is no JSON at all: dates."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

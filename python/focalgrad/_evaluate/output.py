@@ -40,7 +40,7 @@ class NpyWriter:
 
     def __init__(self, path: str, shape: tuple[int, ...] | None = None) -> None:
         self._shape = shape
-        self._file = open(path, "wb")
+        self._file = open(path, "wb")  # noqa: SIM115 (closed by close and abandon)
         self._file.write(bytes(HEADER))
         self._dtype: np.dtype[Any] | None = None
         self._row: tuple[int, ...] = ()

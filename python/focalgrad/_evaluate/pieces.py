@@ -24,8 +24,8 @@ Array = NDArray[Any]
 class Piece:
     """Some of the data: logits and what belongs to them.
 
-    Without classes all arrays are one-dimensional. With classes the logits have the shape (k, C), or (k, C, m)
-    where the class axis is not the last one.
+    Without classes all arrays are one-dimensional. With classes the logits have the shape (k, C), or
+    (k, C, m) where the class axis is not the last one.
     """
 
     logits: Array
@@ -109,7 +109,8 @@ class NpyParts:
             for file, other in ((logits, first[0]), (targets, first[1])):
                 if file.dtype != other.dtype or file.shape[1:] != other.shape[1:]:
                     raise BadData(
-                        f"{shown(file.path)}: parts differ: {file.dtype}, {file.shape}, but {shown(other.path)} "
+                        f"{shown(file.path)}: parts differ: {file.dtype}, {file.shape}, but "
+                        f"{shown(other.path)} "
                         f"has {other.dtype}, {other.shape}"
                     )
         self.elements = sum(logits.size for logits, _, _ in parts)
@@ -195,7 +196,7 @@ class NpyParts:
     def _strips(
         self, logits: NpyFile, targets: NpyFile, weight: NpyFile | None, shape: Shape, dense: bool
     ) -> Iterator[Piece]:
-        """Cut along the axes behind the class axis, where one block would be too much: rows of every class."""
+        """Cut along the axes behind the class axis, where one block would be too much."""
         classes, inner = shape.classes or 1, shape.inner
         step = max(1, self.chunk // classes)
         for block in range(shape.outer):

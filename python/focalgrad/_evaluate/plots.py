@@ -68,7 +68,7 @@ class _Canvas:
         return self._figure.subplots(1, columns, squeeze=False)[0]
 
     def svg(self) -> str:
-        """The drawing, to stand in a page."""
+        """Give the drawing, to stand in a page."""
         text = io.StringIO()
         # The names of parts are made from the salt: the same picture has the same bytes, and no two pictures
         # of a page the same names.
@@ -110,9 +110,9 @@ def _cumulative(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
             axis.legend(loc="upper left")
     return (
         "Who makes the loss?",
-        "Figure 4 of Lin et al. on these data. Examples are sorted by their loss; a line shows which share of all "
-        "loss the easiest so many of them make. The later a line rises, the fewer and harder are the examples "
-        "that the loss is about.",
+        "Figure 4 of Lin et al. on these data. Examples are sorted by their loss; a line shows which share "
+        "of all loss the easiest so many of them make. The later a line rises, the fewer and harder are the "
+        "examples that the loss is about.",
     )
 
 
@@ -150,8 +150,8 @@ def _gradient(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
         return None
     return (
         "Who makes the gradient?",
-        "Shares of the sum of absolute gradients by the probability of the true class: on the left easy examples, on "
-        "the right hard ones. What cross entropy gives to the left, focal loss takes away.",
+        "Shares of the sum of absolute gradients by the probability of the true class: on the left easy "
+        "examples, on the right hard ones. What cross entropy gives to the left, focal loss takes away.",
     )
 
 
@@ -175,8 +175,8 @@ def _gammas(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
     axis.legend(loc="best")
     return (
         "Loss against gamma",
-        "Without alpha: how much of the loss is left at each gamma, and how much of that comes from easy examples. "
-        "The dotted line is the gamma of this evaluation.",
+        "Without alpha: how much of the loss is left at each gamma, and how much of that comes from easy "
+        "examples. The dotted line is the gamma of this evaluation.",
     )
 
 
@@ -201,8 +201,8 @@ def _reliability(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
     axis.legend(loc="upper left")
     return (
         "Are the probabilities right?",
-        "Training on focal loss distorts probabilities; loss.posterior undoes that for a model trained on this very "
-        "loss. On the dotted line, what is predicted comes true as often as predicted.",
+        "Training on focal loss distorts probabilities; loss.posterior undoes that for a model trained on "
+        "this very loss. On the dotted line, what is predicted comes true as often as predicted.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Do predicted probabilities come true? Before and after `posterior` undoes what focal training did to them."""
+"""How often predicted probabilities come true, before and after `posterior`."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class Request:
         """Give the shape that what is written has, where it is that of one array."""
         if not isinstance(source, NpyParts):
             return None
-        logits, targets, _ = source.parts[0]
+        logits = source.parts[0][0]
         if len(source.parts) > 1 and len(logits.shape) != 1:
             raise BadData(f"{shown(logits.path)}: --out takes one array, or parts of one dimension")
         if logits.fortran or any(shape.inner > 1 for shape in source.shapes):

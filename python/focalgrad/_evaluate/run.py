@@ -200,7 +200,7 @@ def _blamed(found: Evaluation, piece: Piece, error: Exception) -> BadData:
 
 
 def _written(found: Evaluation, piece: Piece, pair: list[Any], what: str) -> Any:
-    """What of a piece goes to the file."""
+    """Compute what of a piece goes to the file."""
     loss = per_element(found.loss)
     if what == "posteriors":
         return loss.posterior(piece.logits)

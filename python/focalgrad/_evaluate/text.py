@@ -12,12 +12,12 @@ MOST_LINES = 50
 
 
 def percent(share: float | None) -> str:
-    """A share for people."""
+    """Write a share for people."""
     return "-" if share is None or math.isnan(share) else f"{share:.2%}"
 
 
 def number(value: float | None) -> str:
-    """A number for people."""
+    """Write a number for people."""
     return "-" if value is None or math.isnan(value) else f"{value:.7g}"
 
 
@@ -138,9 +138,8 @@ def _classes(report: dict[str, Any]) -> list[str]:
         others = ", ".join(
             f"{other['class']} ({percent(other['share'])})" for other in each["confusions"] or []
         )
-        lines.append(
-            f"{each['class']:<12}{each['count']:>12,}{percent(each['share']):>8}{_cells(each)}   {others}".rstrip()
-        )
+        counted = f"{each['class']:<12}{each['count']:>12,}{percent(each['share']):>8}"
+        lines.append(f"{counted}{_cells(each)}   {others}".rstrip())
     return lines + _rest(len(report["classes"]), "classes")
 
 

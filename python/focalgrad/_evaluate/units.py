@@ -43,7 +43,7 @@ class Scratch:
         self._arrays: dict[Any, Array] = {}
 
     def get(self, name: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An array whose contents are of no use."""
+        """Give an array whose contents are of no use."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape))
         found = self._arrays.get((name, dtype))
