@@ -33,8 +33,8 @@ print(peak.split()[1], file=sys.stderr)
 sys.exit(code)
 """
 #: Mebibytes of address space that an evaluation may take beyond its libraries: files are larger.
-MORE = 600
-COUNT = 250_000_000
+MORE = 400
+COUNT = 150_000_000
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pq.ParquetWriter(
         place / "t.parquet", block.schema, compression="none", use_dictionary=False
     ) as writer:
-        for _ in range(24):
+        for _ in range(12):
             writer.write_table(block, row_group_size=rows)
     return place
 
@@ -68,7 +68,7 @@ def test_files_larger_than_memory(large):
     assert got["elements"] == COUNT and peak < 300
     assert os.path.getsize(large / "t.parquet") > MORE * 2**20
     got, peak = limited(str(large / "t.parquet"))
-    assert got["elements"] == 96_000_000 and peak < 300, f"{peak} MB"
+    assert got["elements"] == 48_000_000 and peak < 300, f"{peak} MB"
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
@@ -125,7 +125,7 @@ def test_progress_on_a_terminal(large):
             pass
         os.close(ours)
         got = json.loads(process.stdout.read())
-    assert process.returncode == 0 and got["rows"] == 96_000_000
+    assert process.returncode == 0 and got["rows"] == 48_000_000
     assert b"rows" in shown and b"M rows/s" in shown
     done = run("evaluate", *files, "--json", code=code)
     assert (done.returncode, done.stderr) == (0, "")
