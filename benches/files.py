@@ -3,7 +3,8 @@
     pip install 'focalgrad[cli]' pandas; python benches/files.py [--rows 50000000]
 
 Everything is done in turns, several rounds; ratios are medians over the rounds of the ratio within a round.
-Files are read once before, so that they are in the system's cache. Start-up of the interpreter is not counted.
+Files are read once before, so that they are in the system's cache.
+Start-up of the interpreter is not counted.
 """
 
 from __future__ import annotations
@@ -142,9 +143,8 @@ def main() -> None:
             "in_pandas(pathlib.Path(sys.argv[1]))",
             folder / "t.parquet",
         )
-        print(
-            f"{'memory over that of pandas and NumPy':<70}{ours / theirs:>8.2f}   (bar <= 0.1; {ours:,.0f} MB)"
-        )
+        memory = f"(bar <= 0.1; {ours:,.0f} MB)"
+        print(f"{'memory over that of pandas and NumPy':<70}{ours / theirs:>8.2f}   {memory}")
 
 
 if __name__ == "__main__":

@@ -55,10 +55,16 @@ def connected(scheduler: str) -> Iterator[Any]:
 
 
 @one_thread()
-def part(empty: Evaluation, opener: Opener) -> Evaluation:
-    """Evaluate one part, on one thread: the cluster runs others beside it."""
+def part(empty: Evaluation, opener: Opener) -> Evaluation | BadData:
+    """Evaluate one part, on one thread: the cluster runs others beside it.
+
+    Bad data are an answer here: workers would write pages about an error.
+    """
     found = empty.empty()  # the worker keeps what it was sent, for the next part
-    run.run(found, opener())
+    try:
+        run.run(found, opener())
+    except BadData as error:
+        return error
     return found
 
 
@@ -71,6 +77,8 @@ def evaluate(
         futures = client.map(part, [empty] * len(openers), openers, pure=False)
         for future in futures:
             done = future.result()
+            if isinstance(done, BadData):
+                raise done
             found.merge(done)
             advance(done.rows)
             future.release()
