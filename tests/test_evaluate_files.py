@@ -28,7 +28,13 @@ DECIMAL = np.array([float(str(number)) for number in LOGITS])
 def flights(rows: int = len(LOGITS)) -> pa.Table:
     names = np.where(TARGETS[:rows] == 1, "yes", "no")
     return pa.table(
-        {"score": LOGITS[:rows], "cancelled": TARGETS[:rows], "month": MONTHS[:rows], "named": names, "weight": np.arange(rows) % 3 + 0.5}
+        {
+            "score": LOGITS[:rows],
+            "cancelled": TARGETS[:rows],
+            "month": MONTHS[:rows],
+            "named": names,
+            "weight": np.arange(rows) % 3 + 0.5,
+        }
     )
 
 
@@ -112,12 +118,25 @@ def test_classes_in_columns_and_in_lists(tmp_path, capsys):
     free = pa.array(x.tolist())
     pq.write_table(pa.table({**columns, "all": lists, "free": free, "y": y}), tmp_path / "t.parquet")
     path, options = str(tmp_path / "t.parquet"), ("--targets", "y", "--loss", "softmax", "--gamma", "0,2")
-    found = [report(capsys, path, "--logits", names, *options, "--chunk", "100") for names in ("a,b,c", "all", "free")]
+    found = [
+        report(capsys, path, "--logits", names, *options, "--chunk", "100")
+        for names in ("a,b,c", "all", "free")
+    ]
     loss = fg.SoftmaxFocalLoss(gamma=0.0)
     assert found[0]["focal"]["loss"] == pytest.approx(loss(x, y), rel=1e-12)
     assert found[0]["classes"] == found[1]["classes"] == found[2]["classes"]
     assert found[0]["logits"]["shape"] == [900, 3]
-    more = ("--logits", "a,b,c", *options[:2], "--class-axis", "-1", "--class-weight", "1,2,3", "--alpha", "0.1,0.2,0.3")
+    more = (
+        "--logits",
+        "a,b,c",
+        *options[:2],
+        "--class-axis",
+        "-1",
+        "--class-weight",
+        "1,2,3",
+        "--alpha",
+        "0.1,0.2,0.3",
+    )
     got = report(capsys, path, *more, "--class-gamma", "0,1,2")
     loss = fg.SigmoidFocalLoss([0.1, 0.2, 0.3], [0, 1, 2], class_axis=-1, class_weight=[1, 2, 3])
     assert got["focal"]["loss"] == pytest.approx(loss(x, y), rel=1e-12)
@@ -162,9 +181,13 @@ def test_a_public_imbalanced_data_set(tmp_path, capsys):
 @pytest.mark.parametrize("what", ["losses", "gradients", "posteriors"])
 def test_out(folder, tmp_path, capsys, end, what):
     path = tmp_path / f"out.{end}"
-    report(capsys, str(folder / "f.parquet"), *COLUMNS, "--out", str(path), "--write", what, "--chunk", "30000")
+    report(
+        capsys, str(folder / "f.parquet"), *COLUMNS, "--out", str(path), "--write", what, "--chunk", "30000"
+    )
     loss = fg.SigmoidFocalLoss(reduction="none")
-    want = {"losses": loss, "gradients": loss.grad, "posteriors": lambda x, _: loss.posterior(x)}[what](LOGITS, TARGETS)
+    want = {"losses": loss, "gradients": loss.grad, "posteriors": lambda x, _: loss.posterior(x)}[what](
+        LOGITS, TARGETS
+    )
     name = {"losses": "loss"}.get(what, what[:-1])
     if end == "npy":
         got = np.load(path)
@@ -186,7 +209,9 @@ def test_out_of_classes(tmp_path, capsys):
         assert np.load(out).shape == shape
     report(capsys, *paths, "--loss", "softmax", "--out", str(tmp_path / "o.csv"), "--write", "posteriors")
     got = pa.csv.read_csv(tmp_path / "o.csv")
-    assert np.allclose(np.stack([got[f"posterior_{i}"] for i in range(3)], 1), fg.SoftmaxFocalLoss().posterior(x))
+    assert np.allclose(
+        np.stack([got[f"posterior_{i}"] for i in range(3)], 1), fg.SoftmaxFocalLoss().posterior(x)
+    )
 
 
 # What is refused
@@ -201,9 +226,15 @@ def bad_tables() -> dict[str, tuple[Any, str]]:
         "a null": (good.set_column(0, "score", holes), "row 4,321 has no 'score' (null)"),
         "a label outside": (good.set_column(1, "cancelled", pa.array(label)), "row 1,234 of the file is 7"),
         "no column": (good.drop_columns(["score"]), "no column 'score'; it has cancelled"),
-        "text": (good.set_column(0, "score", good["month"].combine_chunks()), "column 'score' must be numbers"),
+        "text": (
+            good.set_column(0, "score", good["month"].combine_chunks()),
+            "column 'score' must be numbers",
+        ),
         "text labels": (good.set_column(1, "cancelled", good["named"].combine_chunks()), "a label map says"),
-        "dates": (good.set_column(1, "cancelled", pa.array(TARGETS[:ROWS].astype("M8[s]"))), "'cancelled' must be numbers"),
+        "dates": (
+            good.set_column(1, "cancelled", pa.array(TARGETS[:ROWS].astype("M8[s]"))),
+            "'cancelled' must be numbers",
+        ),
     }
 
 
@@ -226,18 +257,28 @@ def test_other_bad_files(folder, tmp_path, capsys):
     assert "cut.parquet: cannot be read" in complaint(capsys, 1, "evaluate", str(cut), *COLUMNS)
     half = (folder / "f.feather").read_bytes()
     (tmp_path / "half.feather").write_bytes(half[: len(half) // 2])
-    assert "half.feather: cannot be read" in complaint(capsys, 1, "evaluate", str(tmp_path / "half.feather"), *COLUMNS)
+    assert "half.feather: cannot be read" in complaint(
+        capsys, 1, "evaluate", str(tmp_path / "half.feather"), *COLUMNS
+    )
     (tmp_path / "a.csv").write_text("score,cancelled\n0.5,1\n0.25,maybe\n")
     assert "invalid value 'maybe'" in complaint(capsys, 1, "evaluate", str(tmp_path / "a.csv"), *COLUMNS)
     (tmp_path / "b.csv").write_text("score,cancelled\n0.5,1\n,0\n")
-    assert "row 1 has no 'score' (null)" in complaint(capsys, 1, "evaluate", str(tmp_path / "b.csv"), *COLUMNS)
+    assert "row 1 has no 'score' (null)" in complaint(
+        capsys, 1, "evaluate", str(tmp_path / "b.csv"), *COLUMNS
+    )
     (tmp_path / "c.csv").write_text("score,cancelled\n0.5,1\n0.2\n")
     assert "c.csv: cannot be read" in complaint(capsys, 1, "evaluate", str(tmp_path / "c.csv"), *COLUMNS)
-    assert "no file has a name like this" in complaint(capsys, 1, "evaluate", str(tmp_path / "*.pq"), *COLUMNS)
-    assert "no member 'x'; it has score" in complaint(capsys, 1, "evaluate", str(folder / "f.npz"), "--logits", "x")
+    assert "no file has a name like this" in complaint(
+        capsys, 1, "evaluate", str(tmp_path / "*.pq"), *COLUMNS
+    )
+    assert "no member 'x'; it has score" in complaint(
+        capsys, 1, "evaluate", str(folder / "f.npz"), "--logits", "x"
+    )
     assert "missing.parquet" in complaint(capsys, 1, "evaluate", "missing.parquet", *COLUMNS)
     labels = ("--logits", "score", "--targets", "named", "--label-map", "no=0")
-    assert "label 'yes'; the label map has no" in complaint(capsys, 1, "evaluate", str(folder / "f.parquet"), *labels)
+    assert "label 'yes'; the label map has no" in complaint(
+        capsys, 1, "evaluate", str(folder / "f.parquet"), *labels
+    )
 
 
 def test_parts_that_differ(tmp_path, capsys):
@@ -267,7 +308,10 @@ def test_class_indices_outside(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["a.parquet", "--loss", "softmax", "--class-weight", "1,2"], "--class-weight is no option of the softmax"),
+        (
+            ["a.parquet", "--loss", "softmax", "--class-weight", "1,2"],
+            "--class-weight is no option of the softmax",
+        ),
         (["a.parquet", "--modulator", "sigmoid"], "--modulator is no option of the sigmoid"),
         (["a.npy", "b.npy", "--by", "x"], "--by and --label-map are for tables"),
         (["a.npy", "b.npy", "--out", "o.txt"], "--out must end in"),
@@ -310,7 +354,10 @@ def test_libraries_are_imported_when_met(folder):
     every = {"pyarrow", "rich", "matplotlib", "dask", "sklearn"}
     npy = WAYS["npy"]
     assert without(every, *npy, "--gamma", "0,2", "--json").returncode == 0
-    assert without({"rich", "matplotlib", "dask", "sklearn"}, str(folder / "f.parquet"), *COLUMNS).returncode == 0
+    assert (
+        without({"rich", "matplotlib", "dask", "sklearn"}, str(folder / "f.parquet"), *COLUMNS).returncode
+        == 0
+    )
     for arguments, library in (
         ((str(folder / "f.parquet"), *COLUMNS), "pyarrow"),
         ((*npy, "--out", str(folder / "o.parquet")), "pyarrow"),
@@ -323,7 +370,8 @@ def test_libraries_are_imported_when_met(folder):
 
 
 def test_help_imports_nothing_much():
-    code = "import sys; from focalgrad import _cli; _cli.main(['evaluate', '--help']); print(*sys.modules, file=sys.stderr)"
+    code = "import sys; from focalgrad import _cli; _cli.main(['evaluate', '--help'])"
+    code += "; print(*sys.modules, file=sys.stderr)"
     done = run(code=code)
     assert done.returncode == 0
     loaded = done.stderr.split()

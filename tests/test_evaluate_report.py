@@ -163,7 +163,9 @@ def test_pictures_are_the_papers():
     view = View(fg.evaluate(x, y, gamma=[2.0]))
     for gamma in (0.0, 0.5, 2.0, 5.0):
         for label in (0, 1):
-            losses = np.sort(fg.SigmoidFocalLoss(None, gamma, reduction="none")(x[y == label], y[y == label]).astype(float))
+            losses = np.sort(
+                fg.SigmoidFocalLoss(None, gamma, reduction="none")(x[y == label], y[y == label]).astype(float)
+            )
             whole = np.concatenate([[0.0], np.cumsum(losses)]) / losses.sum()
             examples, loss = curves.cumulative(view, label, gamma)
             want = np.interp(examples, np.linspace(0, 1, len(whole)), whole)
@@ -180,7 +182,8 @@ def test_a_browser_opens_it(tmp_path):
     fg.evaluate(*map(np.load, FILES), gamma=[2, 0]).to_html(tmp_path / "r.html")
     probe = (
         "<script>window.onerror = (e) => document.title = 'error: ' + e;"
-        "window.onload = () => { document.title += ' | ' + (document.documentElement.scrollWidth <= innerWidth)"
+        "window.onload = () => { document.title += ' | '"
+        " + (document.documentElement.scrollWidth <= innerWidth)"
         " + ' ' + [...document.querySelectorAll('svg')].every(s => s.getBoundingClientRect().height > 100)"
         " + ' ' + document.querySelectorAll('table').length; }</script>"
     )
@@ -189,7 +192,13 @@ def test_a_browser_opens_it(tmp_path):
     for width in (420, 1200):
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900"]
         command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--dump-dom"]
-        done = subprocess.run([*command, (tmp_path / "probe.html").as_uri()], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [*command, (tmp_path / "probe.html").as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         title = re.search(r"<title>(.*?)</title>", done.stdout)
         assert title is not None, done.stderr[-2000:]
         assert title[1] == "What focal loss sees in the data | true true 5", title[1]

@@ -58,7 +58,12 @@ CASES: dict[str, tuple[Any, Any, Any, Any]] = {
     "softmax, dense": (Softmax(gamma=[0, 1, 2, 3, 4]), X, DENSE, W),
     "softmax, axis 0": (Softmax(class_axis=0), np.ascontiguousarray(X.T), T, None),
     "softmax, strided": (Softmax(class_axis=0), X.T, T, None),
-    "softmax, images": (Softmax(class_axis=1), X.reshape(7, 100, 5).transpose(0, 2, 1).copy(), T.reshape(7, 100), None),
+    "softmax, images": (
+        Softmax(class_axis=1),
+        X.reshape(7, 100, 5).transpose(0, 2, 1).copy(),
+        T.reshape(7, 100),
+        None,
+    ),
     "softmax, modulator": (Softmax(modulator="sigmoid"), X, T, None),
     "softmax, probabilities": (Softmax(from_logits=False, eps=1e-7), SOFTMAX_P, T, None),
     "softmax, factors": (Softmax(normalizer="focal_weights"), X, T, None),
@@ -81,13 +86,17 @@ def test_the_value_is_that_of_a_meter_and_of_a_call(case):
         assert np.isnan(said["focal"]["gradient_norm"])
     else:
         of_loss = np.asarray(loss.grad(x, y, sample_weight=w), float)
-        assert said["focal"]["gradient_norm"] == pytest.approx(np.linalg.norm(of_loss), rel=5e-3 if x.itemsize < 4 else 1e-5)
+        assert said["focal"]["gradient_norm"] == pytest.approx(
+            np.linalg.norm(of_loss), rel=5e-3 if x.itemsize < 4 else 1e-5
+        )
     assert said["examples"] == each.size and said["elements"] == x.size
     assert eval(said["call"], vars(fg)) == loss
     if w is None or np.all(w >= 0):
         hardest = said["hardest"][0]
         assert hardest["loss"] == each.max()
-    assert sum(said["groups"][name]["count"] for name in ("easy", "hard")) == said["examples"] - said["ignored"]
+    assert (
+        sum(said["groups"][name]["count"] for name in ("easy", "hard")) == said["examples"] - said["ignored"]
+    )
     total = sum(each["loss_share"] for each in said["difficulty"])
     assert total == pytest.approx(1)
 
@@ -99,7 +108,11 @@ def test_parts_merge_to_the_whole(case):
     rows = 1 if axis == 0 else 0  # the axis that is cut
 
     def part(array: Any, start: int, stop: int, cut: int) -> Any:
-        return None if array is None else np.take(array, range(start, stop), axis=cut if array.ndim == x.ndim else 0)
+        return (
+            None
+            if array is None
+            else np.take(array, range(start, stop), axis=cut if array.ndim == x.ndim else 0)
+        )
 
     whole = fg.Evaluation(loss, gamma=None)
     whole.update(x, y, sample_weight=w)
@@ -113,9 +126,15 @@ def test_parts_merge_to_the_whole(case):
     one, two = whole.to_dict(), merged.to_dict()
     assert np.array_equal(whole.counts, merged.counts)
     for group, numbers in one["groups"].items():
-        assert two["groups"][group] == (numbers if None in numbers.values() else pytest.approx(numbers, rel=1e-11))
-    assert two["classes"] is None or [c["count"] for c in two["classes"]] == [c["count"] for c in one["classes"]]
-    assert [(h["row"], h["class"]) for h in two["hardest"]] == [(h["row"], h["class"]) for h in one["hardest"]]
+        assert two["groups"][group] == (
+            numbers if None in numbers.values() else pytest.approx(numbers, rel=1e-11)
+        )
+    assert two["classes"] is None or [c["count"] for c in two["classes"]] == [
+        c["count"] for c in one["classes"]
+    ]
+    assert [(h["row"], h["class"]) for h in two["hardest"]] == [
+        (h["row"], h["class"]) for h in one["hardest"]
+    ]
 
 
 @pytest.mark.parametrize("case", ["plain", "weights", "softmax", "softmax, weights", "columns, indices"])
@@ -156,7 +175,9 @@ def test_classes_and_confusions():
         assert each["loss_share"] == pytest.approx(values[mask].sum(dtype=float) / values.sum(dtype=float))
         assert each["gradient_share"] == pytest.approx(slopes[mask].sum() / slopes.sum(), rel=1e-6)
         first = each["confusions"][0]
-        assert first["count"] == max(np.sum(mask & (guessed == c)) for c in range(CLASSES) if c != each["class"])
+        assert first["count"] == max(
+            np.sum(mask & (guessed == c)) for c in range(CLASSES) if c != each["class"]
+        )
 
 
 def test_reliability_after_posterior():
@@ -177,7 +198,9 @@ def test_reliability_after_posterior():
     for name, each in (("before", Softmax(gamma=0.0)), ("after", Softmax())):
         p = each.posterior(X).astype(float)
         assert sum(b["count"] for b in said[name]) == ROWS
-        assert sum(b["count"] * (b["observed"] or 0) for b in said[name]) == pytest.approx(np.sum(p.argmax(1) == T))
+        assert sum(b["count"] * (b["observed"] or 0) for b in said[name]) == pytest.approx(
+            np.sum(p.argmax(1) == T)
+        )
         assert sum(b["count"] * (b["predicted"] or 0) for b in said[name]) == pytest.approx(p.max(1).sum())
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "SigmoidFocalLoss",
     "SoftmaxFocalLoss",
     "__version__",
+    "add_by_bin",
     "exact_denominator",
     "exact_sums",
     "get_num_threads",
@@ -42,6 +43,7 @@ __all__ = [
     "softmax_focal_loss",
     "tally_indices",
     "tally_labels",
+    "sort_by_margin",
 ]
 
 __version__: Final[str]
@@ -244,6 +246,15 @@ def tally_indices(
     ignored: float | None,
     background: float | None,
 ) -> tuple[NDArray[Any], float]: ...
+def sort_by_margin(
+    logits: _Array, targets: _Array, losses: NDArray[Any], bins: NDArray[Any]
+) -> tuple[int, int | None]: ...
+def add_by_bin(
+    bins: NDArray[Any],
+    losses: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    counts: NDArray[Any],
+    rows: NDArray[Any],
+) -> list[tuple[ExactSum, float, float, float, int]]: ...
 def exact_sums(
     loss: SigmoidFocalLoss | SoftmaxFocalLoss, logits: _Array, targets: _Array, sample_weight: _Array | None
 ) -> tuple[ExactSum, ExactSum]: ...

@@ -1,8 +1,8 @@
-"""Evaluate focal loss on data in files, beside cross entropy: where do loss and gradient come from?
+"""Evaluate focal loss on data in files, beside cross entropy, and tell where both come from.
 
 Data are two .npy files (or patterns in quotes, for parts: 'logits-*.npy' 'targets-*.npy'), or Parquet, Arrow,
 Feather, CSV or .npz files whose columns or members --logits and --targets name; - is CSV from standard input.
-They are read in pieces, and may be larger than memory. Losses and gradients come from the library; its options
+They are read in pieces, and may be larger than memory. Losses and gradients come from the library; options
 have the names that they have there.
 
 A target of 0.5 or more is a positive. An example is easy where the model is right, p_t > 0.5 (p_t: the
@@ -162,9 +162,16 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     shown = command.add_argument_group("results")
     shown.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
     shown.add_argument("--report", metavar="FILE.html", help="write a page with tables and pictures")
-    shown.add_argument("--out", metavar="FILE", help="write a number for each row: .npy, Parquet, Arrow or CSV")
+    shown.add_argument(
+        "--out", metavar="FILE", help="write a number for each row: .npy, Parquet, Arrow or CSV"
+    )
     shown.add_argument(
         "--write", choices=("losses", "gradients", "posteriors"), default="losses", help="what goes to --out"
+    )
+    command.add_argument(
+        "--scheduler",
+        metavar="ADDRESS|local[:N]",
+        help="evaluate parts on a Dask cluster, or on N worker processes of this machine",
     )
     command.add_argument(
         "--chunk", type=_elements, default=CHUNK, help=f"elements in a piece (default {CHUNK})"
@@ -179,7 +186,10 @@ def _add_loss(group: Any) -> None:
         help="0 to 1, one for each class: a,b,c, or none (default 0.25, for softmax none)",
     )
     group.add_argument(
-        "--gamma", type=_numbers, default=[2.0], help="0 or more; of several, 0,0.5,1,2,5, each in turn (default 2)"
+        "--gamma",
+        type=_numbers,
+        default=[2.0],
+        help="0 or more; of several, 0,0.5,1,2,5, each in turn (default 2)",
     )
     group.add_argument("--class-gamma", type=_numbers, help="a gamma for each class: a,b,c")
     group.add_argument("--reduction", choices=("mean", "sum", "none", "sum_classes"), help="default mean")
@@ -188,12 +198,20 @@ def _add_loss(group: Any) -> None:
         type=_or_none(_normalizer, "a name or a number"),
         help="of the mean: none, weights, positives, focal_weights or a number",
     )
-    group.add_argument("--class-axis", type=_or_none(_whole, "a whole number or none"), help="where the classes are")
-    group.add_argument("--class-weight", type=_or_none(_numbers, "numbers or none"), help="one for each class: a,b,c")
-    group.add_argument("--label-smoothing", type=_number, help="0 to 1 (default 0)")
-    group.add_argument("--ignore-index", type=_or_none(_number, "a number or none"), help="targets to leave out")
     group.add_argument(
-        "--background-index", type=_or_none(_whole, "a whole number or none"), help="the target without a class"
+        "--class-axis", type=_or_none(_whole, "a whole number or none"), help="where the classes are"
+    )
+    group.add_argument(
+        "--class-weight", type=_or_none(_numbers, "numbers or none"), help="one for each class: a,b,c"
+    )
+    group.add_argument("--label-smoothing", type=_number, help="0 to 1 (default 0)")
+    group.add_argument(
+        "--ignore-index", type=_or_none(_number, "a number or none"), help="targets to leave out"
+    )
+    group.add_argument(
+        "--background-index",
+        type=_or_none(_whole, "a whole number or none"),
+        help="the target without a class",
     )
     group.add_argument("--from-logits", type=_boolean, help="yes, or no if the input is probabilities")
     group.add_argument("--eps", type=_number, help="distance from 0 and 1 to which probabilities are clipped")

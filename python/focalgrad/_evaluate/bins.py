@@ -1,8 +1,8 @@
-"""Sums by difficulty: which elements do losses and gradients come from?
+"""Sums by difficulty, which tell the elements that losses and gradients come from.
 
 Elements are sorted by their label and by their margin, the logit against the label: a margin of m gives the
-true class the probability 1 / (1 + exp(m)). There are 256 bins of width 1/8 for each label; those at both ends
-take what lies beyond. Bins of two pieces of data are added, and nothing depends on the size of the data.
+true class the probability 1 / (1 + exp(m)). There are 256 bins of width 1/8 for each label; those at both
+ends take what lies beyond. Bins of two pieces of data are added, and nothing depends on the size of the data.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Sums:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._high, self._low = np.zeros(shape), np.zeros(shape)
 
-    def add(self, numbers: Floats, rest: Floats | float = 0.0) -> None:
+    def add(self, numbers: Floats | float, rest: Floats | float = 0.0) -> None:
         """Add a number to each sum."""
         with np.errstate(all="ignore"):  # infinities: their remainder is NaN, and no remainder
             total = self._high + numbers

@@ -44,10 +44,8 @@ class ClassTable:
         assert classes is not None
         known = bins < NAN_BIN
         place = np.where(known, classes, size)
-        if units.softmax:
-            mine = place
-        else:
-            mine = np.where(bins >= MARGINS, place, size)  # of a column its positives
+        # Of a column its positives.
+        mine = place if units.softmax else np.where(bins >= MARGINS, place, size)
         self.count += np.bincount(mine, minlength=size + 1)[:size]
         easy = known & (bins % MARGINS < HARD)
         self.easy += np.bincount(np.where(easy, mine, size), minlength=size + 1)[:size]

@@ -6,7 +6,7 @@ import contextlib
 import queue
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,11 @@ class Tables:
     """
 
     def __init__(
-        self, paths: Sequence[str], names: Names, label_map: Mapping[Any, float] | None = None, chunk: int = CHUNK
+        self,
+        paths: Sequence[str],
+        names: Names,
+        label_map: Mapping[Any, float] | None = None,
+        chunk: int = CHUNK,
     ) -> None:
         self.paths, self.names, self.chunk = list(paths), names, chunk
         self.label_map = None if label_map is None else {str(key): value for key, value in label_map.items()}
@@ -91,12 +95,14 @@ class Tables:
         arrow.enable_signal_handlers(False)
         self._stack = contextlib.ExitStack()
         self._stdin: Reader | None = None
-        self.rows: int | None = 0
+        self._counts: list[int | None] = []
         self._types: dict[str, Any] = {}
         self._dtype = np.dtype(np.float64)
         self._classes = 0
         for path in self.paths:
             self._look(path)
+        known = [count for count in self._counts if count is not None]
+        self.rows = sum(known) if len(known) == len(self.paths) else None
         self.elements = None if self.rows is None else self.rows * (self._classes or 1)
 
     def _look(self, path: str) -> None:
@@ -118,8 +124,7 @@ class Tables:
             if not self._types:
                 self._types = types
                 self._check_types(path, types)
-            rows = reader.rows
-            self.rows = None if rows is None or self.rows is None else self.rows + rows
+            self._counts.append(reader.rows)
 
     def _check_types(self, path: str, types: Mapping[str, Any]) -> None:
         """Refuse columns that are no numbers where numbers must be."""
@@ -133,18 +138,21 @@ class Tables:
                 kind = kind.value_type
             if not (kinds.is_floating(kind) or kinds.is_integer(kind)):
                 raise BadData(
-                    f"{shown(path)}: column {shown(name)!r} must be numbers or, alone, lists of numbers; got {types[name]}"
+                    f"{shown(path)}: column {shown(name)!r} must be numbers or, alone, lists of numbers; "
+                    f"got {types[name]}"
                 )
             self._dtype = np.dtype(NUMPY_NAMES.get(str(kind), str(kind)))
         target = types[self.names.targets]
-        if self.label_map is None and (kinds.is_string(target) or kinds.is_large_string(target) or kinds.is_dictionary(target)):
+        if self.label_map is None and (
+            kinds.is_string(target) or kinds.is_large_string(target) or kinds.is_dictionary(target)
+        ):
             raise BadData(
                 f"{shown(path)}: column {shown(self.names.targets)!r} has labels of type {target}; "
                 "a label map says which number each one is"
             )
-        for name in (self.names.targets, self.names.weight):
-            if name is None or (name == self.names.targets and self.label_map is not None):
-                continue
+        others = [] if self.label_map is not None else [self.names.targets]
+        others += [] if self.names.weight is None else [self.names.weight]
+        for name in others:
             kind = types[name]
             if not (kinds.is_floating(kind) or kinds.is_integer(kind) or kinds.is_boolean(kind)):
                 raise BadData(f"{shown(path)}: column {shown(name)!r} must be numbers; got {kind}")
@@ -183,10 +191,12 @@ class Tables:
     def _open(self, path: str) -> contextlib.AbstractContextManager[Reader]:
         if format_of(path) == "csv":
             return formats.csv(path, self._csv_types())
-        return {"parquet": formats.parquet, "arrow": formats.arrow}[format_of(path) or "arrow"](path, self.names.all())
+        return {"parquet": formats.parquet, "arrow": formats.arrow}[format_of(path) or "arrow"](
+            path, self.names.all()
+        )
 
     def _csv_types(self) -> dict[str, Any]:
-        """What text is read as: a first block of whole numbers must not decide for all others."""
+        """Say what text is read as: a first block of whole numbers must not decide for all others."""
         arrow, names = needed("pyarrow", self.paths[0]), self.names
         numbers = [*names.logits, names.weight, *([] if self.label_map is not None else [names.targets])]
         texts = [names.by, *([names.targets] if self.label_map is not None else [])]
@@ -244,11 +254,11 @@ class _Batch:
             raise BadData(f"{shown(self.path)}: row {self.start + row:,} has no {shown(name)!r} (null)")
 
     def numbers(self, name: str) -> NDArray[Any]:
-        """A column of numbers."""
+        """Read a column of numbers."""
         return _array(self._column(name))
 
     def logits(self, names: Sequence[str]) -> NDArray[Any]:
-        """One column, the lists of one column, or several columns side by side."""
+        """Read one column, the lists of one column, or several columns side by side."""
         if len(names) > 1:
             return np.stack([self.numbers(name) for name in names], axis=1)
         column = self._column(names[0])
@@ -262,19 +272,22 @@ class _Batch:
         if rows and not np.all(lengths == lengths[0]):
             row = int(np.argmax(lengths != lengths[0]))
             raise BadData(
-                f"{shown(self.path)}: row {self.start + row:,}: {shown(names[0])!r} has {lengths[row]} numbers, "
+                f"{shown(self.path)}: row {self.start + row:,}: {shown(names[0])!r} has "
+                f"{lengths[row]} numbers, "
                 f"the first row {lengths[0]}"
             )
         return _array(flat).reshape(rows, -1)
 
     def labels(self, name: str, numbers: Mapping[str, float]) -> NDArray[Any]:
-        """Labels by their numbers."""
+        """Give labels by their numbers."""
         coded = self._column(name)
         if not str(coded.type).startswith("dictionary"):
             coded = coded.dictionary_encode()
         known = [str(label) for label in coded.dictionary.to_pylist()]
         whole = all(float(number).is_integer() for number in numbers.values())
-        table = np.array([numbers.get(label, -1 if whole else np.nan) for label in known], np.int64 if whole else float)
+        table = np.array(
+            [numbers.get(label, -1 if whole else np.nan) for label in known], np.int64 if whole else float
+        )
         codes = _array(coded.indices)
         strange = np.array([label not in numbers for label in known], bool)
         if strange.any() and strange[codes].any():
@@ -287,7 +300,7 @@ class _Batch:
         return table[codes] if len(table) else np.zeros(0, table.dtype)
 
     def groups(self, name: str) -> tuple[NDArray[Any], list[Any]]:
-        """A code for each row, and what the codes stand for; a missing name is a group of its own."""
+        """Give a code for each row, and what the codes stand for; a missing name is a group of its own."""
         coded = self.batch.column(name)
         if not str(coded.type).startswith("dictionary"):
             coded = coded.dictionary_encode(null_encoding="encode")
@@ -297,13 +310,13 @@ class _Batch:
 
 
 def _array(column: Any) -> NDArray[Any]:
-    """The numbers of a column without nulls, in its own memory. `to_numpy` would import pandas."""
+    """Give the numbers of a column without nulls, in its own memory. `to_numpy` would import pandas."""
     if str(column.type) == "bool":
         column = column.cast("uint8")
     return np.from_dlpack(column)
 
 
-def ahead(items: Iterator[Any]) -> Iterator[Any]:
+def ahead(items: Iterator[Any]) -> Generator[Any, None, None]:
     """Take items from an iterator that runs in a thread of its own, one item ahead."""
     waiting: queue.Queue[Any] = queue.Queue(maxsize=2)
     stopped = threading.Event()

@@ -1,7 +1,7 @@
 """The lines of the report's pictures, from sums by difficulty.
 
-For the gammas that were evaluated the sums of each bin are used; for others a bin counts as so many examples at
-the margin that stands for it. With bins of width 1/8 that is right to about a thousandth.
+For the gammas that were evaluated the sums of each bin are used; for others a bin counts as so many examples
+at the margin that stands for it. With bins of width 1/8 that is right to about a thousandth.
 """
 
 from __future__ import annotations

@@ -33,6 +33,4 @@ def needed(library: str, what: str) -> Any:
     except ImportError as error:
         package = library.partition(".")[0]
         extra = EXTRAS[package]
-        raise BadData(
-            f"{shown(what)} needs {package} ({error}); pip install 'focalgrad[{extra}]'"
-        ) from None
+        raise BadData(f"{shown(what)} needs {package} ({error}); pip install 'focalgrad[{extra}]'") from None

@@ -46,8 +46,8 @@ class Evaluation:
 
     Notes
     -----
-    An example is easy where p_t > 0.5, the probability of the true class, and hard otherwise. Values are those
-    of :class:`FocalLossMeter`, so that neither cuts nor the order of pieces change them.
+    An example is easy where p_t > 0.5, the probability of the true class, and hard otherwise. Values are
+    those of :class:`FocalLossMeter`, so that neither cuts nor the order of pieces change them.
 
     References
     ----------
@@ -165,7 +165,6 @@ class Evaluation:
         fresh = Evaluation(self.loss, detailed=self._detailed)
         fresh._losses, fresh._all, fresh._each = self._losses, self._all, self._each
         fresh._clear()
-        fresh._scratch = self._scratch
         return fresh
 
     def add(self, piece: Piece, repeats: int = 1) -> list[NDArray[Any]]:
@@ -391,7 +390,9 @@ def pieces_of(loss: Loss, logits: Any, targets: Any, weight: Any, by: Any) -> It
     dense = y.shape == x.shape
     without = x.shape if axis is None else x.shape[:axis] + x.shape[axis + 1 :]
     if not dense and (axis is None or y.shape != without):
-        raise ValueError(f"targets must have the logits' shape {x.shape} or, as class indices, {without}; got {y.shape}")
+        raise ValueError(
+            f"targets must have the logits' shape {x.shape} or, as class indices, {without}; got {y.shape}"
+        )
     w = None
     if weight is not None:
         softmax_dense = dense and isinstance(loss, SoftmaxFocalLoss)
@@ -416,7 +417,7 @@ def pieces_of(loss: Loss, logits: Any, targets: Any, weight: Any, by: Any) -> It
 
 
 def _plain(array: Any) -> NDArray[Any]:
-    """A NumPy array of what a loss takes."""
+    """Give a NumPy array of what a loss takes."""
     return fg._core.read_array("scores", array)
 
 
@@ -429,5 +430,3 @@ def _squeezed(array: NDArray[Any], shape: Shape) -> NDArray[Any]:
     if shape.classes is None:
         return array.reshape(-1)
     return array[..., 0] if shape.inner == 1 else array
-
-

@@ -41,7 +41,9 @@ class Groups:
     """
 
     def __init__(self, losses: Sequence[Loss]) -> None:
-        reduced = [loss if loss.reduction in ("sum", "mean") else loss.replace(reduction="sum") for loss in losses]
+        reduced = [
+            loss if loss.reduction in ("sum", "mean") else loss.replace(reduction="sum") for loss in losses
+        ]
         self._losses = [
             loss if loss.class_axis is None else loss.replace(class_axis=1, normalizer=loss.normalizer)
             for loss in reduced
@@ -61,7 +63,9 @@ class Groups:
         cell = self.cells.get(name)
         if cell is None:
             if len(self.cells) >= MOST_GROUPS:
-                raise BadData(f"there are more than {MOST_GROUPS:,} groups; a column of groups has few values")
+                raise BadData(
+                    f"there are more than {MOST_GROUPS:,} groups; a column of groups has few values"
+                )
             meters = [fg.FocalLossMeter(loss) for loss in self._losses]
             cell = self.cells[name] = Cell(meters, sums=Sums((len(self._losses), 2)))
         piece = units.piece

@@ -64,5 +64,5 @@ class Hardest:
             self._keep(value, rows + row, column, {**about, "row": rows + row})
 
     def summary(self) -> list[dict[str, Any]]:
-        """The largest first."""
+        """List them, the largest first."""
         return [about for *_, about in self._kept]

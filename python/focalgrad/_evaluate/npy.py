@@ -135,7 +135,7 @@ def _seek_member(handle: IO[bytes], path: str, info: zipfile.ZipInfo) -> int:
     header = handle.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
         raise BadData(f"{shown(path)}: damaged: {shown(info.filename)} is not where its directory says")
-    # The header at this place has a name and extra fields of its own lengths, which the directory does not tell.
+    # The header at this place has a name and extra fields of lengths that the directory does not tell.
     start = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:30]))
     handle.seek(start)
     return int(start + info.file_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +157,7 @@ def _difficulty(view: View) -> list[dict[str, Any]]:
     """Shares between steps of the margin, the easiest first."""
     steps = [-math.inf, *STEPS, math.inf]
     found = []
-    for low, high in zip(steps[:-1], steps[1:], strict=True):
+    for low, high in itertools.pairwise(steps):
         first, last = np.searchsorted(EDGES, [low, high])
         about = {"p_from": 1 / (1 + math.exp(min(high, 700))), "p_to": 1 / (1 + math.exp(max(low, -700)))}
         if math.isinf(high):
@@ -210,9 +211,7 @@ def _confusions(confusion: Array | None, c: int) -> list[dict[str, Any]] | None:
     row = confusion[c].copy()
     whole, row[c] = int(row.sum()), 0
     most = np.argsort(-row, kind="stable")[:CONFUSIONS]
-    return [
-        {"class": int(j), "count": int(row[j]), "share": int(row[j]) / whole} for j in most if row[j] > 0
-    ]
+    return [{"class": int(j), "count": int(row[j]), "share": int(row[j]) / whole} for j in most if row[j] > 0]
 
 
 def _reliability(view: View) -> dict[str, Any] | None:
@@ -265,7 +264,7 @@ def _timing(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Put None for the numbers that JSON does not have, and text for what is no JSON at all, such as dates."""
+    """Put None for the numbers that JSON does not have, and text for what is no JSON at all: dates."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -40,7 +40,7 @@ class NpyWriter:
 
     def __init__(self, path: str, shape: tuple[int, ...] | None = None) -> None:
         self._shape = shape
-        self._file = open(path, "wb")
+        self._file = open(path, "wb")  # noqa: SIM115 (closed by close and abandon)
         self._file.write(bytes(HEADER))
         self._dtype: np.dtype[Any] | None = None
         self._row: tuple[int, ...] = ()
@@ -77,7 +77,9 @@ class TableWriter:
         self._path, self._column = path, column
         self._arrow = needed("pyarrow", name)
         kind = format_of(name)
-        self._module = needed({"parquet": "pyarrow.parquet", "arrow": "pyarrow.ipc"}.get(str(kind), "pyarrow.csv"), name)
+        self._module = needed(
+            {"parquet": "pyarrow.parquet", "arrow": "pyarrow.ipc"}.get(str(kind), "pyarrow.csv"), name
+        )
         self._kind = kind
         self._writer: Any = None
 
@@ -135,6 +137,6 @@ def writing(path: str, what: str, shape: tuple[int, ...] | None = None) -> Itera
 
 def takes(path: str) -> bool:
     """Whether a file of that name can be written."""
-    return path.lower().endswith(".npy") or (format_of(path) is not None and path != "-" and not path.endswith(".gz"))
-
-
+    return path.lower().endswith(".npy") or (
+        format_of(path) is not None and path != "-" and not path.endswith(".gz")
+    )

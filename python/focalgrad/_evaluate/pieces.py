@@ -24,15 +24,15 @@ Array = NDArray[Any]
 class Piece:
     """Some of the data: logits and what belongs to them.
 
-    Without classes all arrays are one-dimensional. With classes the logits have the shape (k, C), or (k, C, m)
-    where the class axis is not the last one.
+    Without classes all arrays are one-dimensional. With classes the logits have the shape (k, C), or
+    (k, C, m) where the class axis is not the last one.
     """
 
     logits: Array
     targets: Array
     weight: Array | None = None
-    #: For each row the name of its group.
-    by: Array | Sequence[Any] | None = None
+    #: For each row a code of its group, and the names that the codes stand for.
+    by: tuple[Array, Sequence[Any]] | None = None
     #: The first row among all: a row is a target, or a target of every class.
     first: int = 0
     #: Where its targets come from, and what they are called there, for messages.
@@ -109,16 +109,15 @@ class NpyParts:
             for file, other in ((logits, first[0]), (targets, first[1])):
                 if file.dtype != other.dtype or file.shape[1:] != other.shape[1:]:
                     raise BadData(
-                        f"{shown(file.path)}: parts differ: {file.dtype}, {file.shape}, but {shown(other.path)} "
+                        f"{shown(file.path)}: parts differ: {file.dtype}, {file.shape}, but "
+                        f"{shown(other.path)} "
                         f"has {other.dtype}, {other.shape}"
                     )
         self.elements = sum(logits.size for logits, _, _ in parts)
         self.rows: int | None = sum(logits.shape[0] if logits.shape else 1 for logits, _, _ in parts)
 
     @staticmethod
-    def _shape(
-        logits: NpyFile, targets: NpyFile, weight: NpyFile | None, class_axis: int | None
-    ) -> Shape:
+    def _shape(logits: NpyFile, targets: NpyFile, weight: NpyFile | None, class_axis: int | None) -> Shape:
         """Check that the files go together."""
         names = f"{shown(logits.path)} and {shown(targets.path)}"
         shape = Shape.of(logits.shape, class_axis, logits.fortran)
@@ -145,7 +144,7 @@ class NpyParts:
 
     def describe(self) -> Described:
         """Paths, dtypes and shapes: of several files the first path, and all rows."""
-        said = []
+        said: list[dict[str, Any] | None] = []
         for files in zip(*self.parts, strict=True):
             one = files[0]
             if one is None:
@@ -169,7 +168,9 @@ class NpyParts:
                 for file, now in zip(files, again, strict=True):
                     if file is not None and now is not None and file.describe() != now.describe():
                         raise BadData(f"{shown(file.path)}: changed while it was read")
-                for piece in self._pieces(*again, shape, dense):  # type: ignore[arg-type]
+                x, y, w = again
+                assert x is not None and y is not None
+                for piece in self._pieces(x, y, w, shape, dense):
                     piece.first = first + piece.first_in_file
                     yield piece
             first += shape.rows
@@ -186,25 +187,25 @@ class NpyParts:
         for start in range(0, shape.outer if width else 0, step):
             stop = min(start + step, shape.outer)
             begin, end = start * per_row, stop * per_row
-            given = [None if f is None else f.piece(begin, end) for f in (targets, weight)]
-            if dense:
-                given = [None if array is None else shape.view(array) for array in given]
-            elif shape.inner > 1:
-                given = [None if array is None else array.reshape(-1, shape.inner) for array in given]
+            block = shape if dense else Shape(shape.outer, None if shape.inner == 1 else shape.inner)
+            y = block.view(targets.piece(begin, end))
+            w = None if weight is None else block.view(weight.piece(begin, end))
             x = shape.view(logits.piece(start * width, stop * width))
-            yield Piece(x, given[0], given[1], None, 0, targets.path, start * shape.inner, "element")
+            yield Piece(x, y, w, None, 0, targets.path, start * shape.inner, "element")
 
     def _strips(
         self, logits: NpyFile, targets: NpyFile, weight: NpyFile | None, shape: Shape, dense: bool
     ) -> Iterator[Piece]:
-        """Cut along the axes behind the class axis, where one block would be too much: rows of every class."""
+        """Cut along the axes behind the class axis, where one block would be too much."""
         classes, inner = shape.classes or 1, shape.inner
         step = max(1, self.chunk // classes)
         for block in range(shape.outer):
             for start in range(0, inner, step):
                 stop = min(start + step, inner)
 
-                def strip(file: NpyFile | None, whole: bool, block: int = block, a: int = start, b: int = stop) -> Any:
+                def strip(
+                    file: NpyFile | None, whole: bool, block: int = block, a: int = start, b: int = stop
+                ) -> Any:
                     if file is None:
                         return None
                     if not whole:

@@ -68,12 +68,14 @@ class _Canvas:
         return self._figure.subplots(1, columns, squeeze=False)[0]
 
     def svg(self) -> str:
-        """The drawing, to stand in a page."""
+        """Give the drawing, to stand in a page."""
         text = io.StringIO()
         # The names of parts are made from the salt: the same picture has the same bytes, and no two pictures
         # of a page the same names.
         with self._matplotlib.rc_context({"svg.hashsalt": self._name}):
-            self._figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+            self._figure.savefig(
+                text, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+            )
         drawn = text.getvalue()
         drawn = drawn[drawn.index("<svg") :]
         return drawn.replace(INK, "currentColor").replace(GRID, "var(--line)")
@@ -84,7 +86,9 @@ Said = tuple[str, str] | None
 
 def _cumulative(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
     """Figure 4 of the paper."""
-    labels: list[tuple[int | None, str]] = [(1, "positives"), (0, "negatives")] if view.binary else [(None, "all rows")]
+    labels: list[tuple[int | None, str]] = (
+        [(1, "positives"), (0, "negatives")] if view.binary else [(None, "all rows")]
+    )
     gammas = curves.gammas_of(view)
     found = {(label, g): curves.cumulative(view, label, g) for label, _ in labels for g in gammas}
     if not any(found.values()):
@@ -95,15 +99,20 @@ def _cumulative(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
             line = found[label, gamma]
             if line is not None:
                 axis.plot(*line, color=COLOURS[i % len(COLOURS)], label=f"γ = {gamma:g}")
-        axis.set(xlabel=f"fraction of {name}, the easiest first", ylabel="cumulative normalised loss", xlim=(0, 1), ylim=(0, 1))
+        axis.set(
+            xlabel=f"fraction of {name}, the easiest first",
+            ylabel="cumulative normalised loss",
+            xlim=(0, 1),
+            ylim=(0, 1),
+        )
         axis.set_title(name, fontsize=11)
         if axis.lines:
             axis.legend(loc="upper left")
     return (
         "Who makes the loss?",
-        "Figure 4 of Lin et al. on these data. Examples are sorted by their loss; a line shows which share of all "
-        "loss the easiest so many of them make. The later a line rises, the fewer and harder are the examples "
-        "that the loss is about.",
+        "Figure 4 of Lin et al. on these data. Examples are sorted by their loss; a line shows which share "
+        "of all loss the easiest so many of them make. The later a line rises, the fewer and harder are the "
+        "examples that the loss is about.",
     )
 
 
@@ -141,8 +150,8 @@ def _gradient(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
         return None
     return (
         "Who makes the gradient?",
-        "Shares of the sum of absolute gradients by the probability of the true class: on the left easy examples, on "
-        "the right hard ones. What cross entropy gives to the left, focal loss takes away.",
+        "Shares of the sum of absolute gradients by the probability of the true class: on the left easy "
+        "examples, on the right hard ones. What cross entropy gives to the left, focal loss takes away.",
     )
 
 
@@ -166,8 +175,8 @@ def _gammas(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
     axis.legend(loc="best")
     return (
         "Loss against gamma",
-        "Without alpha: how much of the loss is left at each gamma, and how much of that comes from easy examples. "
-        "The dotted line is the gamma of this evaluation.",
+        "Without alpha: how much of the loss is left at each gamma, and how much of that comes from easy "
+        "examples. The dotted line is the gamma of this evaluation.",
     )
 
 
@@ -180,13 +189,20 @@ def _reliability(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
     for name, colour in (("before", ENTROPY), ("after", FOCAL)):
         bins = [each for each in found[name] if each["count"]]
         x, y = [each["predicted"] for each in bins], [each["observed"] for each in bins]
-        axis.plot(x, y, marker="o", markersize=4, color=colour, label=f"{name} posterior, error {found[f'error_{name}']:.3f}")
+        axis.plot(
+            x,
+            y,
+            marker="o",
+            markersize=4,
+            color=colour,
+            label=f"{name} posterior, error {found[f'error_{name}']:.3f}",
+        )
     axis.set(xlabel="predicted probability", ylabel="observed frequency", xlim=(0, 1), ylim=(0, 1))
     axis.legend(loc="upper left")
     return (
         "Are the probabilities right?",
-        "Training on focal loss distorts probabilities; loss.posterior undoes that for a model trained on this very "
-        "loss. On the dotted line, what is predicted comes true as often as predicted.",
+        "Training on focal loss distorts probabilities; loss.posterior undoes that for a model trained on "
+        "this very loss. On the dotted line, what is predicted comes true as often as predicted.",
     )
 
 
@@ -200,9 +216,14 @@ def _classes(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
     axis = canvas.axes()[0]
     focal, entropy = ([each[key] for each in classes] for key in keys)
     share = [0.0 if math.isnan(each["share"]) else each["share"] for each in classes]
-    bars = [("examples", COLOURS[0], share), ("gradient, cross entropy", ENTROPY, entropy), ("gradient, this loss", FOCAL, focal)]
+    bars = [
+        ("examples", COLOURS[0], share),
+        ("gradient, cross entropy", ENTROPY, entropy),
+        ("gradient, this loss", FOCAL, focal),
+    ]
     _bars(axis, [str(each["class"]) for each in classes], bars)
     axis.set(xlabel="class", ylabel="%")
-    return "Classes", "Share of each class in the examples, and in the gradients of cross entropy and of this loss."
-
-
+    return (
+        "Classes",
+        "Share of each class in the examples, and in the gradients of cross entropy and of this loss.",
+    )

@@ -1,4 +1,4 @@
-"""Do predicted probabilities come true? Before and after `posterior` undoes what focal training did to them."""
+"""How often predicted probabilities come true, before and after `posterior`."""
 
 from __future__ import annotations
 
@@ -108,5 +108,3 @@ def _summary(found: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]) -> di
         said[name] = bins
         said[f"error_{name}"] = error
     return said
-
-

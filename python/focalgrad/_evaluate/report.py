@@ -33,20 +33,25 @@ STYLE = """
 .focalgrad main { max-width: 72rem; margin: 0 auto; padding: 1.5rem clamp(0.75rem, 3vw, 2.5rem); }
 .focalgrad h1 { font-size: 1.6rem; margin: 0 0 0.25rem; }
 .focalgrad h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; }
-.focalgrad p { max-width: 46rem; } .focalgrad .soft, .focalgrad figcaption { color: var(--soft); font-size: 0.9rem; }
+.focalgrad p { max-width: 46rem; }
+.focalgrad .soft, .focalgrad figcaption { color: var(--soft); font-size: 0.9rem; }
 .focalgrad .lead { font-size: 1.1rem; }
 .focalgrad code, .focalgrad pre { font: 0.85rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
 .focalgrad pre { background: var(--card); padding: 0.75rem; border-radius: 6px; white-space: pre-wrap; }
-.focalgrad .pictures { display: grid; margin-top: 2rem; gap: 1.25rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
-.focalgrad figure { margin: 0; padding: 0.75rem; background: var(--card); border-radius: 8px; break-inside: avoid; }
+.focalgrad .pictures { display: grid; margin-top: 2rem; gap: 1.25rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
+.focalgrad figure { margin: 0; padding: 0.75rem; background: var(--card); border-radius: 8px;
+  break-inside: avoid; }
 .focalgrad figure.wide { grid-column: 1 / -1; }
 .focalgrad figure h2 { margin: 0 0 0.5rem; } .focalgrad figure svg { width: 100%; height: auto; }
 .focalgrad .scroll { overflow-x: auto; }
 .focalgrad table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
-.focalgrad th, .focalgrad td { padding: 0.25rem 0.7rem; text-align: right; border-bottom: 1px solid var(--line); }
+.focalgrad th, .focalgrad td { padding: 0.25rem 0.7rem; text-align: right;
+  border-bottom: 1px solid var(--line); }
 .focalgrad th:first-child, .focalgrad td:first-child, .focalgrad td.text { text-align: left; }
 .focalgrad thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
-@media print { .focalgrad { --ink: #000; --soft: #333; --line: #bbb; --ground: #fff; --card: #fff; font-size: 11px; }
+@media print { .focalgrad { --ink: #000; --soft: #333; --line: #bbb;
+  --ground: #fff; --card: #fff; font-size: 11px; }
   .focalgrad h2 { break-after: avoid; } }
 """
 
@@ -59,7 +64,8 @@ def page(evaluation: Evaluation) -> str:
         '<meta name="color-scheme" content="light dark">\n'
         "<title>What focal loss sees in the data</title>\n"
         '<link rel="icon" href="data:,">\n'
-        f'<style>body {{ margin: 0 }}</style>\n</head>\n<body class="focalgrad">\n{_content(evaluation)}</body>\n</html>\n'
+        '<style>body { margin: 0 }</style>\n</head>\n<body class="focalgrad">\n'
+        f"{_content(evaluation)}</body>\n</html>\n"
     )
 
 
@@ -72,7 +78,8 @@ def _content(evaluation: Evaluation) -> str:
     report = summary(evaluation)
     view = View(evaluation)
     drawn = "".join(
-        f'<figure{_wide(i, svg)}><h2>{html.escape(title)}</h2>\n{svg}<figcaption>{html.escape(text)}</figcaption></figure>\n'
+        f"<figure{_wide(i, svg)}><h2>{html.escape(title)}</h2>\n{svg}"
+        f"<figcaption>{html.escape(text)}</figcaption></figure>\n"
         for i, (title, text, svg) in enumerate(pictures(view, report))
     )
     parts = [
@@ -109,7 +116,8 @@ def _lead(report: dict[str, Any]) -> str:
     if math.isnan(before + after):
         return ""
     return (
-        f'<p class="lead">Easy examples, those with p_t &gt; 0.5, are {percent(easy["share"])} of all. They make '
+        f'<p class="lead">Easy examples, those with p_t &gt; 0.5, are {percent(easy["share"])} of all. They '
+        "make "
         f"{percent(before)} of the gradient of cross entropy and {percent(after)} of this loss's.</p>\n"
     )
 
@@ -131,7 +139,9 @@ def _about(report: dict[str, Any]) -> str:
         about = report[side]
         if about and about["dtype"]:
             shape = " × ".join("?" if n is None else f"{n:,}" for n in about["shape"])
-            name = _safe(about["path"] or "array") + (f" ({_safe(about['column'])})" if "column" in about else "")
+            name = _safe(about["path"] or "array") + (
+                f" ({_safe(about['column'])})" if "column" in about else ""
+            )
             rows.append([side.replace("_", " "), f"{name}: {about['dtype']}, {shape}"])
     rows.append(["rows", f"{report['rows']:,}"])
     rows.append(["examples", f"{report['examples']:,}"])
@@ -181,7 +191,9 @@ def _classes(report: dict[str, Any]) -> str:
     rows = []
     for each in report["classes"][:MOST_LINES]:
         others = [f"{other['class']} ({percent(other['share'])})" for other in each["confusions"] or []]
-        rows.append([str(each["class"]), *_cells(each), percent(each["easy_share"]), ", ".join(others) or "-"])
+        rows.append(
+            [str(each["class"]), *_cells(each), percent(each["easy_share"]), ", ".join(others) or "-"]
+        )
     head = ["class", "count", *SHARES.values(), "easy", "taken for"]
     return table("classes", "Classes", head, rows, _rest(len(report["classes"])))
 
@@ -206,7 +218,15 @@ def _by(report: dict[str, Any]) -> str:
         ]
         for each in groups[:MOST_LINES]
     ]
-    head = [_safe(report["by"]["column"] or "group"), "rows", "positives", "loss", "cross entropy", "of the loss", "of the gradient"]
+    head = [
+        _safe(report["by"]["column"] or "group"),
+        "rows",
+        "positives",
+        "loss",
+        "cross entropy",
+        "of the loss",
+        "of the gradient",
+    ]
     return table("by", "Groups", head, rows, _rest(len(groups)))
 
 
@@ -214,11 +234,19 @@ def _hardest(report: dict[str, Any]) -> str:
     rows = []
     for each in report["hardest"]:
         row = f"{each['row']:,}"
-        cells = [str(each["target"]) if each["target"] is not None else "-", number(each["logit"]), f"{each['p_true']:.3g}"]
+        cells = [
+            str(each["target"]) if each["target"] is not None else "-",
+            number(each["logit"]),
+            f"{each['p_true']:.3g}",
+        ]
         place = f"{_safe(each['file'])}: {each['row_in_file']:,}" if "file" in each else "-"
-        rows.append([row, "-" if each["class"] is None else str(each["class"]), *cells, number(each["loss"]), place])
+        rows.append(
+            [row, "-" if each["class"] is None else str(each["class"]), *cells, number(each["loss"]), place]
+        )
     note = "The examples with the largest loss; rows are counted from 0."
-    return table("hardest", "Hardest examples", ["row", "class", "target", "logit", "p_t", "loss", "where"], rows, note)
+    return table(
+        "hardest", "Hardest examples", ["row", "class", "target", "logit", "p_t", "loss", "where"], rows, note
+    )
 
 
 def _call(evaluation: Evaluation) -> str:

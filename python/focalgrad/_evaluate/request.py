@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
+import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
-from focalgrad._evaluate import progress, run, sources
+from focalgrad._evaluate import cluster, progress, run, sources
+from focalgrad._evaluate.columns import STDIN, Tables
 from focalgrad._evaluate.errors import BadData, needed, shown
 from focalgrad._evaluate.evaluation import Evaluation
 from focalgrad._evaluate.output import takes, writing
@@ -48,6 +52,10 @@ class Request:
             raise ValueError("--write says what goes to --out, which is missing")
         if not tables and (options.by is not None or options.label_map is not None):
             raise ValueError("--by and --label-map are for tables")
+        if options.scheduler is not None:
+            cluster.workers_of(options.scheduler)
+            if options.out is not None or STDIN in options.files:
+                raise ValueError("--scheduler goes with neither --out nor standard input")
         gamma = None if options.class_gamma is not None else options.gamma
         found = Evaluation(loss, gamma=gamma, detailed=options.report is not None)
         return cls(options, found, tables)
@@ -63,31 +71,56 @@ class Request:
             out = None
             if options.out is not None:
                 out = stack.enter_context(writing(options.out, options.write, self._shape(source)))
-            run.run(found, source, advance, out, options.write)
+            if options.scheduler is None:
+                run.run(found, source, advance, out, options.write)
+            else:
+                begin = time.perf_counter()
+                cluster.evaluate(found, self._openers(), options.scheduler, advance)
+                run.describe(found, source, begin)
         found.by = options.by
         found.source["command"] = options.command_line
         if options.report is not None:
             found.to_html(options.report)
         return found.to_dict()
 
-    def _source(self) -> Any:
+    def _source(self) -> NpyParts | Tables:
+        files = [sources.expanded(each) for each in self._named()]
+        return self._opener(files)()
+
+    def _named(self) -> list[Any]:
+        """Files or patterns of tables; of .npy files those of logits, targets and weights."""
+        options = self.options
+        if self.tables:
+            return [options.files]
+        pair = options.files or (options.logits, options.targets)
+        return [*pair] if options.sample_weight is None else [*pair, options.sample_weight]
+
+    def _opener(self, files: list[list[str]]) -> cluster.Opener:
         options, loss = self.options, self.found.loss
         if not self.tables:
-            logits, targets = options.files or (options.logits, options.targets)
-            return sources.open_arrays(loss, logits, targets, options.sample_weight, options.chunk)
+            logits, targets, *weight = files
+            given = (loss, logits, targets, weight[0] if weight else None, options.chunk)
+            return functools.partial(sources.open_arrays, *given)
         names = None if options.logits is None else options.logits.split(",")
-        data = (options.files, names, options.targets, options.sample_weight, options.by, options.label_map)
-        return sources.open_data(loss, *data, options.chunk)
+        data = (files[0], names, options.targets, options.sample_weight, options.by, options.label_map)
+        return functools.partial(sources.open_data, loss, *data, options.chunk)
+
+    def _openers(self) -> list[cluster.Opener]:
+        """One for each part, for workers whose working directory may be another."""
+        files = [[os.path.abspath(path) for path in sources.expanded(each)] for each in self._named()]
+        return [self._opener([[path] for path in part]) for part in zip(*files, strict=True)]
 
     def _shape(self, source: Any) -> tuple[int, ...] | None:
         """Give the shape that what is written has, where it is that of one array."""
         if not isinstance(source, NpyParts):
             return None
-        logits, targets, _ = source.parts[0]
+        logits = source.parts[0][0]
         if len(source.parts) > 1 and len(logits.shape) != 1:
             raise BadData(f"{shown(logits.path)}: --out takes one array, or parts of one dimension")
         if logits.fortran or any(shape.inner > 1 for shape in source.shapes):
-            raise BadData(f"{shown(logits.path)}: --out takes arrays in C order whose class axis is the last one")
+            raise BadData(
+                f"{shown(logits.path)}: --out takes arrays in C order whose class axis is the last one"
+            )
         rows = sum(shape.outer for shape in source.shapes)
         if self.found.loss.class_axis is None:
             return logits.shape if len(source.parts) == 1 else (rows,)

@@ -11,7 +11,7 @@ import numpy as np
 from focalgrad._evaluate.columns import Tables
 from focalgrad._evaluate.errors import BadData, shown
 from focalgrad._evaluate.evaluation import REPEATS, TIMED_OFTEN, Evaluation, pieces_of
-from focalgrad._evaluate.pieces import CHUNK, Described, NpyParts, Piece
+from focalgrad._evaluate.pieces import CHUNK, NpyParts, Piece
 from focalgrad._evaluate.sources import is_path, open_arrays, open_data
 from focalgrad._evaluate.units import Loss, per_element
 
@@ -107,10 +107,17 @@ def _arrays(found: Evaluation, logits: Any, targets: Any, sample_weight: Any, by
         piece.first = found.rows
         found.add(piece, REPEATS if small else 1)
     rows = np.shape(logits)[0] if np.ndim(logits) else 1
-    found.source |= {"rows": rows, "logits": about(logits), "targets": about(targets), "weight": about(sample_weight)}
+    found.source |= {
+        "rows": rows,
+        "logits": about(logits),
+        "targets": about(targets),
+        "weight": about(sample_weight),
+    }
 
 
-def run(found: Evaluation, source: Source, advance: Any = None, out: Any = None, what: str = "losses") -> None:
+def run(
+    found: Evaluation, source: Source, advance: Any = None, out: Any = None, what: str = "losses"
+) -> None:
     """Add all data of a source.
 
     Parameters
@@ -127,8 +134,7 @@ def run(found: Evaluation, source: Source, advance: Any = None, out: Any = None,
         Which of these.
     """
     begin = time.perf_counter()
-    described = source.describe()
-    _admit(found, source, described)
+    _admit(found, source)
     often = source.elements is not None and source.elements <= TIMED_OFTEN
     for piece in source:
         try:
@@ -139,11 +145,15 @@ def run(found: Evaluation, source: Source, advance: Any = None, out: Any = None,
             raise _blamed(found, piece, error) from None
         if advance is not None:
             advance(len(piece.logits))
-    if isinstance(source, Tables):
-        described = source.describe()
-        for about in (described.logits, described.targets, described.weight):
-            if about is not None:
-                about["shape"][0] = found.rows
+    describe(found, source, begin)
+
+
+def describe(found: Evaluation, source: Source, begin: float) -> None:
+    """Note what was read, and how long everything took."""
+    described = source.describe()
+    for about in (described.logits, described.targets, described.weight):
+        if about is not None and isinstance(source, Tables):
+            about["shape"][0] = found.rows
     found.source |= {
         "rows": found.rows if source.rows is None else source.rows,
         "logits": described.logits,
@@ -154,7 +164,7 @@ def run(found: Evaluation, source: Source, advance: Any = None, out: Any = None,
     }
 
 
-def _admit(found: Evaluation, source: Source, described: Described) -> None:
+def _admit(found: Evaluation, source: Source) -> None:
     """Ask the loss itself which types it takes, before anything is read."""
     if not isinstance(source, NpyParts):
         return
@@ -190,12 +200,10 @@ def _blamed(found: Evaluation, piece: Piece, error: Exception) -> BadData:
 
 
 def _written(found: Evaluation, piece: Piece, pair: list[Any], what: str) -> Any:
-    """What of a piece goes to the file."""
+    """Compute what of a piece goes to the file."""
     loss = per_element(found.loss)
     if what == "posteriors":
         return loss.posterior(piece.logits)
     if what == "gradients":
         return loss.grad(piece.logits, piece.targets, sample_weight=piece.weight)
     return loss(piece.logits, piece.targets, sample_weight=piece.weight)
-
-

@@ -19,7 +19,9 @@ ENDINGS = ", ".join([*ARRAYS, *FORMATS])
 def is_path(what: Any) -> bool:
     """Whether an argument names a file, or several."""
     return isinstance(what, str | os.PathLike) or (
-        isinstance(what, list | tuple) and bool(what) and all(isinstance(each, str | os.PathLike) for each in what)
+        isinstance(what, list | tuple)
+        and bool(what)
+        and all(isinstance(each, str | os.PathLike) for each in what)
     )
 
 
@@ -73,7 +75,9 @@ def open_data(
     if kinds != {"table"}:
         raise BadData(f"{shown(paths[0])}: data must be in files that end in .npz, {', '.join(FORMATS)}")
     if len(names) > 1 and loss.class_axis is None:
-        raise BadData(f"{shown(paths[0])}: one column of logits is taken by a loss without classes; got {len(names)}")
+        raise BadData(
+            f"{shown(paths[0])}: one column of logits is taken by a loss without classes; got {len(names)}"
+        )
     return Tables(paths, Names(tuple(names), target, weight, by), label_map, chunk)
 
 
@@ -86,5 +90,3 @@ def open_arrays(loss: Loss, logits: Any, targets: Any, weight: Any, chunk: int =
         class_axis=loss.class_axis,
         chunk=chunk,
     )
-
-

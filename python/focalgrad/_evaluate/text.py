@@ -12,12 +12,12 @@ MOST_LINES = 50
 
 
 def percent(share: float | None) -> str:
-    """A share for people."""
+    """Write a share for people."""
     return "-" if share is None or math.isnan(share) else f"{share:.2%}"
 
 
 def number(value: float | None) -> str:
-    """A number for people."""
+    """Write a number for people."""
     return "-" if value is None or math.isnan(value) else f"{value:.7g}"
 
 
@@ -44,7 +44,14 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"{'NaN':<12}{counts}; in no group below")
     if report["infinite_losses"]:
         lines.append(f"{'infinite':<12}{report['infinite_losses']:,} of the losses")
-    parts = [_losses(report), _gammas(report), _shares(report), _classes(report), _groups(report), _time(report)]
+    parts = [
+        _losses(report),
+        _gammas(report),
+        _shares(report),
+        _classes(report),
+        _groups(report),
+        _time(report),
+    ]
     for part in parts:
         if part:
             lines += ["", *part]
@@ -124,12 +131,15 @@ def _shares(report: dict[str, Any]) -> list[str]:
 def _classes(report: dict[str, Any]) -> list[str]:
     if not report["classes"]:
         return []
-    lines = [f"{'class':<12}{'count':>12}{'share':>8}" + 2 * f"{'focal':>12}{'cross entropy':>16}" + "   taken for"]
+    lines = [
+        f"{'class':<12}{'count':>12}{'share':>8}" + 2 * f"{'focal':>12}{'cross entropy':>16}" + "   taken for"
+    ]
     for each in report["classes"][:MOST_LINES]:
-        others = ", ".join(f"{other['class']} ({percent(other['share'])})" for other in each["confusions"] or [])
-        lines.append(
-            f"{each['class']:<12}{each['count']:>12,}{percent(each['share']):>8}{_cells(each)}   {others}".rstrip()
+        others = ", ".join(
+            f"{other['class']} ({percent(other['share'])})" for other in each["confusions"] or []
         )
+        counted = f"{each['class']:<12}{each['count']:>12,}{percent(each['share']):>8}"
+        lines.append(f"{counted}{_cells(each)}   {others}".rstrip())
     return lines + _rest(len(report["classes"]), "classes")
 
 

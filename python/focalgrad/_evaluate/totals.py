@@ -81,7 +81,7 @@ class Total:
         return math.nan if normalizer == "focal_weights" else float(self._meter._denominator)
 
     def value(self) -> float | None:
-        """The loss; None if its reduction gives no single one."""
+        """Compute the loss; None if its reduction gives no single one."""
         if self.loss.reduction not in ("sum", "mean"):
             return None
         if self._meter is not None:

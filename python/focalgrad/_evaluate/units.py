@@ -43,7 +43,7 @@ class Scratch:
         self._arrays: dict[Any, Array] = {}
 
     def get(self, name: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An array whose contents are of no use."""
+        """Give an array whose contents are of no use."""
         dtype = np.dtype(dtype)
         size = int(np.prod(shape))
         found = self._arrays.get((name, dtype))
@@ -89,7 +89,9 @@ class Units:
         self.count_classes = None if loss.class_axis is None else x.shape[1]
         self.dense = y.shape == x.shape
         if not self.dense and (self.count_classes is None or y.shape != x.shape[:1] + x.shape[2:]):
-            raise BadData(f"targets must have the shape of the logits, {x.shape}, or lack its class axis; got {y.shape}")
+            raise BadData(
+                f"targets must have the shape of the logits, {x.shape}, or lack its class axis; got {y.shape}"
+            )
         ignored = self._ignored(y, loss.ignore_index)
         if self.softmax:
             self._rows(x, y, ignored)
@@ -164,13 +166,17 @@ class Units:
                 entropy > 1, entropy + np.log1p(-np.exp(-entropy)), np.log(np.expm1(np.minimum(entropy, 1)))
             )
         target = target.reshape(-1)
-        self.classes = np.where(self.ignored, 0, target).astype(np.intp) if ignored is not None else target.astype(np.intp)
+        self.classes = (
+            target.astype(np.intp)
+            if self.ignored is None
+            else np.where(self.ignored, 0, target).astype(np.intp)
+        )
         self.labels = (self.classes == 1) if x.shape[1] == 2 else np.zeros(target.shape, bool)
         if x.shape[1] == 2:  # margins are against the class, logits for class 1
             self.logits = np.where(self.labels, -self.logits, self.logits)
 
     def _classes_of_rows(self, x: Array, target: Array, ignored: Array | None) -> None:
-        keep = slice(None)
+        keep: Any = slice(None)
         if ignored is not None:
             flat = ignored.reshape(-1)
             if self.softmax:
@@ -199,7 +205,9 @@ class Units:
         shape = piece.logits.shape[:1] + piece.logits.shape[2:] if self.softmax else piece.logits.shape
         values = self._scratch.get((name, "values"), shape, dtype)
         grad = self._scratch.get((name, "grad"), piece.logits.shape, dtype)
-        loss.value_and_grad(piece.logits, piece.targets, sample_weight=piece.weight, out=values, grad_out=grad)
+        loss.value_and_grad(
+            piece.logits, piece.targets, sample_weight=piece.weight, out=values, grad_out=grad
+        )
         if dtype.itemsize < 4:
             values, grad = values.astype(np.float32), grad.astype(np.float32)
         if not self.softmax:
@@ -214,7 +222,9 @@ class Units:
         place = piece.first_in_file + row
         if column is not None and piece.called == "element":
             place = place * (self.count_classes or 1) + column
-        found = f"{piece.called} {place:,}" + (f" of the file is {self.labels[unit]}" if piece.file else f" is {self.labels[unit]}")
+        found = f"{piece.called} {place:,}" + (
+            f" of the file is {self.labels[unit]}" if piece.file else f" is {self.labels[unit]}"
+        )
         return (f"{shown(piece.file)}: " if piece.file else "") + f"targets must be from 0 to 1, but {found}"
 
 

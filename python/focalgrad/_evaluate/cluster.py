@@ -1,0 +1,84 @@
+"""Evaluation of parts on a Dask cluster: a task for each part, merged in the order of the parts."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from focalgrad._evaluate import run
+from focalgrad._evaluate.errors import BadData, needed, shown
+from focalgrad._evaluate.evaluation import Evaluation
+from focalgrad._runtime import one_thread
+
+#: Opens one part; travels to a worker.
+Opener = Callable[[], run.Source]
+
+
+def workers_of(scheduler: str) -> int | None:
+    """How many workers "local" or "local:N" asks for; 0 for one a processor, None for an address.
+
+    Raises
+    ------
+    ValueError
+        If N is no number.
+    """
+    kind, _, count = scheduler.partition(":")
+    if kind != "local":
+        return None
+    if not count:
+        return 0
+    if not count.isdecimal() or int(count) == 0:
+        raise ValueError(f"--scheduler must be an address, local or local:N; got {scheduler}")
+    return int(count)
+
+
+@contextlib.contextmanager
+def connected(scheduler: str) -> Iterator[Any]:
+    """Connect to a cluster, or make one on this machine."""
+    distributed = needed("distributed", "--scheduler")
+    workers = workers_of(scheduler)
+    try:
+        if workers is None:
+            client = distributed.Client(scheduler, timeout="10s")
+        else:
+            # A reader of one line does not want the cluster's diary.
+            logging.getLogger("distributed").setLevel(logging.CRITICAL)
+            count = workers or len(os.sched_getaffinity(0))
+            client = distributed.Client(n_workers=count, threads_per_worker=1, dashboard_address=":0")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise BadData(f"{shown(scheduler)}: no cluster can be reached: {shown(error)}") from None
+    with client:
+        yield client
+
+
+@one_thread()
+def part(empty: Evaluation, opener: Opener) -> Evaluation | BadData:
+    """Evaluate one part, on one thread: the cluster runs others beside it.
+
+    Bad data are an answer here: workers would write pages about an error.
+    """
+    found = empty.empty()  # the worker keeps what it was sent, for the next part
+    try:
+        run.run(found, opener())
+    except BadData as error:
+        return error
+    return found
+
+
+def evaluate(
+    found: Evaluation, openers: list[Opener], scheduler: str, advance: Callable[[int], None]
+) -> None:
+    """Add all parts, each evaluated somewhere on the cluster."""
+    with connected(scheduler) as client:
+        empty = client.scatter(found.empty(), broadcast=True)
+        futures = client.map(part, [empty] * len(openers), openers, pure=False)
+        for future in futures:
+            done = future.result()
+            if isinstance(done, BadData):
+                raise done
+            found.merge(done)
+            advance(done.rows)
+            future.release()
