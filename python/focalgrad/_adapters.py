@@ -27,7 +27,7 @@ LIBRARIES = {
     "dask": Library("dask", "dask", "2024.12"),
     "lightgbm": Library("lightgbm", "lightgbm", "4.0"),
     "sklearn": Library("sklearn", "scikit-learn", "1.6"),
-    "xgboost": Library("xgboost", "xgboost", "3.1"),
+    "xgboost": Library("xgboost", "xgboost", "3.2"),
     "ydf": Library("ydf", "ydf", "0.16"),
 }
 
