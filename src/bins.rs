@@ -156,7 +156,7 @@ impl<R: Real> Kernel for Sort<'_, R> {
         for (((&x, &y), &loss), bin) in self.x.iter().zip(self.y).zip(self.losses).zip(self.bins) {
             let (x, y, loss) = (x.to_f64(), y.to_f64(), loss.to_f64());
             nan_logits += u32::from(x.is_nan());
-            outside |= (y < 0.0) | (y > 1.0);
+            outside |= !((0.0..=1.0).contains(&y) | y.is_nan());
             let positive = y >= 0.5;
             let margin = if positive { -x } else { x };
             let steps = ((margin.abs() * PER_UNIT) as u32).min(u32::from(MARGINS) / 2 - 1);

@@ -60,7 +60,7 @@ def test_one_number_for_all(dtype: type, weight: Any) -> None:
 @pytest.mark.parametrize("form", [float, lambda weight: np.full(41, weight)], ids=["number", "array"])
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 class TestWideWeights:
-    """Weights and denominators near the ends of the type that kernels compute in; float64 weights beyond float32."""
+    """Weights and denominators near the ends of the type that is computed in, and beyond float32."""
 
     @pytest.mark.parametrize("sign", [-1, 1])
     def test_denominators_of_the_same_size(self, dtype: type, form: Any, sign: int) -> None:

@@ -13,11 +13,11 @@ Adapters for other libraries are found as attributes, ``focalgrad.lightgbm`` for
 library when they are first used.
 """
 
-from focalgrad._class_weights import class_weights
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from focalgrad import _adapters
+from focalgrad._class_weights import class_weights
 from focalgrad._core import (
     SigmoidFocalLoss,
     SoftmaxFocalLoss,

@@ -33,17 +33,17 @@ __all__ = [
     "exact_denominator",
     "exact_sums",
     "get_num_threads",
-    "limit_this_thread",
-    "piece",
     "largest_weight",
+    "limit_this_thread",
     "num_threads_in_use",
+    "piece",
     "read_array",
     "set_num_threads",
     "sigmoid_focal_loss",
     "softmax_focal_loss",
+    "sort_by_margin",
     "tally_indices",
     "tally_labels",
-    "sort_by_margin",
 ]
 
 __version__: Final[str]

@@ -187,7 +187,7 @@ impl Kernel for Count<'_> {
 /// A label, NaN outside [0, 1], as its loss is.
 #[inline(always)]
 fn inside(label: f64) -> f64 {
-    if (label < 0.0) | (label > 1.0) { f64::NAN } else { label }
+    if (0.0..=1.0).contains(&label) { label } else { f64::NAN }
 }
 
 /// s ((1 - y) `w_0` + y `w_1`) for each label y.

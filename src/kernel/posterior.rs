@@ -118,7 +118,6 @@ where
         for (lanes, number) in skew.iter_mut().zip(constants.skew.numbers()) {
             *lanes = V::splat(isa, number);
         }
-        #[expect(clippy::manual_map, reason = "as above")]
         let smoothing = match constants.smoothing {
             None => None,
             Some(Unsmooth { share: [share, share_lo], stretch }) => Some(Unsmooth {

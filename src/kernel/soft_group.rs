@@ -328,7 +328,7 @@ where
     fn unless_clipped(&self, side: &Side<V>, derivative: V) -> V {
         match side.clipped {
             // 0, or NaN for a target that is.
-            Some(clipped) => V::select(clipped, side.labels.small - side.labels.small, derivative),
+            Some(clipped) => V::select(clipped, side.labels.small * self.zero, derivative),
             None => derivative,
         }
     }

@@ -58,7 +58,7 @@ pub fn sum_labels<'a>(
                 ones[i % SUMS] += weight * y;
                 zeros[i % SUMS] += weight * (1.0 - y);
                 soft |= (y != 0.0) & (y != 1.0);
-                outside |= (y < 0.0) | (y > 1.0);
+                outside |= !((0.0..=1.0).contains(&y) | y.is_nan());
             }
             Counts { ones: tree(ones), zeros: tree(zeros), soft, outside }
         }

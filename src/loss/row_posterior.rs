@@ -141,8 +141,9 @@ where
     let two = one + one;
     let steepness = q * (two * p).mul_add(finite(loss), q);
     let share = exp * (row.steepness / steepness);
-    // The difference is 0, and NaN in a row that has no softmax.
-    V::select(z.equals(row.max), z.constant(V::Real::P_SCALE) + (row.inverse - row.inverse), share)
+    // The product with 0 is NaN in a row that has no softmax.
+    let nothing = row.inverse * row.inverse.constant(V::Real::ZERO);
+    V::select(z.equals(row.max), z.constant(V::Real::P_SCALE) + nothing, share)
 }
 
 /// The same for the sigmoid modulator.
@@ -158,7 +159,7 @@ where
     let top = z.equals(row.max);
     let loss = finite(V::select(top, zero, row.max - z) + row.loss);
     let exp = V::select(top, z.constant(V::Real::P_SCALE), exp);
-    exp / (gamma * sigmoid).mul_add(loss, one) + (row.inverse - row.inverse)
+    exp / (gamma * sigmoid).mul_add(loss, one) + row.inverse * row.inverse.constant(V::Real::ZERO)
 }
 
 /// The exponent of a class' share, in two parts, and what else it is divided by.

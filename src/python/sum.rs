@@ -86,6 +86,7 @@ pub fn exact_denominator(
 /// former counts for `normalizer="focal_weights"` alone, which takes no `value`.
 #[pyfunction]
 #[pyo3(signature = (loss, logits, targets, sample_weight, whole, *, value=false, hessian=None))]
+#[expect(clippy::too_many_arguments, reason = "they are a call's, and the whole's")]
 pub fn piece<'py>(
     py: Python<'py>,
     loss: &Bound<'py, PyAny>,

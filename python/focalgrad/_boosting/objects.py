@@ -83,7 +83,7 @@ class BaseMetric(Immutable):
         check_labels(self.loss, given.labels, len(given.scores))
         check_meaning(self.loss, given.scores, given.labels)
         total = self._sum(given.scores, given.labels, sample_weight=row_weights(given))
-        return total, weight_of_rows(self.loss, given)
+        return float(total), weight_of_rows(self.loss, given)
 
     def _mean(self, given: Given) -> float:
         """Sum of the weighted losses by sum of the weights."""

@@ -60,7 +60,7 @@ def part(empty: Evaluation, opener: Opener) -> Evaluation | BadData:
 
     Bad data are an answer here: workers would write pages about an error.
     """
-    found = empty.empty()  # the worker keeps what it was sent, for the next part
+    found = empty._empty()  # the worker keeps what it was sent, for the next part
     try:
         run.run(found, opener())
     except BadData as error:
@@ -73,7 +73,7 @@ def evaluate(
 ) -> None:
     """Add all parts, each evaluated somewhere on the cluster."""
     with connected(scheduler) as client:
-        empty = client.scatter(found.empty(), broadcast=True)
+        empty = client.scatter(found._empty(), broadcast=True)
         futures = client.map(part, [empty] * len(openers), openers, pure=False)
         for future in futures:
             done = future.result()

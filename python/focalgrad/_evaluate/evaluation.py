@@ -44,6 +44,13 @@ class Evaluation:
     detailed : bool, default True
         Whether softmax losses count how reliable their probabilities are, which takes about as long again.
 
+    Raises
+    ------
+    TypeError
+        If `loss` is no loss of this package.
+    ValueError
+        If `gamma` is empty or one that the loss refuses.
+
     Notes
     -----
     An example is easy where p_t > 0.5, the probability of the true class, and hard otherwise. Values are
@@ -67,7 +74,7 @@ class Evaluation:
     >>> evaluation.value == fg.evaluate(logits, targets).value
     True
     >>> round(evaluation.to_dict()["groups"]["easy"]["gradient_share"], 3)
-    0.14
+    0.063
     """
 
     def __init__(
@@ -154,20 +161,20 @@ class Evaluation:
         >>> [(group["value"], group["rows"]) for group in evaluation.to_dict()["by"]["groups"]]
         [('a', 1), ('b', 1)]
         """
-        part = self.empty()
+        part = self._empty()
         for piece in pieces_of(self.loss, logits, targets, sample_weight, by):
             piece.first = part.rows
-            part.add(piece)
+            part._add(piece)
         self.merge(part)
 
-    def empty(self) -> Evaluation:
+    def _empty(self) -> Evaluation:
         """Make an evaluation of the same losses that has seen nothing."""
         fresh = Evaluation(self.loss, detailed=self._detailed)
         fresh._losses, fresh._all, fresh._each = self._losses, self._all, self._each
         fresh._clear()
         return fresh
 
-    def add(self, piece: Piece, repeats: int = 1) -> list[NDArray[Any]]:
+    def _add(self, piece: Piece, repeats: int = 1) -> list[NDArray[Any]]:
         """Add a piece as the readers of files make it; return the losses of its units and their gradients."""
         units = Units(self._each[1], piece, self._scratch)
         size = units.size

@@ -75,7 +75,7 @@ def evaluate(
     >>> round(found.value, 6)
     0.248018
     >>> [round(each["loss"], 4) for each in found.to_dict()["gammas"]]
-    [0.248, 0.5187]
+    [0.248, 0.4398]
     """
     found = Evaluation(loss, gamma=gamma)
     if data is not None:
@@ -105,7 +105,7 @@ def _arrays(found: Evaluation, logits: Any, targets: Any, sample_weight: Any, by
     small = int(np.size(logits) if not hasattr(logits, "size") else logits.size) <= TIMED_OFTEN
     for piece in pieces_of(found.loss, logits, targets, sample_weight, by):
         piece.first = found.rows
-        found.add(piece, REPEATS if small else 1)
+        found._add(piece, REPEATS if small else 1)
     rows = np.shape(logits)[0] if np.ndim(logits) else 1
     found.source |= {
         "rows": rows,
@@ -138,7 +138,7 @@ def run(
     often = source.elements is not None and source.elements <= TIMED_OFTEN
     for piece in source:
         try:
-            pair = found.add(piece, REPEATS if often else 1)
+            pair = found._add(piece, REPEATS if often else 1)
             if out is not None:
                 out.write(_written(found, piece, pair, what))
         except (TypeError, ValueError) as error:

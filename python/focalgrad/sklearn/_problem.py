@@ -58,7 +58,7 @@ class Problem(NamedTuple):
         grad[:, :-1] = (self.x.T @ slopes).T - np.outer(total, self.centre) + self.penalty * coef
         grad[:, -1] = total
         value += 0.5 * self.penalty * float(np.sum(coef * coef))
-        return value / self.unit, (grad / self.scale).ravel() / self.unit
+        return float(value) / self.unit, (grad / self.scale).ravel() / self.unit
 
 
 def moments(x: Any, weights: Floats) -> tuple[Floats, Floats]:
