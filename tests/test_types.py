@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import focalgrad
-
 PROGRAM = """
 import numpy as np
 import focalgrad as fg
@@ -21,9 +19,8 @@ loss(object(), 1)
 """
 
 
-def test_results_and_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_and_arguments(tmp_path: Path) -> None:
     mypy = pytest.importorskip("mypy.api")
-    monkeypatch.setenv("MYPYPATH", str(Path(focalgrad.__file__).parents[1]))
     program = tmp_path / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")
     out, err, _ = mypy.run(["--strict", "--cache-dir", str(tmp_path), str(program)])

@@ -9,9 +9,9 @@ use std::thread::LocalKey;
 use super::{Block, Cut, JobPlan, Keeping, Stop, Sums, operand, over_blocks};
 use crate::element::{DType, Narrow, Widen};
 use crate::error::Error;
-use crate::kernel::factors::Samples;
 use crate::kernel::grid::{self, Grid};
 use crate::kernel::prepare::{clear, mark};
+use crate::kernel::row_weights::{Others, products};
 use crate::kernel::rows::posterior::RowScratch;
 use crate::kernel::rows::{Constants, DenseOperands, Matrix, Operands, RowReal, Scratch};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE, Target};
@@ -348,7 +348,7 @@ impl<R: RowReal> Rows<R> {
             let Some(by_class) = &job.by_class else {
                 if let Some(samples) = samples {
                     // SAFETY: there is room for `len` weights.
-                    unsafe { Samples(&samples[..len]).times(isa, job.weights[output], rounded) };
+                    unsafe { products(isa, &samples[..len], Others::One(job.weights[output]), rounded) };
                 }
                 continue;
             };
@@ -360,9 +360,9 @@ impl<R: RowReal> Rows<R> {
             // SAFETY: as above.
             unsafe {
                 match samples {
-                    Some(samples) => Samples(&samples[..len]).times(isa, of_targets, rounded),
-                    None => Samples(of_targets).times(isa, 1.0, rounded),
-                };
+                    Some(samples) => products(isa, &samples[..len], Others::Each(of_targets), rounded),
+                    None => products(isa, of_targets, Others::One(1.0), rounded),
+                }
             }
         }
         for gamma_of in job.by_class.iter().map(|by_class| &by_class.gammas) {

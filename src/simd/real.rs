@@ -21,13 +21,6 @@ pub trait Real:
     /// One vector of lanes of this type.
     type One<I: Isa>: Pick<Isa = I, Real = Self>;
 
-    /// The bits of a number as an unsigned integer. Those of positive numbers are in their order, and below those of
-    /// negative ones.
-    type Bits: Copy + Ord;
-
-    /// Whether the nearest number may not be what [`Real::from_weight`] makes of one: the type has a smaller range than
-    /// float64.
-    const WEIGHTS_NEED_CARE: bool;
     /// 0.
     const ZERO: Self;
     /// 1/2.
@@ -40,8 +33,6 @@ pub trait Real:
     const NEG_INFINITY: Self;
     /// A quiet NaN.
     const NAN: Self;
-    /// The number whose bits are all set: added to others as an integer, it takes 1 away.
-    const ALL_BITS: Self;
     /// A magnitude from which on exp(-x) is 0: logits beyond it saturate.
     const SATURATED: Self;
     /// The largest gamma that formulas may multiply with: its square times `SATURATED` is finite.
@@ -60,12 +51,6 @@ pub trait Real:
 
     /// The same number in float64.
     fn to_f64(self) -> f64;
-
-    /// Its bits.
-    fn bits(self) -> Self::Bits;
-
-    /// Its bits less 1, modulo their range.
-    fn bits_below(self) -> Self::Bits;
 }
 
 /// The smallest and the largest finite float32.
@@ -75,16 +60,13 @@ const LARGEST: f64 = f32::MAX as f64;
 impl Real for f32 {
     type Lanes<I: Isa> = I::F32;
     type One<I: Isa> = I::OneF32;
-    type Bits = u32;
 
-    const WEIGHTS_NEED_CARE: bool = true;
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
     const ONE: Self = 1.0;
     const LOWEST: Self = f32::MIN;
     const NEG_INFINITY: Self = f32::NEG_INFINITY;
     const NAN: Self = f32::NAN;
-    const ALL_BITS: Self = f32::from_bits(u32::MAX);
     const SATURATED: Self = 128.0;
     const GAMMA_MAX: f64 = (1_u64 << 59) as f64;
 
@@ -110,31 +92,18 @@ impl Real for f32 {
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
-
-    #[inline(always)]
-    fn bits(self) -> Self::Bits {
-        self.to_bits()
-    }
-
-    #[inline(always)]
-    fn bits_below(self) -> Self::Bits {
-        self.to_bits().wrapping_sub(1)
-    }
 }
 
 impl Real for f64 {
     type Lanes<I: Isa> = I::F64;
     type One<I: Isa> = I::OneF64;
-    type Bits = u64;
 
-    const WEIGHTS_NEED_CARE: bool = false;
     const ZERO: Self = 0.0;
     const HALF: Self = 0.5;
     const ONE: Self = 1.0;
     const LOWEST: Self = f64::MIN;
     const NEG_INFINITY: Self = f64::NEG_INFINITY;
     const NAN: Self = f64::NAN;
-    const ALL_BITS: Self = f64::from_bits(u64::MAX);
     const SATURATED: Self = 800.0;
     // 2^500
     const GAMMA_MAX: f64 = f64::from_bits((1023 + 500) << 52);
@@ -157,16 +126,6 @@ impl Real for f64 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         self
-    }
-
-    #[inline(always)]
-    fn bits(self) -> Self::Bits {
-        self.to_bits()
-    }
-
-    #[inline(always)]
-    fn bits_below(self) -> Self::Bits {
-        self.to_bits().wrapping_sub(1)
     }
 }
 
