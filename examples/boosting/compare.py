@@ -206,7 +206,7 @@ def draw_bins(panel: Any, rows: dict[str, list[Result]], y: np.ndarray) -> None:
         predicted, observed = calibration(y, rows[name][0].proba)
         shown = observed > 0
         panel.loglog(predicted[shown], observed[shown], marker=".", linewidth=1, label=name)
-    panel.axline((0.01, 0.01), slope=1, color="grey", linestyle=":", linewidth=1)
+    panel.axline((0.01, 0.01), (0.1, 0.1), color="grey", linestyle=":", linewidth=1)
     panel.set(xlabel="mean probability of a bin", ylabel="share of positives in it")
 
 
