@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import re
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,7 @@ def test_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tried > 20
 
 
-def test_plots_and_table_are_there() -> None:
+def test_the_table_is_there() -> None:
     text = (DOCS / "boosting.md").read_text()
-    plots = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
-    assert len(plots) == 2
-    for plot in plots:
-        assert 1_000 < (DOCS / plot).stat().st_size < 300_000
     table = text.split("<!-- comparison: begin -->")[1].split("<!-- comparison: end -->")[0]
     assert table.count("±") == 2 * 7 * 4  # sets, rows, columns
