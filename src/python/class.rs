@@ -390,7 +390,7 @@ macro_rules! loss_class {
             ///
             /// Returns
             /// -------
-            #[doc = concat!(" ", stringify!($class))]
+            #[doc = stringify!($class)]
             ///     The changed copy.
             ///
             /// Raises
