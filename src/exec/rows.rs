@@ -4,6 +4,7 @@
 //! them are used where they are; others go through scratch memory, a few thousand logits at a time.
 
 use std::cell::RefCell;
+use std::collections::TryReserveError;
 use std::thread::LocalKey;
 
 use super::{Block, Cut, JobPlan, Keeping, Stop, Sums, operand, over_blocks};
@@ -203,8 +204,9 @@ impl<R: RowReal> Memory<R> {
         Self { scratch: None, looked_for: 0, matrices: [const { Vec::new() }; 4], raw: Vec::new(), posterior }
     }
 
-    /// Looks whether a thread can have what rows of so many classes may need: what it asks for later, and cannot get,
-    /// would end the process. Other threads may ask at the same time.
+    /// Takes what rows of so many classes may need, and looks whether there is as much for the other threads. What longer
+    /// rows need is asked for when they need it: it is looked for before each block, because a process that asks for
+    /// what there is not would end.
     ///
     /// # Errors
     /// [`Error::Memory`].
@@ -212,18 +214,34 @@ impl<R: RowReal> Memory<R> {
         /// Numbers that belong to a batch of rows, and small tiles.
         const FIXED: usize = 2 << 20;
         /// Rows in all tiles, where these are long.
-        const IN_TILES: usize = 64;
+        const IN_TILES: usize = 128;
+        /// Classes whose tiles are small enough to be kept, whatever is computed.
+        const FEW: usize = 2048;
         let each = self.matrices.len() * size_of::<R>() + size_of::<u64>();
         let tiles = IN_TILES * size_of::<R>() * classes.min(R::CHUNK);
         let bytes = FIXED + tiles + each * classes.max(LOGITS);
-        if bytes > self.looked_for {
+        if bytes > self.looked_for || classes > FEW {
             if !pool::there_is(bytes.saturating_mul(pool::threads_in_use())) {
                 return Err(Error::NO_MEMORY);
+            }
+            if classes <= FEW {
+                self.take(classes).map_err(|_| Error::NO_MEMORY)?;
             }
             self.looked_for = bytes;
         }
         self.scratch.get_or_insert_with(Scratch::new);
         Ok(())
+    }
+
+    /// Makes room for all that tiles of so many classes may need, whatever is computed.
+    fn take(&mut self, classes: usize) -> Result<(), TryReserveError> {
+        self.scratch.get_or_insert_with(Scratch::new).reserve(classes)?;
+        self.posterior.reserve(classes)?;
+        let len = classes.max(LOGITS);
+        for matrix in &mut self.matrices {
+            matrix.try_reserve_exact(len.saturating_sub(matrix.len()))?;
+        }
+        self.raw.try_reserve_exact(len.saturating_sub(self.raw.len()))
     }
 
     /// Gives back what only very long rows need.

@@ -31,6 +31,7 @@ mod sums;
 mod tile;
 mod tree;
 
+use std::collections::TryReserveError;
 use std::ops::{Add, Mul, Sub};
 use std::ptr::copy_nonoverlapping;
 
@@ -280,6 +281,17 @@ impl<R: Real> Scratch<R> {
 }
 
 impl<R: RowReal> Scratch<R> {
+    /// Takes all that rows of so many classes may need, whatever is computed.
+    ///
+    /// # Errors
+    /// If it cannot be had.
+    pub fn reserve(&mut self, classes: usize) -> Result<(), TryReserveError> {
+        self.dense.get_or_insert_with(dense::State::new);
+        let (classes, align) = (classes.min(R::CHUNK).next_multiple_of(GROUP), 64 / size_of::<R>());
+        let needed = 4 * longest_tile::<R>(LINES_BYTES, classes) + 3 * classes + align;
+        self.tiles.try_reserve_exact(needed.saturating_sub(self.tiles.len()))
+    }
+
     /// Room for `count` tiles of `len` elements, and for `more` elements after them; good until the next
     /// call.
     fn tiles(&mut self, count: usize, len: usize, more: usize) -> (*mut R, *mut R) {
@@ -332,6 +344,15 @@ const GROUP: usize = 2 * MOST_PARTIAL_SUMS;
 /// From so many classes on lanes lie across them, if their axis is contiguous.
 const LINES_FROM: usize = 40;
 
+/// Bytes that tiles aim at.
+const COLUMNS_BYTES: usize = 24 << 10;
+const LINES_BYTES: usize = 48 << 10;
+
+/// No tile has more elements that aims at no more than so many bytes, of no more than so many classes.
+fn longest_tile<R: Real>(bytes: usize, classes: usize) -> usize {
+    bytes / size_of::<R>() + MOST_PARTIAL_SUMS * (classes + 2 * LINES_FROM)
+}
+
 impl Plan {
     /// The form is a matter of speed alone: no result depends on it.
     /// `contiguous`: whether the class axis is, or else it is taken to be far from it.
@@ -342,8 +363,8 @@ impl Plan {
         let form = form.unwrap_or(if columns { Form::Columns } else { Form::Lines });
         let classes = classes.min(R::CHUNK);
         // Lines want many rows, of which what belongs to whole rows is computed together; columns the first-level cache.
-        let kibibytes = if form == Form::Columns { 24 } else { 48 };
-        let elements = (kibibytes << 10) / size_of::<R>();
+        let bytes = if form == Form::Columns { COLUMNS_BYTES } else { LINES_BYTES };
+        let elements = bytes / size_of::<R>();
         if form == Form::Columns {
             let most = (elements / classes / GROUP * GROUP).clamp(MOST_PARTIAL_SUMS, ROWS);
             let rows = most.min(rows);

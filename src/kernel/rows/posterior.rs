@@ -4,10 +4,11 @@
 //! the classes and their sum, and the posteriors. As in the kernels of the loss, lanes lie across rows where the classes are
 //! few or their axis is strided, and across classes elsewhere; sums are in a tree that is the same for both.
 
+use std::collections::TryReserveError;
 use std::mem::MaybeUninit;
 
 use super::tile::{Form, Matrix, Tile, emit, fetch};
-use super::{MOST_PARTIAL_SUMS, ROWS, RowReal};
+use super::{LINES_FROM, MOST_PARTIAL_SUMS, ROWS, RowReal, longest_tile};
 use crate::loss::posterior::{Unsmooth, bounded};
 use crate::loss::row_posterior::{ROW, Row, exponent, power, share_by_sigmoid, share_of_square};
 use crate::loss::softmax::{Sum, scaled_exp};
@@ -25,6 +26,9 @@ pub struct ByClass<R> {
 
 /// Numbers behind the end of lists that groups of lanes may read.
 const BEHIND: usize = 2 * MOST_PARTIAL_SUMS;
+
+/// Bytes that tiles aim at.
+const TILE_BYTES: usize = 32 << 10;
 
 impl<R: RowReal> ByClass<R> {
     /// From lists of numbers by class, each empty if there is one for all.
@@ -100,6 +104,13 @@ struct State<R> {
     row: [[R; ROWS]; ROW],
 }
 
+impl<R: Real> State<R> {
+    fn new() -> Box<Self> {
+        let zeros = [R::ZERO; ROWS];
+        Box::new(Self { found: [zeros; 3], largest: zeros, row: [zeros; ROW] })
+    }
+}
+
 /// Memory that a thread lends to one run after another.
 pub struct RowScratch<R> {
     tiles: Vec<R>,
@@ -112,9 +123,22 @@ impl<R> RowScratch<R> {
         Self { tiles: Vec::new(), state: None }
     }
 
-    /// Elements that it holds.
+    /// Elements that it has room for.
     pub fn capacity(&self) -> usize {
         self.tiles.capacity()
+    }
+}
+
+impl<R: RowReal> RowScratch<R> {
+    /// Takes all that rows of so many classes may need.
+    ///
+    /// # Errors
+    /// If it cannot be had.
+    pub fn reserve(&mut self, classes: usize) -> Result<(), TryReserveError> {
+        self.state.get_or_insert_with(State::new);
+        let (classes, align) = (classes.next_multiple_of(BEHIND), 64 / size_of::<R>());
+        let needed = 3 * longest_tile::<R>(TILE_BYTES, classes) + align;
+        self.tiles.try_reserve_exact(needed.saturating_sub(self.tiles.len()))
     }
 }
 
@@ -148,9 +172,7 @@ pub unsafe fn run<R: RowReal>(
     scratch.tiles.resize(scratch.tiles.len().max(3 * len + align), R::ZERO);
     let memory = scratch.tiles.as_mut_ptr();
     let first = memory.wrapping_add(memory.align_offset(64).min(align));
-    let state = scratch.state.get_or_insert_with(|| {
-        Box::new(State { found: [[R::ZERO; ROWS]; 3], largest: [R::ZERO; ROWS], row: [[R::ZERO; ROWS]; ROW] })
-    });
+    let state = scratch.state.get_or_insert_with(State::new);
     let mut at = 0;
     while at < *rows {
         let count = most.min(rows - at);
@@ -173,10 +195,7 @@ pub unsafe fn run<R: RowReal>(
 
 /// How rows lie in memory, and how many of them at a time.
 fn shape<R: RowReal>(rows: usize, classes: usize, contiguous: bool, form: Option<Form>) -> (Tile<R>, usize) {
-    const TILE_BYTES: usize = 32 << 10;
     const MOST_BYTES: usize = 256 << 10;
-    /// From so many classes on lanes lie across them, if their axis is contiguous.
-    const LINES_FROM: usize = 40;
     let elements = TILE_BYTES / size_of::<R>();
     let fits = classes * MOST_PARTIAL_SUMS * size_of::<R>() <= MOST_BYTES;
     let columns = classes < LINES_FROM || (!contiguous && fits);
@@ -640,7 +659,29 @@ where
 
 #[cfg(test)]
 mod tests {
+    use super::super::{GROUP, LINES_BYTES, Plan};
     use super::*;
+
+    fn no_tile_is_longer<R: RowReal>() {
+        for classes in 1..=2100_usize {
+            let (few, many) = (classes.next_multiple_of(BEHIND), classes.next_multiple_of(GROUP));
+            for (rows, contiguous) in
+                [1, 31, 100, 128, ROWS].into_iter().flat_map(|rows| [(rows, true), (rows, false)])
+            {
+                let (tile, most) = shape::<R>(rows, classes, contiguous, None);
+                let len = tile.pitch * if tile.form == Form::Columns { classes } else { most };
+                assert!(len <= longest_tile::<R>(TILE_BYTES, few), "{classes} {rows}");
+                let plan = Plan::new::<R>(rows, classes, contiguous, None);
+                assert!(plan.len() <= longest_tile::<R>(LINES_BYTES, many), "{classes} {rows}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_tile_is_longer_than_what_is_reserved() {
+        no_tile_is_longer::<f32>();
+        no_tile_is_longer::<f64>();
+    }
 
     fn run_as(
         isa: AnyIsa,
