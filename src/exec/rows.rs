@@ -188,7 +188,9 @@ pub unsafe fn run<R: PerThread>(
 
 /// Memory for rows that do not lie as the kernel takes them, and for what belongs to whole rows.
 pub struct Memory<R> {
-    scratch: Option<Scratch<R>>,
+    scratch: Scratch<R>,
+    /// Classes of rows for which everything has been taken.
+    taken: usize,
     /// Bytes that there were when they were last looked for, for what may be asked for now.
     looked_for: usize,
     /// Logits, dense targets, gradient and Hessian.
@@ -201,41 +203,42 @@ pub struct Memory<R> {
 impl<R: RowReal> Memory<R> {
     fn new() -> Self {
         let posterior = RowScratch::new();
-        Self { scratch: None, looked_for: 0, matrices: [const { Vec::new() }; 4], raw: Vec::new(), posterior }
+        let matrices = [const { Vec::new() }; 4];
+        Self { scratch: Scratch::new(), taken: 0, looked_for: 0, matrices, raw: Vec::new(), posterior }
     }
 
-    /// Takes what rows of so many classes may need, and looks whether there is as much for the other threads. What longer
-    /// rows need is asked for when they need it: it is looked for before each block, because a process that asks for
-    /// what there is not would end.
+    /// Takes what rows of so many classes may need: what is asked for later, and cannot be had, would end the process. What
+    /// long rows need is only looked for, for all threads, which may ask at the same time.
     ///
     /// # Errors
     /// [`Error::Memory`].
     pub(super) fn prepare(&mut self, classes: usize) -> Result<(), Error> {
+        /// Classes whose tiles are small enough to be kept, whatever is computed.
+        const FEW: usize = 2048;
         /// Numbers that belong to a batch of rows, and small tiles.
         const FIXED: usize = 2 << 20;
         /// Rows in all tiles, where these are long.
         const IN_TILES: usize = 128;
-        /// Classes whose tiles are small enough to be kept, whatever is computed.
-        const FEW: usize = 2048;
+        let few = classes.clamp(1, FEW);
+        if few > self.taken {
+            self.take(few).map_err(|_| Error::NO_MEMORY)?;
+            self.taken = few;
+        }
         let each = self.matrices.len() * size_of::<R>() + size_of::<u64>();
         let tiles = IN_TILES * size_of::<R>() * classes.min(R::CHUNK);
-        let bytes = FIXED + tiles + each * classes.max(LOGITS);
-        if bytes > self.looked_for || classes > FEW {
+        let bytes = FIXED + tiles + each * classes;
+        if classes > FEW && bytes > self.looked_for {
             if !pool::there_is(bytes.saturating_mul(pool::threads_in_use())) {
                 return Err(Error::NO_MEMORY);
             }
-            if classes <= FEW {
-                self.take(classes).map_err(|_| Error::NO_MEMORY)?;
-            }
             self.looked_for = bytes;
         }
-        self.scratch.get_or_insert_with(Scratch::new);
         Ok(())
     }
 
     /// Makes room for all that tiles of so many classes may need, whatever is computed.
     fn take(&mut self, classes: usize) -> Result<(), TryReserveError> {
-        self.scratch.get_or_insert_with(Scratch::new).reserve(classes)?;
+        self.scratch.reserve(classes)?;
         self.posterior.reserve(classes)?;
         let len = classes.max(LOGITS);
         for matrix in &mut self.matrices {
@@ -249,7 +252,7 @@ impl<R: RowReal> Memory<R> {
         const KEPT: usize = 1 << 16;
         let has_more = self.matrices.iter().any(|matrix| matrix.capacity() > KEPT);
         if has_more || self.raw.capacity() > KEPT || self.posterior.capacity() > 4 * KEPT {
-            self.looked_for = 0;
+            (self.taken, self.looked_for) = (0, 0);
         }
         if self.posterior.capacity() > 4 * KEPT {
             self.posterior = RowScratch::new();
@@ -418,7 +421,6 @@ impl<R: RowReal> Job<R> {
         memory: &mut Memory<R>,
     ) {
         let Memory { scratch, matrices: [logits, targets, grad, hess], raw, .. } = memory;
-        let scratch = scratch.get_or_insert_with(Scratch::new);
         let view = View { isa, classes: self.classes, run };
         let Formula { outputs, ref constants, probabilities, ref dense } = self.formula;
         // SAFETY: handed through from the caller.

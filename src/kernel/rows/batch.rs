@@ -39,7 +39,8 @@ pub unsafe fn run<R: RowReal>(
     let (data, _) = scratch.tiles(tiles, plan.len(), 0);
     let tile = Tile { data, pitch: plan.pitch, form: plan.form, rows: 0, classes: plan.classes };
     let hess = if tiles == 2 { Tile { data: data.wrapping_add(plan.len()), ..tile } } else { tile };
-    let mut batch = Batch { isa, call, tile, hess, state: &mut scratch.state };
+    let mut batch =
+        Batch { isa, call, tile, hess, state: scratch.state.get_or_insert_with(|| Box::new(State::new())) };
     let mut row = 0;
     while row < operands.rows {
         batch.tile.rows = plan.rows.min(operands.rows - row);

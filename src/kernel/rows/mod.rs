@@ -226,9 +226,9 @@ impl<R: Real> Summary<R> {
 }
 
 impl<R: Real> State<R> {
-    fn new() -> Box<Self> {
+    fn new() -> Self {
         let zeros = [R::ZERO; ROWS];
-        Box::new(Self {
+        Self {
             summary: Summary::new(),
             before: Summary::new(),
             target: zeros,
@@ -248,7 +248,7 @@ impl<R: Real> State<R> {
             rest: zeros,
             curvature: zeros,
             descent: zeros,
-        })
+        }
     }
 
     /// The gammas of the rows from this on, one a lane.
@@ -266,17 +266,32 @@ impl<R: Real> State<R> {
     }
 }
 
+/// Fills a slot that is empty.
+///
+/// # Errors
+/// If there is no memory for it.
+fn fill<T>(slot: &mut Option<Box<T>>, new: impl FnOnce() -> T) -> Result<(), TryReserveError> {
+    if slot.is_none() {
+        let mut one = Vec::new();
+        one.try_reserve_exact(1)?;
+        one.push(new());
+        // SAFETY: a slice of one element is that element.
+        *slot = Some(unsafe { Box::from_raw(Box::into_raw(one.into_boxed_slice()).cast()) });
+    }
+    Ok(())
+}
+
 /// Memory that a thread lends to one run after another.
 pub struct Scratch<R> {
     tiles: Vec<R>,
-    state: Box<State<R>>,
+    state: Option<Box<State<R>>>,
     dense: Option<Box<dense::State<R>>>,
 }
 
 impl<R: Real> Scratch<R> {
     /// Memory that grows as it is needed.
-    pub fn new() -> Self {
-        Self { tiles: Vec::new(), state: State::new(), dense: None }
+    pub const fn new() -> Self {
+        Self { tiles: Vec::new(), state: None, dense: None }
     }
 }
 
@@ -286,7 +301,8 @@ impl<R: RowReal> Scratch<R> {
     /// # Errors
     /// If it cannot be had.
     pub fn reserve(&mut self, classes: usize) -> Result<(), TryReserveError> {
-        self.dense.get_or_insert_with(dense::State::new);
+        fill(&mut self.state, State::new)?;
+        fill(&mut self.dense, dense::State::new)?;
         let (classes, align) = (classes.min(R::CHUNK).next_multiple_of(GROUP), 64 / size_of::<R>());
         let needed = 4 * longest_tile::<R>(LINES_BYTES, classes) + 3 * classes + align;
         self.tiles.try_reserve_exact(needed.saturating_sub(self.tiles.len()))

@@ -8,7 +8,7 @@ use std::collections::TryReserveError;
 use std::mem::MaybeUninit;
 
 use super::tile::{Form, Matrix, Tile, emit, fetch};
-use super::{LINES_FROM, MOST_PARTIAL_SUMS, ROWS, RowReal, longest_tile};
+use super::{LINES_FROM, MOST_PARTIAL_SUMS, ROWS, RowReal, fill, longest_tile};
 use crate::loss::posterior::{Unsmooth, bounded};
 use crate::loss::row_posterior::{ROW, Row, exponent, power, share_by_sigmoid, share_of_square};
 use crate::loss::softmax::{Sum, scaled_exp};
@@ -105,9 +105,9 @@ struct State<R> {
 }
 
 impl<R: Real> State<R> {
-    fn new() -> Box<Self> {
+    fn new() -> Self {
         let zeros = [R::ZERO; ROWS];
-        Box::new(Self { found: [zeros; 3], largest: zeros, row: [zeros; ROW] })
+        Self { found: [zeros; 3], largest: zeros, row: [zeros; ROW] }
     }
 }
 
@@ -135,7 +135,7 @@ impl<R: RowReal> RowScratch<R> {
     /// # Errors
     /// If it cannot be had.
     pub fn reserve(&mut self, classes: usize) -> Result<(), TryReserveError> {
-        self.state.get_or_insert_with(State::new);
+        fill(&mut self.state, State::new)?;
         let (classes, align) = (classes.next_multiple_of(BEHIND), 64 / size_of::<R>());
         let needed = 3 * longest_tile::<R>(TILE_BYTES, classes) + align;
         self.tiles.try_reserve_exact(needed.saturating_sub(self.tiles.len()))
@@ -172,7 +172,7 @@ pub unsafe fn run<R: RowReal>(
     scratch.tiles.resize(scratch.tiles.len().max(3 * len + align), R::ZERO);
     let memory = scratch.tiles.as_mut_ptr();
     let first = memory.wrapping_add(memory.align_offset(64).min(align));
-    let state = scratch.state.get_or_insert_with(State::new);
+    let state = scratch.state.get_or_insert_with(|| Box::new(State::new()));
     let mut at = 0;
     while at < *rows {
         let count = most.min(rows - at);

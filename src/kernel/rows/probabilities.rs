@@ -27,7 +27,7 @@ pub unsafe fn run<R: RowReal>(
     if operands.classes == 0 {
         return;
     }
-    let state = &mut *scratch.state;
+    let state = &mut **scratch.state.get_or_insert_with(|| Box::new(State::new()));
     let mut row = 0;
     while row < operands.rows {
         let rows = ROWS.min(operands.rows - row);

@@ -60,8 +60,8 @@ pub unsafe fn run<R: RowReal>(
         tiles: Tiles { exp: tile(0), logits: tile(1), targets: tile(2), hess: tile(3) },
         classes,
         line,
-        state: &mut scratch.state,
-        dense: scratch.dense.get_or_insert_with(State::new),
+        state: scratch.state.get_or_insert_with(|| Box::new(super::super::State::new())),
+        dense: scratch.dense.get_or_insert_with(|| Box::new(State::new())),
     };
     let mut row = 0;
     while row < operands.rows {

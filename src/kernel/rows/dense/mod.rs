@@ -101,9 +101,9 @@ pub(super) struct State<R> {
 }
 
 impl<R: Real> State<R> {
-    pub(super) fn new() -> Box<Self> {
+    pub(super) fn new() -> Self {
         let zeros = [R::ZERO; ROWS];
-        Box::new(Self {
+        Self {
             largest: [0; ROWS],
             logit: zeros,
             place: [0; ROWS],
@@ -117,7 +117,7 @@ impl<R: Real> State<R> {
             factor_first: zeros,
             factor_second: zeros,
             quotient: zeros,
-        })
+        }
     }
 }
 

@@ -54,8 +54,8 @@ pub unsafe fn run<R: RowReal>(
         tiles: [tile(0), tile(1), tile(2)],
         lists,
         line,
-        state: &mut scratch.state,
-        dense: scratch.dense.get_or_insert_with(State::new),
+        state: scratch.state.get_or_insert_with(|| Box::new(super::super::State::new())),
+        dense: scratch.dense.get_or_insert_with(|| Box::new(State::new())),
     };
     let mut row = 0;
     while row < operands.rows {
