@@ -172,8 +172,8 @@ RELIABLE = (
     "class weights, sigmoid",
     "class weights, posterior",
     "focal loss, sigmoid",
+    "focal loss, posterior",
 )
-RELIABLE = (*RELIABLE, "focal loss, posterior")
 
 
 def plots(sets: list[tuple[Data, dict[str, list[Result]], np.ndarray]], folder: Path) -> None:

@@ -5,7 +5,7 @@ the end of a first one, that would be all of them. Here the tasks behind an arra
 pass has blocks of its own. What is no task but data, from NumPy or persisted, is the same for both.
 
 (`dask.graph_manipulation.clone` is made for this, but leaves the keys in tasks of the newer kind as they
-were: issue 12455 of Dask.)
+were: dask/dask#12455.)
 """
 
 from __future__ import annotations
