@@ -7,6 +7,7 @@ not, from the fused call or the single one, and on every instruction set but the
 from __future__ import annotations
 
 import hashlib
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,29 @@ def test_fused_and_single_calls(dtype: type, size: int, reduction: str) -> None:
             outs = np.empty_like(logits), np.empty_like(logits)
             loss.grad_and_hess(logits, targets, hessian=kind, grad_out=outs[0], hess_out=outs[1])
             assert same_bits(outs[0], gradient) and same_bits(outs[1], hessian)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_sums_do_not_know_outputs(order: tuple[int, ...], backwards: bool) -> None:
+    """The value of the fused call; arrays lie in orders of their own, and weights make the order visible."""
+    rng = np.random.default_rng(5)
+    shape = (6, 7, 2, 4)
+    logits = rng.normal(0, 3, shape)[:: -1 if backwards else 1]
+    # Two axes that are inside in the one array are outside in the others.
+    targets, weights, own = (
+        np.empty([shape[axis] for axis in axes]).transpose(np.argsort(axes))
+        for axes in ((2, 3, 0, 1), (2, 3, 0, 1), order)
+    )
+    targets[...] = coin(logits.size).reshape(shape)
+    weights[...] = 10 ** rng.uniform(-20, 20, shape) * rng.choice([-1, 1], shape)
+    for reduction in ("sum", "mean"):
+        loss = fg.SigmoidFocalLoss(reduction=reduction)
+        alone = loss(logits, targets, sample_weight=weights)
+        assert loss.value_and_grad(logits, targets, sample_weight=weights)[0] == alone
+        value, gradient = loss.value_and_grad(logits, targets, sample_weight=weights, grad_out=own)
+        assert value == alone
+        assert same_bits(gradient, loss.grad(logits, targets, sample_weight=weights))
 
 
 @pytest.mark.parametrize("target_dtype", TARGET_DTYPES)

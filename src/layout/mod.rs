@@ -47,15 +47,18 @@ struct Lay {
     outer: Vec<(usize, isize)>,
 }
 
-/// Tiles that are rectangles of two axes.
+/// Tiles that are rectangles of two axes. The axes are those of the leading operands; to another operand, one of them
+/// may be several that do not lie end to end.
 #[derive(Clone, Debug)]
 struct Rectangles<const N: usize> {
-    /// The axis that runs along a row of the tile, and the elements that a tile has of it.
-    inner: (Axis<N>, usize),
-    /// The axis that runs from row to row, and the elements that a tile has of it.
-    across: (Axis<N>, usize),
-    /// The other axes, from the inside out.
-    outer: Vec<Axis<N>>,
+    /// Length of the axis that runs along a row of the tile, and the elements that a tile has of it.
+    inner: (usize, usize),
+    /// Length of the axis that runs from row to row, and the elements that a tile has of it.
+    across: (usize, usize),
+    /// Number of elements of the other axes together.
+    sheets: usize,
+    /// How each operand lies along the inner axis, along that across, and along the others.
+    lays: [[Lay; 3]; N],
 }
 
 /// The order in which `N` operands of a common shape are visited, cut into tiles.
@@ -115,13 +118,11 @@ impl<const N: usize> Plan<N> {
         if len == 0 {
             return Self::contiguous(0, [0; N], tile);
         }
+        let rectangles = allowed.then(|| Rectangles::worth_it(&axes, tile, leading)).flatten().map(Box::new);
+        let tiles = rectangles.as_ref().map_or(len.div_ceil(tile), |rectangles| rectangles.count());
         let axes = merge(&axes);
         let lays = std::array::from_fn(|operand| Lay::new(&axes, operand));
         let run = axes.first().map_or((1, [0; N]), |inner| (inner.len, inner.strides));
-        let rectangles =
-            Some(&axes).filter(|_| allowed).and_then(|axes| Rectangles::worth_it(axes, tile, leading));
-        let rectangles = rectangles.map(Box::new);
-        let tiles = rectangles.as_ref().map_or(len.div_ceil(tile), |rectangles| rectangles.count());
         Self { len, tile, tiles, starts, lays, run, rectangles }
     }
 
@@ -217,7 +218,7 @@ impl<const N: usize> Plan<N> {
     pub fn piece(&self, operand: usize, tile: Tile) -> Option<Piece> {
         let first = self.starts[operand];
         if let Some(rectangles) = &self.rectangles {
-            return Some(rectangles.piece(operand, tile.number, first));
+            return rectangles.piece(operand, tile.number, first);
         }
         let lay = &self.lays[operand];
         let (start, (cols, stride)) = (tile.number * self.tile, lay.inner);
@@ -234,11 +235,11 @@ impl<const N: usize> Plan<N> {
     /// Visits the pieces that an operand's elements of a tile consist of, in order.
     #[inline]
     pub fn pieces(&self, operand: usize, tile: Tile, mut visit: impl FnMut(Piece)) {
-        match self.piece(operand, tile) {
-            Some(piece) => visit(piece),
-            None => {
-                self.lays[operand].pieces(self.starts[operand], tile.number * self.tile, tile.len, visit);
-            }
+        let first = self.starts[operand];
+        match (self.piece(operand, tile), &self.rectangles) {
+            (Some(piece), _) => visit(piece),
+            (None, Some(rectangles)) => rectangles.pieces(operand, tile.number, first, visit),
+            (None, None) => self.lays[operand].pieces(first, tile.number * self.tile, tile.len, visit),
         }
     }
 }
@@ -268,17 +269,19 @@ impl<const N: usize> Axis<N> {
 /// Axes from the inside out, those that lie end to end in all operands made one.
 fn merge<const N: usize>(axes: &[Axis<N>]) -> Vec<Axis<N>> {
     let mut merged: Vec<Axis<N>> = Vec::with_capacity(axes.len());
-    for axis in axes {
-        if let Some(inner) = merged.last_mut() {
-            let steps = inner.strides.map(|stride| stride * inner.len as isize);
-            if axis.strides == steps {
-                inner.len *= axis.len;
-                continue;
-            }
-        }
-        merged.push(*axis);
+    for axes in end_to_end(axes, N) {
+        let len = axes.iter().map(|axis| axis.len).product();
+        merged.push(Axis { len, strides: axes[0].strides });
     }
     merged
+}
+
+/// Axes from the inside out, cut where one does not begin where those before it end in the leading operands.
+fn end_to_end<const N: usize>(axes: &[Axis<N>], leading: usize) -> impl Iterator<Item = &[Axis<N>]> {
+    axes.chunk_by(move |inner, outer| {
+        let mut strides = inner.strides.iter().zip(&outer.strides).take(leading);
+        strides.all(|(inner_stride, outer_stride)| inner_stride * inner.len as isize == *outer_stride)
+    })
 }
 
 impl Lay {
@@ -305,7 +308,7 @@ impl Lay {
     /// The pieces of `len` elements from element `at` on: full rows together, what is left of a row alone.
     fn pieces(&self, first: isize, mut at: usize, len: usize, mut visit: impl FnMut(Piece)) {
         let (cols, col_stride) = self.inner;
-        let Some(&(rows, row_stride)) = self.outer.first() else { return };
+        let &(rows, row_stride) = self.outer.first().unwrap_or(&(1, 0));
         let (start, end) = (at, at + len);
         while at < end {
             let (row, col) = (at / cols % rows, at % cols);
@@ -324,39 +327,44 @@ impl Lay {
 
 impl<const N: usize> Rectangles<N> {
     /// Rectangles, if there is a leading operand whose cache lines a run along the innermost axis would waste, and
-    /// a second axis along which it would not.
+    /// a second axis along which it would not. Operands that follow have no say in it.
     fn worth_it(axes: &[Axis<N>], tile: usize, leading: usize) -> Option<Self> {
+        let mut axes: Vec<&[Axis<N>]> = end_to_end(axes, leading).collect();
         let (inner, rest) = axes.split_first()?;
         let better = |axis: &Axis<N>| {
-            let pairs = inner.strides.iter().zip(&axis.strides).take(leading);
+            let pairs = inner[0].strides.iter().zip(&axis.strides).take(leading);
             let gains = pairs.filter(|&(along, across)| {
                 *across != 0 && along.unsigned_abs() >= LINE / 2 && across.abs() < along.abs()
             });
             gains.map(|(_, across)| across.unsigned_abs()).min().filter(|&across| across < LINE)
         };
-        let candidates = rest.iter().enumerate().filter_map(|(i, axis)| better(axis).map(|gain| (gain, i)));
+        let candidates =
+            rest.iter().enumerate().filter_map(|(i, axes)| better(&axes[0]).map(|gain| (gain, i)));
         let (_, chosen) = candidates.min()?;
-        let across = rest[chosen];
-        let outer = rest.iter().enumerate().filter(|&(i, _)| i != chosen).map(|(_, axis)| *axis).collect();
-        let along = RECTANGLE.min(tile);
-        let (cols, rows) = if across.len < tile / along {
-            (even(inner.len, tile / across.len), across.len)
+        let across = axes.remove(1 + chosen);
+        let inner = axes.remove(0);
+        let outer = axes.concat();
+        let len = |axes: &[Axis<N>]| axes.iter().map(|axis| axis.len).product::<usize>();
+        let lays = std::array::from_fn(|operand| [inner, across, &outer].map(|axes| Lay::new(axes, operand)));
+        let (inner, across, along) = (len(inner), len(across), RECTANGLE.min(tile));
+        let (cols, rows) = if across < tile / along {
+            (even(inner, tile / across), across)
         } else {
-            let cols = even(inner.len, along);
-            (cols, even(across.len, tile / cols))
+            let cols = even(inner, along);
+            (cols, even(across, tile / cols))
         };
-        Some(Self { inner: (*inner, cols), across: (across, rows), outer })
+        Some(Self { inner: (inner, cols), across: (across, rows), sheets: len(&outer), lays })
     }
 
     fn count(&self) -> usize {
         let [inner, across] = self.blocks();
-        self.outer.iter().map(|axis| axis.len).product::<usize>() * inner * across
+        self.sheets * inner * across
     }
 
     /// Number of tiles along the two axes.
     #[inline]
     fn blocks(&self) -> [usize; 2] {
-        [self.inner, self.across].map(|(axis, len)| axis.len.div_ceil(len))
+        [self.inner, self.across].map(|(axis, len)| axis.div_ceil(len))
     }
 
     /// First element and length of a tile along the two axes, and the number of its sheet.
@@ -370,8 +378,7 @@ impl<const N: usize> Rectangles<N> {
         let (before, rest) = (rest / (GROUP[0] * height) * GROUP[0], rest % (GROUP[0] * height));
         let width = GROUP[0].min(inner - before);
         let (i, j) = (before + rest % width, above + rest / width);
-        let cut =
-            |(axis, len): (Axis<N>, usize), block: usize| (block * len, len.min(axis.len - block * len));
+        let cut = |(axis, len): (usize, usize), block: usize| (block * len, len.min(axis - block * len));
         ([cut(self.inner, i), cut(self.across, j)], sheet)
     }
 
@@ -381,15 +388,28 @@ impl<const N: usize> Rectangles<N> {
         cols * rows
     }
 
-    fn piece(&self, operand: usize, number: usize, first: isize) -> Piece {
-        let ([(col, cols), (row, rows)], mut sheet) = self.place(number);
-        let (col_stride, row_stride) = (self.inner.0.strides[operand], self.across.0.strides[operand]);
-        let mut offset = first + col as isize * col_stride + row as isize * row_stride;
-        for axis in &self.outer {
-            offset += (sheet % axis.len) as isize * axis.strides[operand];
-            sheet /= axis.len;
+    /// The one piece that a tile is, if its two axes have one stride each in the operand.
+    #[inline]
+    fn piece(&self, operand: usize, number: usize, first: isize) -> Option<Piece> {
+        let [inner, across, outer] = &self.lays[operand];
+        if !(inner.outer.is_empty() && across.outer.is_empty()) {
+            return None;
         }
-        Piece { offset, at: 0, rows, cols, row_stride, col_stride }.flat()
+        let ([(col, cols), (row, rows)], sheet) = self.place(number);
+        let offset = first + inner.offset(col) + across.offset(row) + outer.offset(sheet);
+        let (col_stride, row_stride) = (inner.inner.1, across.inner.1);
+        Some(Piece { offset, at: 0, rows, cols, row_stride, col_stride }.flat())
+    }
+
+    /// The pieces of a tile, row by row.
+    fn pieces(&self, operand: usize, number: usize, first: isize, mut visit: impl FnMut(Piece)) {
+        let [inner, across, outer] = &self.lays[operand];
+        let ([(col, cols), (row, rows)], sheet) = self.place(number);
+        let first = first + outer.offset(sheet);
+        for i in 0..rows {
+            let first = first + across.offset(row + i);
+            inner.pieces(first, col, cols, |piece| visit(Piece { at: i * cols + piece.at, ..piece }));
+        }
     }
 }
 

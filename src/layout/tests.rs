@@ -36,6 +36,30 @@ fn visited<const N: usize>(plan: &Plan<N>, operand: usize) -> Vec<isize> {
     found
 }
 
+/// Whether every element is visited once, in all operands at the same time.
+fn visits_all(plan: &Plan<3>, shape: &[usize], strides: [&[isize]; 3]) -> bool {
+    let mut expected: HashMap<[isize; 3], isize> = HashMap::new();
+    for index in indices(shape) {
+        *expected.entry(strides.map(|strides| offset(&index, strides))).or_default() += 1;
+    }
+    let [a, b, c] = [0, 1, 2].map(|operand| visited(plan, operand));
+    let lens = [a.len(), b.len(), c.len()];
+    for ((a, b), c) in a.into_iter().zip(b).zip(c) {
+        *expected.entry([a, b, c]).or_default() -= 1;
+    }
+    lens == [plan.len(); 3] && expected.values().all(|&count| count == 0)
+}
+
+/// Whether the order and the tiles of two operands stay as they are if a third one follows.
+fn ignore_the_last(shape: &[usize], strides: [&[isize]; 3], tile: usize) -> bool {
+    [Plan::<3>::new, Plan::<3>::of_runs].into_iter().all(|plan_of| {
+        let alone = plan_of(shape, [strides[0], strides[1], &[]], tile, 2);
+        let plan = plan_of(shape, strides, tile, 2);
+        let lens = |plan: &Plan<3>| (0..plan.tiles()).map(|number| plan.tile(number).len).collect::<Vec<_>>();
+        lens(&plan) == lens(&alone) && (0..2).all(|leader| visited(&plan, leader) == visited(&alone, leader))
+    })
+}
+
 /// Strides of an array that is stored in some order of its axes, with steps, reversed axes, and axes along which
 /// it does not vary.
 fn layouts(shape: Vec<usize>) -> impl Strategy<Value = Vec<isize>> {
@@ -77,30 +101,30 @@ fn operands() -> impl Strategy<Value = (Vec<usize>, [Vec<isize>; 3], usize)> {
 proptest! {
     #[test]
     fn every_element_is_visited_once_and_in_step((shape, strides, tile) in operands(), leading in 1..=3_usize) {
-        let plan = Plan::new(&shape, [&strides[0][..], &strides[1], &strides[2]], tile, leading);
-        let mut expected: HashMap<[isize; 3], usize> = HashMap::new();
-        for index in indices(&shape) {
-            *expected.entry([0, 1, 2].map(|k| offset(&index, &strides[k]))).or_default() += 1;
-        }
-        let [a, b, c] = [0, 1, 2].map(|k| visited(&plan, k));
-        prop_assert_eq!(a.len(), plan.len());
-        for ((a, b), c) in a.into_iter().zip(b).zip(c) {
-            let count = expected.get_mut(&[a, b, c]);
-            prop_assert!(count.is_some());
-            *count.unwrap() -= 1;
-        }
-        prop_assert!(expected.values().all(|&count| count == 0));
+        let plan = Plan::new(&shape, strides.each_ref().map(Vec::as_slice), tile, leading);
+        prop_assert!(visits_all(&plan, &shape, strides.each_ref().map(Vec::as_slice)));
         prop_assert!((0..plan.tiles()).all(|number| (1..=tile).contains(&plan.tile(number).len)));
     }
 
     #[test]
     fn those_that_follow_do_not_change_the_order((shape, strides, tile) in operands()) {
-        let [leader, one, other] = strides.each_ref().map(Vec::as_slice);
-        let alone = Plan::of_runs(&shape, [leader, &[]], tile, 1);
-        for follower in [one, other] {
-            let plan = Plan::of_runs(&shape, [leader, follower], tile, 1);
-            prop_assert_eq!(visited(&plan, 0), visited(&alone, 0));
-        }
+        let [first, second, follower] = strides.each_ref().map(Vec::as_slice);
+        prop_assert!(ignore_the_last(&shape, [first, second, follower], tile));
+    }
+
+    #[test]
+    fn those_that_follow_do_not_change_rectangles(
+        (shape, follower) in [2_usize..12, 2_usize..6, 2_usize..6, 2_usize..9]
+            .prop_flat_map(|shape| (Just(shape), layouts(shape.to_vec()))),
+        tile in prop_oneof![Just(16_usize), Just(64), Just(512)],
+    ) {
+        // Of two axes of two parts each, the one array has the first outside, the other the second.
+        let [a, b, c, d] = shape.map(|len| len as isize);
+        let first = [8 * d * c * b, 8 * d * c, 8 * d, 8];
+        let second = [8 * b, 8, 8 * b * a * d, 8 * b * a];
+        let strides = [&first[..], &second, &follower];
+        prop_assert!(ignore_the_last(&shape, strides, tile));
+        prop_assert!(visits_all(&Plan::new(&shape, strides, tile, 2), &shape, strides));
     }
 
     #[test]
