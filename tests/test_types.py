@@ -16,6 +16,9 @@ reveal_type(loss.grad(b"ab", memoryview(b"ab")))
 fg.SoftmaxFocalLoss(normalizer="positives")
 fg.SoftmaxFocalLoss(normalizer="weights")
 loss(object(), 1)
+fg.SigmoidFocalLoss(np.float32(0.5), [np.int64(2), 1.5], class_axis=np.int8(0), normalizer=np.float32(3))
+reveal_type(fg.show_config(mode="dicts")["isa"])
+fg.show_config("dict")
 """
 
 
@@ -26,8 +29,9 @@ def test_results_and_arguments(tmp_path: Path) -> None:
     out, err, _ = mypy.run(["--strict", "--cache-dir", str(tmp_path), str(program)])
     notes = [line.split(":", 2)[1:] for line in out.splitlines() if ": " in line]
     told = {int(line): rest.strip() for line, rest in notes if line.isdigit()}
-    assert told.keys() == {6, 7, 8, 10}, out + err
+    assert told.keys() == {6, 7, 8, 10, 12, 13}, out + err
     assert "float | numpy.ndarray" in told[6]
     assert told[7].startswith('note: Revealed type is "numpy.ndarray')
     assert "positives" in told[8]
     assert "object" in told[10]
+    assert "show_config" in told[13]

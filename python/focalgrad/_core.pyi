@@ -1,8 +1,9 @@
 """The compiled part of focalgrad. Documentation is with the objects themselves."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, Literal, TypeAlias, final
+from typing import Any, ClassVar, Final, Literal, SupportsIndex, TypeAlias, final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from focalgrad._types import Array as _Array
@@ -13,13 +14,15 @@ _Reduction: TypeAlias = Literal["none", "sum", "mean"]
 _ClassReduction: TypeAlias = Literal["none", "sum", "mean", "sum_classes"]
 # A number, or the losses of elements, rows or positions.
 _Value: TypeAlias = float | _Result
-_Normalizer: TypeAlias = Literal["weights", "focal_weights"] | float | None
-_ElementNormalizer: TypeAlias = Literal["weights", "positives", "focal_weights"] | float | None
+# A number of Python's or NumPy's.
+_Number: TypeAlias = float | np.floating[Any] | np.integer[Any]
+_NamedNormalizer: TypeAlias = Literal["weights", "focal_weights"]
+_NamedElementNormalizer: TypeAlias = Literal["weights", "positives", "focal_weights"]
 _Hessian: TypeAlias = Literal["exact", "gauss_newton", "upper"]
 _SoftTargets: TypeAlias = Literal["mixture", "expected", "quality"]
 _Modulator: TypeAlias = Literal["softmax", "sigmoid"]
 # A number, or one for each class.
-_Parameter: TypeAlias = float | Sequence[float] | NDArray[Any]
+_Parameter: TypeAlias = _Number | Sequence[_Number] | NDArray[Any]
 _ShownParameter: TypeAlias = float | tuple[float, ...]
 
 __all__ = [
@@ -59,14 +62,14 @@ class SigmoidFocalLoss:
         gamma: _Parameter = 2.0,
         *,
         reduction: _ClassReduction = "mean",
-        normalizer: _ElementNormalizer = None,
-        class_axis: int | None = None,
-        class_weight: Sequence[float] | NDArray[Any] | None = None,
-        label_smoothing: float = 0.0,
-        ignore_index: float | None = None,
-        background_index: int | None = None,
+        normalizer: _NamedElementNormalizer | _Number | None = None,
+        class_axis: SupportsIndex | None = None,
+        class_weight: Sequence[_Number] | NDArray[Any] | None = None,
+        label_smoothing: _Number = 0.0,
+        ignore_index: _Number | None = None,
+        background_index: SupportsIndex | None = None,
         from_logits: bool = True,
-        eps: float = 0.0,
+        eps: _Number = 0.0,
         soft_targets: _SoftTargets = "mixture",
     ) -> SigmoidFocalLoss: ...
     @property
@@ -76,7 +79,7 @@ class SigmoidFocalLoss:
     @property
     def reduction(self) -> _ClassReduction: ...
     @property
-    def normalizer(self) -> _ElementNormalizer: ...
+    def normalizer(self) -> _NamedElementNormalizer | float | None: ...
     @property
     def class_axis(self) -> int | None: ...
     @property
@@ -148,12 +151,12 @@ class SoftmaxFocalLoss:
         gamma: _Parameter = 2.0,
         *,
         reduction: _Reduction = "mean",
-        normalizer: _Normalizer = None,
-        class_axis: int = -1,
-        label_smoothing: float = 0.0,
-        ignore_index: float | None = None,
+        normalizer: _NamedNormalizer | _Number | None = None,
+        class_axis: SupportsIndex = -1,
+        label_smoothing: _Number = 0.0,
+        ignore_index: _Number | None = None,
         from_logits: bool = True,
-        eps: float = 0.0,
+        eps: _Number = 0.0,
         modulator: _Modulator = "softmax",
     ) -> SoftmaxFocalLoss: ...
     @property
@@ -163,7 +166,7 @@ class SoftmaxFocalLoss:
     @property
     def reduction(self) -> _Reduction: ...
     @property
-    def normalizer(self) -> _Normalizer: ...
+    def normalizer(self) -> _NamedNormalizer | float | None: ...
     @property
     def class_axis(self) -> int: ...
     @property
@@ -293,7 +296,7 @@ def softmax_focal_loss(
     out: _Result | None = None,
     **options: Any,
 ) -> _Value: ...
-def set_num_threads(n: int) -> None: ...
+def set_num_threads(n: SupportsIndex) -> None: ...
 def get_num_threads() -> int: ...
 def num_threads_in_use() -> int: ...
 def limit_this_thread(n: int) -> int: ...

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, SupportsIndex, overload
 
 from focalgrad import _core
 
 
 @contextmanager
-def num_threads(n: int) -> Iterator[None]:
+def num_threads(n: SupportsIndex) -> Iterator[None]:
     """Set the number of threads for the length of a ``with`` block.
 
     The number holds for the whole process, other Python threads included; afterwards it is what it was
@@ -63,6 +63,10 @@ def one_thread() -> Iterator[None]:
         _core.limit_this_thread(before)
 
 
+@overload
+def show_config(mode: Literal["stdout"] = "stdout") -> None: ...
+@overload
+def show_config(mode: Literal["dicts"]) -> dict[str, Any]: ...
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """Show the version, the instruction set in use, and the number of threads.
 
