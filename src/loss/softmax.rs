@@ -26,7 +26,7 @@
 //! it would have to be taken again. 1 - pi_j of the largest class is S - 1 over S, and where that
 //! cancels, a second sum that leaves out the largest class stands in for S - 1.
 
-use crate::loss::focal::{Gamma, Margin, Scales};
+use crate::loss::focal::{Gamma, Margin, Scales, split_scale};
 use crate::math::{exp_neg, log};
 use crate::real::Real;
 use crate::simd::Vector;
@@ -284,8 +284,8 @@ where
 {
     /// Over [`Scales::P_SCALE`]: a large factor is scaled at once, a small one after the product.
     #[inline(always)]
-    fn new(factor: V) -> Self {
-        let (before, second) = split_scale(factor.abs());
+    pub fn new(factor: V) -> Self {
+        let (before, second) = split_scale(factor, V::Real::ONE);
         Self { first: factor * before, second }
     }
 
@@ -346,19 +346,6 @@ where
     V::Real: Scales,
 {
     exp.max_or(exp.constant(V::Real::ZERO)).min_or(exp.constant(V::Real::P_SCALE))
-}
-
-/// [`Scales::P_UNSCALE`] as two powers of two, one of them 1: what a factor of that magnitude is scaled
-/// with at once, and what its product with a scaled exponential is scaled with.
-#[inline(always)]
-fn split_scale<V: Vector>(magnitude: V) -> (V, V)
-where
-    V::Real: Scales,
-{
-    let one = magnitude.constant(V::Real::ONE);
-    let unscale = magnitude.constant(V::Real::P_UNSCALE);
-    let small = magnitude.lt(one);
-    (V::select(small, one, unscale), V::select(small, unscale, one))
 }
 
 /// The sum and its rounding error (Knuth 1969).

@@ -45,7 +45,7 @@
 
 use crate::loss::focal::{Gamma, Margin, Scales, power};
 use crate::loss::product::unless_zero;
-use crate::loss::softmax::Row;
+use crate::loss::softmax::{Factor, Row};
 use crate::math::{exp_neg, log1p};
 use crate::real::Real;
 use crate::simd::Vector;
@@ -227,11 +227,10 @@ where
     /// The gradient, from D and M.
     #[inline(always)]
     pub fn new<const POWER: u8>(row: &Row<V>, margin: &Margin<V, POWER>, descent: V, slope: V) -> Self {
-        let unscale = slope.constant(V::Real::P_UNSCALE);
         let opposite = row.at_opposite(&margin.gamma());
         Self {
             own: margin.p().neg_mul_add(slope, descent),
-            descent: descent + (opposite.p_scaled().0 * slope) * unscale,
+            descent: descent + Factor::new(slope).of(opposite.p_scaled().0),
         }
     }
 }

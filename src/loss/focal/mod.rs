@@ -172,6 +172,8 @@ pub trait Scales: Real {
     const P_SCALE: Self;
     /// Its inverse.
     const P_UNSCALE: Self;
+    /// Its square root.
+    const P_ROOT: Self;
     /// Its exponent as [`exp_neg`] takes it.
     const P_SHIFT: Self;
     /// Its exponent as a number.
@@ -201,6 +203,7 @@ const fn power_of_two_f64(n: i64) -> f64 {
 impl Scales for f32 {
     const P_SCALE: f32 = power_of_two_f32(64);
     const P_UNSCALE: f32 = power_of_two_f32(-64);
+    const P_ROOT: f32 = power_of_two_f32(32);
     const P_SHIFT: f32 = 64.0 + f32::TO_INTEGER;
     const P_BITS: f32 = 64.0;
     const P_SMALL: f32 = -80.0;
@@ -213,6 +216,7 @@ impl Scales for f32 {
 impl Scales for f64 {
     const P_SCALE: f64 = power_of_two_f64(256);
     const P_UNSCALE: f64 = power_of_two_f64(-256);
+    const P_ROOT: f64 = power_of_two_f64(128);
     const P_SHIFT: f64 = 256.0 + f64::TO_INTEGER;
     const P_BITS: f64 = 256.0;
     const P_SMALL: f64 = -700.0;
@@ -416,10 +420,24 @@ where
         self.with_p(weight, self.slope())
     }
 
-    /// weight * q^g * p * factor, rounded into the subnormal numbers only once.
+    /// weight * q^g * p * factor, rounded into the subnormal numbers only once, and infinite only if that is.
     #[inline(always)]
     fn with_p(&self, weight: V, factor: V) -> V {
-        let unscale = weight.constant(V::Real::P_UNSCALE);
-        ((self.modulated(weight) * self.p_scaled) * factor) * unscale
+        let modulated = self.modulated(weight);
+        let (before, after) = split_scale(modulated, V::Real::P_ROOT);
+        (((modulated * before) * self.p_scaled) * factor) * after
     }
+}
+
+/// [`Scales::P_UNSCALE`] as two powers of two, one of them 1: what a factor of at least `large` is scaled with at once,
+/// and what the product of a smaller one with scaled numbers is scaled with.
+#[inline(always)]
+pub fn split_scale<V: Vector>(factor: V, large: V::Real) -> (V, V)
+where
+    V::Real: Scales,
+{
+    let one = factor.constant(V::Real::ONE);
+    let unscale = factor.constant(V::Real::P_UNSCALE);
+    let small = factor.abs().lt(factor.constant(large));
+    (V::select(small, one, unscale), V::select(small, unscale, one))
 }
