@@ -13,6 +13,7 @@ from layouts import as_they_come
 from support import (
     FLOAT_DTYPES,
     GAMMAS,
+    HESSIANS,
     TARGET_DTYPES,
     Core,
     assert_terms,
@@ -206,6 +207,67 @@ def test_infinities_of_both_signs_sum_to_nan(dtype: type) -> None:
 
 
 ROWS = {"targets": [0, 1, 1], "rows": [[-INF, 0.0, 1.0], [0.0, 1.0, 2.0], [0.5, -1.0, -INF]]}
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.0, 3.0, 5.0, 18.0, 30.0])
+@pytest.mark.parametrize("modulator", [None, "softmax", "sigmoid"])
+def test_a_tiny_sum_of_factors(modulator: str | None, gamma: float) -> None:
+    """Every example is easy: over the sum of the factors, derivatives stay finite and keep their size."""
+    for dtype, bits in ((np.float16, 140), (np.float32, 130), (np.float32, 140), (np.float64, 1060)):
+        margins = np.array([1.0, 1.06]) * (bits * np.log(2) / gamma)
+        options: dict[str, Any] = {"alpha": None, "gamma": gamma, "normalizer": "focal_weights"}
+        if modulator is None:
+            loss: Any = fg.SigmoidFocalLoss(**options)
+            logits, targets = margins.astype(dtype), np.ones(2)
+        else:
+            loss = fg.SoftmaxFocalLoss(modulator=modulator, **options)
+            logits, targets = np.column_stack([margins, 0 * margins]).astype(dtype), np.zeros(2, int)
+        gradient, hessian = loss.grad_and_hess(logits, targets)
+        assert np.isfinite(gradient).all(), dtype
+        if dtype != np.float64:
+            assert np.isfinite(hessian).all(), dtype
+            # As far as float32 holds the sums: an example's own slope is at most 1 + gamma times its loss.
+            want = loss.grad(logits.astype(np.float64), targets)
+            np.testing.assert_allclose(gradient, want, rtol=0, atol=10 * gamma * np.abs(want).max())
+
+
+@pytest.mark.parametrize("kind", HESSIANS)
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_a_huge_weight(dtype: type, kind: Any) -> None:
+    """The Hessian is held times a power of two on its way: that must not make it infinite."""
+    weight = float(np.finfo(dtype).max) / 8
+    for gamma in (0.0, 1.0, 1.7, 2.0, 3.0):
+        for loss, logits, targets in (
+            (fg.SigmoidFocalLoss(None, gamma, reduction="sum"), np.array([0.25, -1, 3, -20]), [1, 1, 0, 1]),
+            (fg.SoftmaxFocalLoss(None, gamma, reduction="sum"), np.array([[0.25, 1], [1, -3]]), [0, 1]),
+        ):
+            gradient, hessian = loss.grad_and_hess(logits.astype(dtype), targets, hessian=kind)
+            weighted = loss.grad_and_hess(logits.astype(dtype), targets, sample_weight=weight, hessian=kind)
+            np.testing.assert_allclose(weighted[0] / weight, gradient, rtol=1e-6)
+            np.testing.assert_allclose(weighted[1] / weight, hessian, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_dense_rows_of_a_huge_weight(dtype: type) -> None:
+    loss = fg.SoftmaxFocalLoss(reduction="sum", label_smoothing=0.1)
+    rows, weight = np.array([[0.25, 0.75], [3, -2]], dtype), float(np.finfo(dtype).max) / 8
+    want = loss.grad(rows, [0, 1]) * weight
+    np.testing.assert_allclose(loss.grad(rows, [0, 1], sample_weight=weight), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_a_tiny_normalizer(dtype: type) -> None:
+    """What it divides stays 0 if it is 0, and never becomes NaN; the same with a bound for the Hessian."""
+    logits, targets = np.array([0.5, INF, -INF, 800.0], dtype), np.array([1, 1, 0, 1])
+    for normalizer in (5e-324, 1e-310):
+        for loss in (fg.SigmoidFocalLoss(normalizer=normalizer), fg.SoftmaxFocalLoss(normalizer=normalizer)):
+            softmax = isinstance(loss, fg.SoftmaxFocalLoss)
+            rows = np.column_stack([logits, 0 * targets]).astype(dtype) if softmax else logits
+            labels = 1 - targets if softmax else targets
+            for kind in ("exact", "gauss_newton", "upper"):
+                for term in loss.grad_and_hess(rows, labels, hessian=kind):
+                    assert not np.isnan(term).any()
+                    assert (term[1:] == 0).all() and (term[0] != 0).all()
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, (0.0, 2.0, 1.0)])

@@ -67,10 +67,32 @@ impl Scaling {
         Self { denominator, scale: scale_of(denominator / len as f64) }
     }
 
+    /// What a weight becomes in derivatives.
+    pub fn of_derivatives(self, weight: f64) -> f64 {
+        over(weight, self.denominator)
+    }
+
+    /// The same times a bound of at least 1.
+    pub fn bounded(self, weight: f64, bound: f64) -> f64 {
+        let product = self.of_derivatives(weight) * bound;
+        if weight.is_finite() { finite(product) } else { product }
+    }
+
     /// The mean, from the sum of the scaled losses.
     pub fn mean(self, sum: f64) -> f64 {
         sum / (self.denominator / self.scale)
     }
+}
+
+/// A quotient that is finite if both numbers are: a derivative of 0 has the product 0 with it.
+pub fn over(number: f64, denominator: f64) -> f64 {
+    let quotient = number / denominator;
+    if number.is_finite() && denominator != 0.0 { finite(quotient) } else { quotient }
+}
+
+/// The number, or the largest instead of an infinite one.
+fn finite(number: f64) -> f64 {
+    if number.is_infinite() { f64::MAX.copysign(number) } else { number }
 }
 
 /// A power of two near the size of typical weights, if that is far from 1; else 1.

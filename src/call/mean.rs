@@ -6,6 +6,7 @@
 
 use super::denominator::{Denominator, Scaling};
 use super::{Call, Filled, GoOn, Wanted};
+use crate::element::DType;
 use crate::error::Error;
 use crate::exec::measure::Measure;
 use crate::exec::rows::PerThread;
@@ -211,14 +212,39 @@ unsafe fn quotient<L: Loss, R: PerThread>(
             return nothing::<L, R>(call, plan, &outputs, go_on);
         }
         let value = sums.value.value() / denominator;
-        let derivatives = Wanted { value: false, ..call.wanted };
-        if derivatives.grad || derivatives.hess.is_some() {
-            let quotient = Some(Quotient { value, denominator });
-            let walk = Walk { quotient, ..Walk::filling(derivatives, outputs, Scaling::NONE) };
-            L::walk::<R>(call, plan, &walk, go_on)?;
-        }
+        derivatives::<L, R>(call, plan, outputs, Quotient { value, denominator }, go_on)?;
         Ok(value)
     }
+}
+
+/// Fills the derivatives of the quotient of two sums. In float32 what is divided by a sum below this would be infinite,
+/// or all but: then they are computed in float64, and rounded.
+unsafe fn derivatives<L: Loss, R: PerThread>(
+    call: &Call<'_, L>,
+    plan: &JobPlan,
+    outputs: Filled<'_>,
+    quotient: Quotient,
+    go_on: GoOn<'_>,
+) -> Result<(), Stop> {
+    const LEAST: f64 = 1.0 / (1_u128 << 64) as f64;
+    let wanted = Wanted { value: false, ..call.wanted };
+    if !wanted.grad && wanted.hess.is_none() {
+        return Ok(());
+    }
+    let outputs = [None, outputs[1], outputs[2]];
+    // A subnormal number has few digits, and too large an inverse.
+    let denominator = quotient.denominator.max(f64::MIN_POSITIVE);
+    let quotient = Quotient { denominator, ..quotient };
+    let walk = Walk { quotient: Some(quotient), ..Walk::filling(wanted, outputs, Scaling::NONE) };
+    // SAFETY: handed through from the caller.
+    unsafe {
+        if DType::of::<R>() == DType::Float32 && quotient.denominator < LEAST {
+            L::walk::<f64>(call, &L::plan::<f64>(call, &outputs), &walk, go_on)?;
+        } else {
+            L::walk::<R>(call, plan, &walk, go_on)?;
+        }
+    }
+    Ok(())
 }
 
 /// There is nothing to average: all results are 0, also where a logit is NaN.
@@ -287,17 +313,23 @@ pub unsafe fn piece<L: Loss, R: PerThread>(
 ) -> Result<ExactSum, Stop> {
     let (common, wanted) = (call.loss.common(), call.wanted);
     let plan = L::plan::<R>(call, &outputs);
-    let is_quotient = Denominator::of(common).adds_factors();
-    let quotient = is_quotient.then_some(Quotient { value, denominator });
-    let scaling = if is_quotient { Scaling::NONE } else { Scaling { denominator, scale: 1.0 } };
-    let sum = wanted.sums(common.reduction);
-    let walk = Walk { sum, quotient, keeping: Keeping::Exact, ..Walk::filling(wanted, outputs, scaling) };
     // SAFETY: handed through from the caller.
     unsafe {
         if denominator == 0.0 {
             nothing::<L, R>(call, &plan, &outputs, go_on)?;
             return Ok(ExactSum::default());
         }
+        let sum = wanted.sums(common.reduction);
+        let walk = if Denominator::of(common).adds_factors() {
+            derivatives::<L, R>(call, &plan, outputs, Quotient { value, denominator }, go_on)?;
+            if !sum {
+                return Ok(ExactSum::default());
+            }
+            Walk::adding(false, Keeping::Exact)
+        } else {
+            let scaling = Scaling { denominator, scale: 1.0 };
+            Walk { sum, keeping: Keeping::Exact, ..Walk::filling(wanted, outputs, scaling) }
+        };
         Ok(L::walk::<R>(call, &plan, &walk, go_on)?.value.exact())
     }
 }

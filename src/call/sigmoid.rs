@@ -1,7 +1,7 @@
 //! A call of the sigmoid focal loss: a loss whose elements stand for themselves.
 
 use super::admit::{Admitted, check_memory, check_surrogate};
-use super::denominator::{Denominator, Scaling};
+use super::denominator::{Denominator, Scaling, over};
 use super::mean::{Loss, Quotient, Rules, Walk, leading};
 use super::weights::{Lists, along};
 use super::{Call, Filled, GoOn, Wanted, sum_classes};
@@ -220,7 +220,7 @@ impl Call<'_, SigmoidFocalLoss> {
         if common.eps > 0.0 {
             options = options.clipped(common.eps);
         }
-        let of_walk = |Quotient { value, denominator }| [value, 1.0 / denominator].map(R::from_f64);
+        let of_walk = |Quotient { value, denominator }| [value, over(1.0, denominator)].map(R::from_weight);
         options.quotient = walk.quotient.map(of_walk);
         Some(Soft { kernel: soft::kernel(self.loss.soft_targets, !common.from_logits), options, always })
     }

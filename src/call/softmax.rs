@@ -1,7 +1,7 @@
 //! A call of the softmax focal loss: a loss whose elements are rows of classes.
 
 use super::admit::{Admitted, check_memory, check_surrogate};
-use super::denominator::Scaling;
+use super::denominator::{Scaling, over};
 use super::mean::{Loss, Quotient, Rules, Walk, leading};
 use super::weights::along;
 use super::{Call, Filled, GoOn, Wanted};
@@ -221,13 +221,13 @@ impl Call<'_, SoftmaxFocalLoss> {
 
     /// What multiplies losses, gradient and Hessian of rows whose target is that class.
     fn weights_of(&self, class: usize, weight: f64, walk: &Walk<'_>) -> [f64; 3] {
-        let Scaling { denominator, scale } = match walk.quotient {
+        let scaling = match walk.quotient {
             Some(Quotient { denominator, .. }) => Scaling { denominator, scale: 1.0 },
             None => walk.scaling,
         };
         let upper = walk.wanted.hess == Some(Hessian::Upper) && !self.is_dense();
         let bound = if upper { 1.0 + self.loss.common.gamma.of(class) } else { 1.0 };
-        [weight / scale, weight / denominator, weight / denominator * bound]
+        [weight / scaling.scale, scaling.of_derivatives(weight), scaling.bounded(weight, bound)]
     }
 
     /// Whether every class of a row has a target of its own: given so, or smoothed.
@@ -301,8 +301,9 @@ impl Call<'_, SoftmaxFocalLoss> {
     fn formula<R: PerThread>(&self, walk: &Walk<'_>, alpha: f64) -> Formula<R> {
         let common = &self.loss.common;
         let [value, grad, hess] = self.weights_of(0, alpha, walk).map(R::from_weight);
-        let of_walk =
-            |Quotient { value, denominator }| [value / denominator, 1.0 / denominator].map(R::from_f64);
+        let of_walk = |Quotient { value, denominator }| {
+            [over(value, denominator), over(1.0, denominator)].map(R::from_weight)
+        };
         let quotient = walk.quotient.map(of_walk);
         let constants = Constants::new(common.gamma.of(0));
         let clip = (common.eps > 0.0).then(|| [common.eps, 1.0 - common.eps].map(R::from_f64));

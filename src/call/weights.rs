@@ -127,14 +127,14 @@ pub fn weights_of<R: Real>(
     loss: &SigmoidFocalLoss,
     wanted: Wanted,
     class: usize,
-    Scaling { denominator, scale }: Scaling,
+    scaling: Scaling,
 ) -> [[R; 2]; 3] {
     let weights = loss.weights_of(class);
     let upper = wanted.hess == Some(Hessian::Upper);
     let bound = if upper { 1.0 + loss.common.gamma.of(class) } else { 1.0 };
     [
-        weights.map(|weight| R::from_weight(weight / scale + 0.0)),
-        weights.map(|weight| R::from_weight(weight / denominator + 0.0)),
-        weights.map(|weight| R::from_weight(weight / denominator * bound + 0.0)),
+        weights.map(|weight| R::from_weight(weight / scaling.scale + 0.0)),
+        weights.map(|weight| R::from_weight(scaling.of_derivatives(weight) + 0.0)),
+        weights.map(|weight| R::from_weight(scaling.bounded(weight, bound) + 0.0)),
     ]
 }

@@ -72,6 +72,14 @@ pub trait Half: Element {
     }
 }
 
+/// Storage only where results are computed in float64.
+impl Half for f32 {
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        x
+    }
+}
+
 /// As [`Half::narrow`], by arithmetic alone.
 #[inline(always)]
 unsafe fn narrow_each<H: Half, R: Real>(source: *const R, target: *mut H, len: usize) {
@@ -329,9 +337,10 @@ macro_rules! dtypes {
                 if self == Self::Float64 { widen_weights::<R> } else { self.widen() }
             }
 
-            /// The conversion of results, for half types.
+            /// The conversion of results, for half types, and for float32 where a kernel computes in float64.
             pub fn narrow<R: Real>(self) -> Option<Narrow<R>> {
                 match self {
+                    Self::Float32 if Self::of::<R>() == Self::Float64 => Some(narrow::<f32, R>),
                     $( Self::$variant => dtypes!(@narrow $type $(, $half)?), )+
                 }
             }
