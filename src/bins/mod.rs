@@ -20,7 +20,7 @@ mod tests;
 
 use std::ops::Range;
 
-pub use sort::{Column, Sorted, sort};
+pub use sort::{Column, Sortable, Sorted, sort};
 pub use tally::{Each, Row, Total, tally};
 
 /// Bins of one label.

@@ -1,5 +1,7 @@
 //! Which bin does an element go to?
 
+use std::ops::Neg;
+
 use super::{BLOCK, MARGINS, NAN, PER_UNIT, range_of};
 use crate::element::DType;
 use crate::error::Error;
@@ -38,7 +40,7 @@ pub struct Sorted {
 ///
 /// # Safety
 /// Both columns must be valid for reading as many numbers as there are losses.
-pub unsafe fn sort<R: Real>(
+pub unsafe fn sort<R: Sortable>(
     isa: AnyIsa,
     logits: Column,
     targets: Column,
@@ -77,7 +79,7 @@ impl Target {
 
 /// # Safety
 /// As [`sort`]; `first` is the place of the first loss among all.
-unsafe fn sort_block<R: Real>(
+unsafe fn sort_block<R: Sortable>(
     isa: AnyIsa,
     logits: Column,
     targets: Column,
@@ -105,6 +107,39 @@ unsafe fn sort_block<R: Real>(
     sorted
 }
 
+/// A type whose margins are cut into bins.
+pub trait Sortable: Real + Neg<Output = Self> {
+    /// Whether it is NaN.
+    fn is_no_number(self) -> bool;
+
+    /// The number of whole bins between 0 and this number, the last one's at most; that too for NaN, whose loss says
+    /// that it belongs to no bin.
+    fn steps(self) -> i32;
+}
+
+macro_rules! sortable {
+    ($real:ident) => {
+        impl Sortable for $real {
+            #[inline(always)]
+            fn is_no_number(self) -> bool {
+                self.is_nan()
+            }
+
+            #[inline(always)]
+            fn steps(self) -> i32 {
+                const LAST: $real = (MARGINS / 2 - 1) as $real;
+                let steps = self.abs() * PER_UNIT as $real;
+                let steps = if steps < LAST { steps } else { LAST };
+                // SAFETY: a number from 0 to 127. Conversions that look for others take ten times as long.
+                unsafe { steps.to_int_unchecked() }
+            }
+        }
+    };
+}
+
+sortable!(f32);
+sortable!(f64);
+
 /// Sorts a tile.
 struct Sort<'a, R> {
     x: &'a [R],
@@ -113,25 +148,25 @@ struct Sort<'a, R> {
     bins: &'a mut [u16],
 }
 
-impl<R: Real> Kernel for Sort<'_, R> {
+impl<R: Sortable> Kernel for Sort<'_, R> {
     /// How many logits are NaN, and whether there are targets outside 0 to 1.
     type Output = (usize, bool);
 
     #[inline(always)]
     fn run<I: Isa>(self, _: I) -> (usize, bool) {
+        // In the type of the logits: eight times a number is exact, and so is a comparison.
+        let middle = i32::from(MARGINS / 2);
         let (mut nan_logits, mut outside) = (0_u32, false);
         for (((&x, &y), &loss), bin) in self.x.iter().zip(self.y).zip(self.losses).zip(self.bins) {
-            let (x, y, loss) = (x.to_f64(), y.to_f64(), loss.to_f64());
-            nan_logits += u32::from(x.is_nan());
-            outside |= !((0.0..=1.0).contains(&y) | y.is_nan());
-            let positive = y >= 0.5;
+            nan_logits += u32::from(x.is_no_number());
+            outside |= y < R::ZERO || y > R::ONE;
+            let positive = y >= R::HALF;
             let margin = if positive { -x } else { x };
-            let steps = ((margin.abs() * PER_UNIT) as u32).min(u32::from(MARGINS) / 2 - 1);
-            let middle = u32::from(MARGINS) / 2;
+            let steps = margin.steps();
             // A margin of 0 is hard, whatever its sign.
-            let place = if margin < 0.0 { middle - 1 - steps } else { middle + steps };
-            let place = place + if positive { u32::from(MARGINS) } else { 0 };
-            *bin = if loss.is_nan() { NAN } else { place as u16 };
+            let place = if margin < R::ZERO { middle - 1 - steps } else { middle + steps };
+            let place = place + if positive { i32::from(MARGINS) } else { 0 };
+            *bin = if loss.is_no_number() { NAN } else { place as u16 };
         }
         (nan_logits as usize, outside)
     }
