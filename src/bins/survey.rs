@@ -28,8 +28,7 @@ impl<R: Real> Kernel for Survey<'_, R> {
         let mut last = [R::ZERO; LANES];
         last[..rest.len()].copy_from_slice(rest);
         add_squares(&mut squares, &last);
-        let infinity = R::from_f64(f64::INFINITY);
-        let (mut low, mut high) = ([infinity; LANES], [R::NEG_INFINITY; LANES]);
+        let (mut low, mut high) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
         let (values, rest) = self.values.as_chunks::<LANES>();
         for values in values {
             widen_range(&mut low, &mut high, values);
@@ -39,7 +38,7 @@ impl<R: Real> Kernel for Survey<'_, R> {
         widen_range(&mut low, &mut high, &last);
         let mut all = (0.0, f64::INFINITY, f64::NEG_INFINITY);
         for ((&square, &low), &high) in squares.iter().zip(&low).zip(&high) {
-            all = (all.0 + square, all.1.min(low.to_f64()), all.2.max(high.to_f64()));
+            all = (all.0 + square, all.1.min(low), all.2.max(high));
         }
         all
     }
@@ -55,8 +54,9 @@ fn add_squares<R: Real>(squares: &mut [f64; LANES], slopes: &[R; LANES]) {
 
 /// NaN is neither smaller nor larger than a number.
 #[inline(always)]
-fn widen_range<R: Real>(low: &mut [R; LANES], high: &mut [R; LANES], values: &[R; LANES]) {
-    for ((low, high), &value) in low.iter_mut().zip(high).zip(values) {
+fn widen_range<R: Real>(low: &mut [f64; LANES], high: &mut [f64; LANES], values: &[R; LANES]) {
+    for ((low, high), value) in low.iter_mut().zip(high).zip(values) {
+        let value = value.to_f64();
         *low = if value < *low { value } else { *low };
         *high = if value > *high { value } else { *high };
     }
