@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 from focalgrad._evaluate import run
@@ -82,6 +83,8 @@ def _apart(make: Callable[[], Any]) -> Any:
 
     def work() -> None:
         if sys.platform != "win32":
+            # It lets Ctrl-C through again in the thread that starts it.
+            resource_tracker.ensure_running()
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             made.append(make())
