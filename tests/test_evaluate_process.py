@@ -71,11 +71,12 @@ def test_files_larger_than_memory(large):
     assert got["elements"] == 48_000_000 and peak < 300, f"{peak} MB"
 
 
-def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+def start(*arguments: str, cwd: Path, **more: bool) -> subprocess.Popen[str]:
     code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
     code += "; from focalgrad import _cli; sys.exit(_cli.main())"
     command = [sys.executable, "-c", code, "evaluate", *arguments]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=cwd, text=True, **pipes, **more)
 
 
 def wait_for(folder: Path, process: subprocess.Popen[str]) -> None:
@@ -104,6 +105,22 @@ def test_stopped_half_way(large, tmp_path, source, how):
         assert [path.name for path in tmp_path.iterdir()] == [out.name]
     else:
         assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("group", [False, True])
+@pytest.mark.parametrize("seconds", [1.5, 6.0])
+def test_a_cluster_is_stopped(large, seconds, group):
+    """While it starts and in the middle: at once and in one line, whether or not the workers hear Ctrl-C."""
+    files = [str(large / "t.parquet")] * 8
+    process = start(*files, "--scheduler", "local:2", cwd=large, start_new_session=True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=seconds)
+    begin = time.monotonic()
+    (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
+    said, complained = process.communicate(timeout=60)
+    took = time.monotonic() - begin
+    assert (process.returncode, said, complained) == (130, "", "focalgrad: interrupted\n")
+    assert took < 1, f"{took:.2f} s"
 
 
 def test_progress_on_a_terminal(large):

@@ -235,3 +235,26 @@ def test_sums_keep_what_rounding_loses():
     for numbers in ([1e16, 1.0], [1.0, np.inf], [-1e16, 1.0]):
         sums.add(np.array(numbers))
     assert sums.values().tolist() == [1.0, np.inf]
+
+
+def test_of_equal_losses_the_first_are_the_hardest():
+    x = np.zeros(1000)
+    x[[17, 500, 900]] = 5.0, 5.0, 7.0
+    found = fg.evaluate(x, np.zeros(1000)).to_dict()["hardest"]
+    rows = [900, 17, 500, *(row for row in range(20) if row != 17)]
+    assert [each["row"] for each in found] == rows[:20]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bins_of_margins_at_and_beside_their_edges(dtype):
+    edges = np.arange(-136, 137, dtype=dtype) / 8
+    x = np.concatenate([edges, np.nextafter(edges, -np.inf), np.nextafter(edges, np.inf), [np.inf, -np.inf]])
+    for label in (0, 1):
+        evaluation = fg.Evaluation(fg.SigmoidFocalLoss(gamma=1.0))
+        evaluation.update(x.astype(dtype), np.full(x.shape, label))
+        margins = np.where(label, -x, x).astype(np.float64)
+        bins = np.clip(np.floor(margins * 8), -128, 127).astype(int)
+        # What is between 0 and -1/8 is in the bin below 0, and an edge below 0 in the one further down.
+        bins = np.where(margins < 0, -1 - np.minimum(np.floor(-margins * 8), 127), bins).astype(int)
+        expected = np.bincount(bins + 128, minlength=256)
+        assert np.array_equal(evaluation.counts[256 * label : 256 * (label + 1)], expected)

@@ -14,10 +14,10 @@ from typing import NoReturn
 
 import focalgrad as fg
 from focalgrad._evaluate import arguments
-from focalgrad._evaluate.errors import BadData, shown
+from focalgrad._evaluate.errors import INTERRUPTED, BadData, shown
 
-# What a shell reports for a program that SIGINT or SIGPIPE ended.
-INTERRUPTED, READER_GONE = 130, 141
+# What a shell reports for a program that SIGPIPE ended.
+READER_GONE = 141
 
 
 class _Parser(argparse.ArgumentParser):

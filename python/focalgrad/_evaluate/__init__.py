@@ -3,7 +3,7 @@
 =================  ====================================================================
 `run`              one pass over the data
 `sources`          which files are read, and as what
-`npy`, `pieces`    arrays in files, and how they are cut
+`npy`, `pieces`    arrays in files, and how they are cut; `arrays` in memory
 `columns`          tables in files; `formats` has their readers
 `units`            what is counted: elements or rows
 `evaluation`       the state that is kept: sums of fixed size that can be merged

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
+import multiprocessing
 import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 from focalgrad._evaluate import run
-from focalgrad._evaluate.errors import BadData, needed, shown
+from focalgrad._evaluate.errors import INTERRUPTED, BadData, needed, shown
 from focalgrad._evaluate.evaluation import Evaluation
 from focalgrad._runtime import one_thread
 
@@ -40,18 +46,57 @@ def connected(scheduler: str) -> Iterator[Any]:
     """Connect to a cluster, or make one on this machine."""
     distributed = needed("distributed", "--scheduler")
     workers = workers_of(scheduler)
+    if workers is None:
+        options: dict[str, Any] = {"address": scheduler, "timeout": "10s"}
+    else:
+        # A reader of one line does not want the cluster's diary.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        # Nor, after Ctrl-C, to hear that the system takes back what the cluster had.
+        quiet = "ignore::UserWarning:multiprocessing.resource_tracker"
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), quiet]))
+        count = workers or len(os.sched_getaffinity(0))
+        options = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": ":0"}
+    client: Any = None
     try:
-        if workers is None:
-            client = distributed.Client(scheduler, timeout="10s")
-        else:
-            # A reader of one line does not want the cluster's diary.
-            logging.getLogger("distributed").setLevel(logging.CRITICAL)
-            count = workers or len(os.sched_getaffinity(0))
-            client = distributed.Client(n_workers=count, threads_per_worker=1, dashboard_address=":0")
-    except (OSError, TimeoutError, ValueError) as error:
-        raise BadData(f"{shown(scheduler)}: no cluster can be reached: {shown(error)}") from None
-    with client:
+        client = _apart(lambda: distributed.Client(**options))
         yield client
+    except (OSError, TimeoutError, ValueError) as error:
+        if client is not None:
+            raise
+        raise BadData(f"{shown(scheduler)}: no cluster can be reached: {shown(error)}") from None
+    except KeyboardInterrupt:
+        # To take leave of a cluster takes seconds, and its workers would write about it. Those of another
+        # machine drop what nobody waits for any more.
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        atexit.register(os._exit, INTERRUPTED)
+        client = None
+        raise
+    finally:
+        if client is not None:
+            client.close()
+
+
+def _apart(make: Callable[[], Any]) -> Any:
+    """Make something in a thread that Ctrl-C does not reach, nor what comes of it."""
+    made: list[Any] = []
+
+    def work() -> None:
+        if sys.platform != "win32":
+            # It lets Ctrl-C through again in the thread that starts it.
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            made.append(make())
+        except BaseException as error:
+            made.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join()
+    if isinstance(made[0], BaseException):
+        raise made[0]
+    return made[0]
 
 
 @one_thread()

@@ -8,6 +8,9 @@ from typing import Any
 #: Which extra of the package brings a library.
 EXTRAS = {"pyarrow": "cli", "rich": "cli", "matplotlib": "cli", "dask": "dask", "distributed": "dask"}
 
+#: What a shell reports for a program that SIGINT ended.
+INTERRUPTED = 130
+
 
 class BadData(ValueError):
     """Data that cannot be evaluated; the message is the line that the user reads."""

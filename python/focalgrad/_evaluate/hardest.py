@@ -30,8 +30,11 @@ class Hardest:
             return
         found = np.flatnonzero(values > self.least)
         if len(found) > KEPT:
-            # Stable: the first of equal ones.
-            found = found[np.argsort(-values[found], kind="stable")[:KEPT]]
+            # All above the last place, and of those that share it the first ones.
+            large = values[found]
+            last = np.partition(large, -KEPT)[-KEPT]
+            above, equal = found[large > last], found[large == last]
+            found = np.concatenate([above, equal[: KEPT - len(above)]])
         for unit in found.tolist():
             row, column = units.row_of(unit)
             about = self._about(units, unit, row, column)

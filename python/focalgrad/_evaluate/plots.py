@@ -98,7 +98,9 @@ def _cumulative(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
         for i, gamma in enumerate(gammas):
             line = found[label, gamma]
             if line is not None:
-                axis.plot(*line, color=COLOURS[i % len(COLOURS)], label=f"γ = {gamma:g}")
+                own = gamma == report["gamma"]
+                style = {"color": COLOURS[i % len(COLOURS)], "linewidth": 2.8 if own else 1.5}
+                axis.plot(*line, label=f"γ = {gamma:g}" + " (this loss)" * own, **style)
         axis.set(
             xlabel=f"fraction of {name}, the easiest first",
             ylabel="cumulative normalised loss",
@@ -116,18 +118,27 @@ def _cumulative(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
     )
 
 
-def _steps(report: dict[str, Any]) -> list[str]:
-    return [f"{each['p_from']:.3g}–{each['p_to']:.3g}" for each in report["difficulty"]]
-
-
-def _bars(axis: Any, names: list[str], pairs: list[tuple[str, str, list[float]]]) -> None:
+def _bars(axis: Any, count: int, pairs: list[tuple[str, str, list[float]]]) -> None:
     width = 0.8 / len(pairs)
     for i, (label, colour, values) in enumerate(pairs):
-        places = [j - 0.4 + width * (i + 0.5) for j in range(len(names))]
+        places = [j - 0.4 + width * (i + 0.5) for j in range(count)]
         axis.bar(places, [100 * value for value in values], width, label=label, color=colour)
-    axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axis.grid(axis="x", visible=False)
     axis.legend(loc="best")
+
+
+def _steps(axis: Any, report: dict[str, Any]) -> None:
+    """Name the edges between bars of difficulty: numbers stand upright, each once. Mark where easy ends."""
+    steps = report["difficulty"]
+    edges = [steps[0]["p_to"], *(each["p_from"] for each in steps)]
+    names = [f"{p:.{2 if 0.01 < p < 0.99 else 3}f}".strip("0").removesuffix(".") or "0" for p in edges]
+    axis.set_xticks([i - 0.5 for i in range(len(edges))], names)
+    axis.set_xlim(-0.5, len(steps) - 0.5)
+    middle = edges.index(0.5) - 0.5
+    axis.axvline(middle, color=INK, linewidth=0.8, linestyle=":")
+    for place, name in ((middle - 0.15, "easy"), (middle + 0.15, "hard")):
+        side = "right" if place < middle else "left"
+        axis.text(place, 1.0, name, ha=side, va="bottom", transform=axis.get_xaxis_transform(), fontsize=9)
 
 
 def _known(report: dict[str, Any], key: str) -> list[float] | None:
@@ -140,7 +151,8 @@ def _of_difficulty(report: dict[str, Any], canvas: _Canvas, key: str, what: str)
     if focal is None or entropy is None:
         return False
     axis = canvas.axes()[0]
-    _bars(axis, _steps(report), [("cross entropy", ENTROPY, entropy), ("this loss", FOCAL, focal)])
+    _bars(axis, len(focal), [("cross entropy", ENTROPY, entropy), ("this loss", FOCAL, focal)])
+    _steps(axis, report)
     axis.set(xlabel="p_t, probability of the true class", ylabel=f"% of the {what}")
     return True
 
@@ -221,7 +233,8 @@ def _classes(view: View, report: dict[str, Any], canvas: _Canvas) -> Said:
         ("gradient, cross entropy", ENTROPY, entropy),
         ("gradient, this loss", FOCAL, focal),
     ]
-    _bars(axis, [str(each["class"]) for each in classes], bars)
+    _bars(axis, len(classes), bars)
+    axis.set_xticks(range(len(classes)), [str(each["class"]) for each in classes])
     axis.set(xlabel="class", ylabel="%")
     return (
         "Classes",

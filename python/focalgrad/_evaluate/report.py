@@ -48,7 +48,9 @@ STYLE = """
 .focalgrad table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 .focalgrad th, .focalgrad td { padding: 0.25rem 0.7rem; text-align: right;
   border-bottom: 1px solid var(--line); }
-.focalgrad th:first-child, .focalgrad td:first-child, .focalgrad td.text { text-align: left; }
+.focalgrad th:first-child, .focalgrad td:first-child, .focalgrad #data td { text-align: left; }
+.focalgrad td { white-space: nowrap; }
+.focalgrad #data td:last-child { white-space: normal; overflow-wrap: anywhere; }
 .focalgrad thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 @media print { .focalgrad { --ink: #000; --soft: #333; --line: #bbb;
   --ground: #fff; --card: #fff; font-size: 11px; }

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from focalgrad._evaluate.arrays import pieces_of
 from focalgrad._evaluate.columns import Tables
 from focalgrad._evaluate.errors import BadData, shown
-from focalgrad._evaluate.evaluation import REPEATS, TIMED_OFTEN, Evaluation, pieces_of
+from focalgrad._evaluate.evaluation import REPEATS, TIMED_OFTEN, Evaluation
 from focalgrad._evaluate.pieces import CHUNK, NpyParts, Piece
 from focalgrad._evaluate.sources import is_path, open_arrays, open_data
 from focalgrad._evaluate.units import Loss, per_element
