@@ -273,7 +273,7 @@ def test_errors() -> None:
 
 @pytest.mark.parametrize("gamma", [0.0, 1.7, 2.0])
 def test_rows_without_a_softmax_are_nan(gamma: float) -> None:
-    """No score above minus infinity, two that are infinite, or a NaN; one class or several, whatever gamma."""
+    """No score above minus infinity, two that are infinite, or a NaN; whatever gamma."""
     loss = fg.SoftmaxFocalLoss(gamma=gamma)
     low, high, nan = -np.inf, np.inf, np.nan
     for row in ([low], [nan], [low, low], [high, high], [high, 0, high], [0, nan], [low, nan, high]):
