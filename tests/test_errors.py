@@ -278,3 +278,15 @@ def test_an_output_that_changes_an_input(method: str) -> None:
     got = getattr(loss, method)(out.logits, targets, out=out)
     assert got is out
     np.testing.assert_array_equal(np.asarray(got), getattr(loss, method)(np.ones(5000, np.float32), targets))
+
+
+@pytest.mark.parametrize("wrong", ["foo", 7 + 1j, object(), -1.0])
+def test_refusals_list_what_the_loss_takes(wrong: object) -> None:
+    """Softmax has neither sums over classes nor positives, so no refusal advises them."""
+    for argument, without in (("normalizer", "positives"), ("reduction", "sum_classes")):
+        with pytest.raises((TypeError, ValueError), match=argument) as softmax:
+            fg.SoftmaxFocalLoss(**{argument: wrong})
+        assert without not in str(softmax.value)
+        with pytest.raises((TypeError, ValueError), match=argument) as sigmoid:
+            fg.SigmoidFocalLoss(**{argument: wrong})
+        assert without in str(sigmoid.value)

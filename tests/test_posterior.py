@@ -269,3 +269,13 @@ def test_errors() -> None:
         three = make(class_axis=1, gamma=(1.0, 2.0, 3.0))
         refused(ValueError, ["scores", "3 classes", r"\(5, 2\)"], three.posterior, np.zeros((5, 2)))
         refused(ValueError, ["class_axis", "scores", r"\(5,\)"], three.posterior, np.zeros(5))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.7, 2.0])
+def test_rows_without_a_softmax_are_nan(gamma: float) -> None:
+    """No score above minus infinity, two that are infinite, or a NaN; whatever gamma."""
+    loss = fg.SoftmaxFocalLoss(gamma=gamma)
+    low, high, nan = -np.inf, np.inf, np.nan
+    for row in ([low], [nan], [low, low], [high, high], [high, 0, high], [0, nan], [low, nan, high]):
+        assert np.isnan(loss.posterior([row])).all(), row
+    np.testing.assert_array_equal(loss.posterior([[high], [0.0], [-1e308]]), 1)

@@ -7,6 +7,7 @@
 
 pub mod columns;
 pub mod elements;
+pub mod histogram;
 pub mod indices;
 pub mod labels;
 pub mod measure;

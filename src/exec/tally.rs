@@ -1,13 +1,13 @@
-//! Targets counted: the weight that is positive and the weight that is negative, in every class.
+//! Dense targets counted: the weight that is positive and the weight that is negative, in every class.
 
 use super::rows::{Memory, PerThread, RowArray, View, cut};
-use super::{BLOCKS, Block, Cut, JobPlan, Stop, in_blocks, operand};
+use super::{BLOCKS, Block, JobPlan, Stop, in_blocks, operand};
 use crate::element::DType;
 use crate::error::Error;
 use crate::kernel::prepare::mark;
 use crate::kernel::reduce::Total;
 use crate::kernel::rows::Matrix;
-use crate::kernel::tally::{Counts, Indices, count_labels, largest, places, sum_labels};
+use crate::kernel::tally::{Counts, count_bytes, count_labels, sum_labels};
 use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
 use crate::simd::AnyIsa;
 
@@ -106,8 +106,15 @@ unsafe fn simple(isa: AnyIsa, targets: &Targets, place: Place<'_, { operand::COU
     if targets.samples.is_some() || targets.ignored.is_some() {
         return None;
     }
-    let (mut buffer, mut raw) = (Buffer::<f32>::new(), Raw::new());
     let source = Source::<f32>::numbers(targets.data, targets.dtype);
+    if let Some(bytes) = source.own_bytes(place) {
+        // SAFETY: handed through from the caller.
+        let [ones, zeros] =
+            isa.vectorize(count_bytes(unsafe { std::slice::from_raw_parts(bytes, place.tile.len) }));
+        let counts = Counts { ones: ones as f64, zeros: zeros as f64, soft: false, outside: false };
+        return (ones + zeros == place.tile.len).then_some(counts);
+    }
+    let (mut buffer, mut raw) = (Buffer::<f32>::new(), Raw::new());
     // SAFETY: handed through from the caller.
     let numbers =
         unsafe { std::slice::from_raw_parts(source.tile(isa, place, &mut buffer, &mut raw), place.tile.len) };
@@ -232,133 +239,6 @@ unsafe fn add_rows(
         }
         sums[0].add(ones);
         sums[1].add(zeros);
-    }
-}
-
-/// The weight of each class among class indices.
-#[derive(Clone, Debug, Default)]
-pub struct Histogram {
-    /// By class.
-    pub classes: Vec<f64>,
-    /// Of those that stand for no class.
-    pub apart: f64,
-}
-
-/// The largest class index that counts, if there is any. All must be indices, ignored, or the background.
-///
-/// # Errors
-/// If it was stopped.
-///
-/// # Safety
-/// As [`labels`].
-pub unsafe fn largest_index(
-    isa: AnyIsa,
-    plan: &JobPlan,
-    targets: &Targets,
-    background: Option<f64>,
-    go_on: impl FnMut() -> bool,
-) -> Result<Option<usize>, Stop> {
-    let mut most = -1.0_f64;
-    let work = |block: Block| {
-        let (mut buffer, mut raw, mut own) = (Buffer::new(), Raw::new(), -1.0_f64);
-        for tile in block.tiles(plan) {
-            let place = Place { plan, operand: operand::TARGETS, tile };
-            // SAFETY: handed through from the caller.
-            let indices = unsafe { targets.indices(isa, place, background, &mut buffer, &mut raw) };
-            own = own.max(isa.vectorize(largest(indices)));
-        }
-        Ok(own)
-    };
-    in_blocks(plan, BLOCKS, go_on, work, |own| most = most.max(own))?;
-    Ok((most >= 0.0).then_some(most as usize))
-}
-
-/// The weight of each of so many classes. All must be indices below that, ignored, or the background.
-///
-/// # Errors
-/// If it was stopped, or there is no memory.
-///
-/// # Safety
-/// As [`labels`].
-pub unsafe fn histogram(
-    isa: AnyIsa,
-    plan: &JobPlan,
-    targets: &Targets,
-    background: Option<f64>,
-    classes: usize,
-    go_on: impl FnMut() -> bool,
-) -> Result<Histogram, Stop> {
-    /// Up to so many classes, neighbours that are the same index go to different sums: an addition need not wait for the
-    /// last.
-    const FEW: usize = 1024;
-    /// Targets of a block for each class, so that lists are short beside what they count.
-    const LEAST: usize = 64;
-    /// Behind the classes: the background, and what does not count.
-    const BEHIND: usize = 2;
-    let apart = if classes <= FEW { 4 } else { 1 };
-    let zeros = |len: usize| {
-        let mut list = Vec::new();
-        list.try_reserve_exact(len).map_err(|_| Error::NO_MEMORY)?;
-        list.resize(len, 0.0_f64);
-        Ok(list)
-    };
-    let tiles = BLOCKS.tiles.max(LEAST * classes / TILE);
-    let cut = Cut { tiles, each: 1, between_looks: BLOCKS.tiles * BLOCKS.between_looks / tiles };
-    let mut all = Histogram { classes: zeros(classes).map_err(Stop::Failed)?, apart: 0.0 };
-    let work = |block: Block| {
-        let mut sums = zeros(apart * (classes + BEHIND))?;
-        let (mut numbers, mut weights, mut raw) = (Buffer::new(), Buffer::new(), Raw::new());
-        let mut found = [0; TILE];
-        for tile in block.tiles(plan) {
-            let place = |operand| Place { plan, operand, tile };
-            // SAFETY: handed through from the caller; a tile has `len` elements.
-            let weights = unsafe {
-                let at = place(operand::TARGETS);
-                let indices = targets.indices(isa, at, background, &mut numbers, &mut raw);
-                isa.vectorize(places(indices, classes as u32, &mut found));
-                targets.samples.map(|samples| {
-                    let weights = samples.tile(isa, place(operand::SAMPLES), &mut weights, &mut raw);
-                    std::slice::from_raw_parts(weights, tile.len)
-                })
-            };
-            for (i, &class) in found[..tile.len].iter().enumerate() {
-                let weight = weights.map_or(1.0, |weights| weights[i]);
-                sums[class as usize * apart + i % apart] += weight * targets.scale;
-            }
-        }
-        Ok(sums)
-    };
-    in_blocks(plan, cut, go_on, work, |sums| {
-        let mut parts = sums.chunks(apart).map(|parts| parts.iter().sum::<f64>());
-        all.classes.iter_mut().zip(&mut parts).for_each(|(sum, part)| *sum += part);
-        all.apart += parts.next().unwrap_or(0.0);
-    })?;
-    Ok(all)
-}
-
-impl Targets {
-    /// The class indices of a tile.
-    ///
-    /// # Safety
-    /// As [`labels`]. They live no longer than the array and the buffer.
-    unsafe fn indices<'s>(
-        &self,
-        isa: AnyIsa,
-        place: Place<'_, { operand::COUNT }>,
-        background: Option<f64>,
-        buffer: &'s mut Buffer<f64>,
-        raw: &mut Raw,
-    ) -> Indices<'s> {
-        let source = Source::<f64>::numbers(self.data, self.dtype);
-        // SAFETY: handed through from the caller; a tile has `len` elements.
-        let targets =
-            unsafe { std::slice::from_raw_parts(source.tile(isa, place, buffer, raw), place.tile.len) };
-        Indices {
-            targets,
-            ignored: self.ignored.unwrap_or(f64::NAN),
-            ignores_nan: self.ignored.is_some_and(f64::is_nan),
-            background: background.unwrap_or(f64::NAN),
-        }
     }
 }
 

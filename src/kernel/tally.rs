@@ -35,6 +35,30 @@ pub fn count_labels<R: Real>(labels: &[R]) -> impl Kernel<Output = [usize; 2]> {
     Count(labels)
 }
 
+/// How many of at most [`TILE`] bytes are 1, and how many 0.
+pub fn count_bytes(labels: &[u8]) -> impl Kernel<Output = [usize; 2]> {
+    struct Count<'a>(&'a [u8]);
+    impl Kernel for Count<'_> {
+        type Output = [usize; 2];
+        #[inline(always)]
+        fn run<I: Isa>(self, _: I) -> [usize; 2] {
+            // Runs of no more than a byte can count.
+            let (mut ones, mut zeros) = (0, 0);
+            for run in self.0.chunks(128) {
+                let (mut one, mut zero) = (0_u8, 0_u8);
+                for y in run {
+                    one += u8::from(*y == 1);
+                    zero += u8::from(*y == 0);
+                }
+                ones += usize::from(one);
+                zeros += usize::from(zero);
+            }
+            [ones, zeros]
+        }
+    }
+    Count(labels)
+}
+
 /// Sums side by side: their order depends on no instruction set.
 const SUMS: usize = 8;
 
@@ -111,23 +135,33 @@ pub fn largest<'a>(indices: Indices<'a>) -> impl Kernel<Output = f64> + 'a {
     Largest(indices)
 }
 
-/// Writes where in a list of so many classes each target counts: behind them the background, and last what does not.
+/// Behind the classes: the background, and what does not count.
+pub const BEHIND: usize = 2;
+
+/// Writes where in a list of so many classes each target counts: behind them the background, and last what does not. Returns
+/// whether all that count are indices below that, or the background.
 pub fn places<'a>(
     indices: Indices<'a>,
     classes: u32,
     places: &'a mut [u32; TILE],
-) -> impl Kernel<Output = ()> + 'a {
+) -> impl Kernel<Output = bool> + 'a {
     struct Places<'a>(Indices<'a>, u32, &'a mut [u32; TILE]);
     impl Kernel for Places<'_> {
-        type Output = ();
+        type Output = bool;
         #[inline(always)]
-        fn run<I: Isa>(self, _: I) {
+        fn run<I: Isa>(self, _: I) -> bool {
             let Self(indices, classes, places) = self;
+            let (most, mut valid) = (f64::from(classes), true);
             for (place, &target) in places.iter_mut().zip(indices.targets) {
-                // All are whole and below the number of classes.
-                let class = if target == indices.background { classes } else { target as i32 as u32 };
-                *place = if indices.is_ignored(target) { classes + 1 } else { class.min(classes + 1) };
+                let class = target as i32;
+                let is_index = (f64::from(class) == target) & (target >= 0.0) & (target < most);
+                let is_background = target == indices.background;
+                let is_ignored = indices.is_ignored(target);
+                valid &= is_index | is_background | is_ignored;
+                let class = if is_background { classes } else { (class as u32).min(classes + 1) };
+                *place = if is_ignored { classes + 1 } else { class };
             }
+            valid
         }
     }
     Places(indices, classes, places)
@@ -146,6 +180,8 @@ mod tests {
         ignored[4] = true;
         for isa in AnyIsa::available() {
             assert_eq!(isa.vectorize(count_labels(&labels)), [25, 75]);
+            let bytes: Vec<u8> = (0..TILE).map(|i| [0, 1, 0, 2, 0, 255][i % 6]).collect();
+            assert_eq!(isa.vectorize(count_bytes(&bytes)), [86, 256]);
             let counts = isa.vectorize(sum_labels(&labels, &weights, &ignored, 2.0));
             assert_eq!(counts, Counts { ones: 2392.0, zeros: 7500.0, soft: false, outside: false });
             let counts = isa.vectorize(sum_labels(&[0.5, 1.5], &weights[..2], &ignored, 1.0));
@@ -160,8 +196,17 @@ mod tests {
         for isa in AnyIsa::available() {
             assert_eq!(isa.vectorize(largest(indices)), 7.0);
             let mut found = [99; TILE];
-            isa.vectorize(places(indices, 8, &mut found));
+            assert!(isa.vectorize(places(indices, 8, &mut found)));
             assert_eq!(found[..7], [2, 7, 9, 0, 8, 2, 99]);
+            for wrong in [8.0, -1.0, 0.5, 1e30, f64::INFINITY] {
+                let targets = [1.0, wrong, 0.0];
+                assert!(
+                    !isa.vectorize(places(Indices { targets: &targets, ..indices }, 8, &mut found)),
+                    "{wrong}"
+                );
+            }
+            let none = Indices { ignores_nan: false, ..indices };
+            assert!(!isa.vectorize(places(none, 8, &mut found)));
             assert_eq!(isa.vectorize(largest(Indices { targets: &targets[2..3], ..indices })), -1.0);
         }
     }

@@ -168,6 +168,13 @@ impl<R: Real> Source<R> {
         self.run_of(DType::Int64, place)
     }
 
+    /// The same for types of one byte.
+    #[inline]
+    pub fn own_bytes<const N: usize>(&self, place: Place<'_, N>) -> Option<*const u8> {
+        let mut types = [DType::Bool, DType::UInt8, DType::Int8].into_iter();
+        types.find_map(|dtype| self.run_of(dtype, place))
+    }
+
     /// Where tiles that follow each other lie, if the array has them as a run of a type, which `S` stands for.
     #[inline]
     fn run_of<S, const N: usize>(&self, wanted: DType, place: Place<'_, N>) -> Option<*const S> {

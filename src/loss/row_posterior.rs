@@ -101,7 +101,8 @@ where
             log_scaled(safe, V::select(certain, zero, scaled_lo), max.constant(V::Real::P_BITS));
         let (certainty, lost) = two_sum(log_total, -log_sum);
         let certainty_lo = lost + (log_total_lo - log_sum_lo);
-        let limit = max.constant(V::Real::SATURATED);
+        // The one class of a row may have no softmax either.
+        let limit = V::select(undefined, nan, max.constant(V::Real::SATURATED));
         let ratio = (loss * scale) / safe;
         let rest = (sum + sum_lo) * inverse;
         Self {

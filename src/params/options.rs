@@ -9,16 +9,20 @@ pub trait Named: Copy + PartialEq + 'static {
     /// What it may be called, and what that means.
     const NAMES: &'static [(&'static str, Self)];
 
-    /// The option of that name.
+    /// The names of the options that are offered, quoted.
+    fn names(offered: fn(Self) -> bool) -> String {
+        let known = Self::NAMES.iter().filter(|(_, option)| offered(*option));
+        known.map(|(name, _)| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The option of that name; a refusal lists those that are offered.
     ///
     /// # Errors
     /// If there is none.
-    fn parse(name: &str) -> Result<Self, Error> {
+    fn parse(name: &str, takes: impl FnOnce() -> String) -> Result<Self, Error> {
         let found = Self::NAMES.iter().find(|(known, _)| *known == name);
-        found.map(|&(_, option)| option).ok_or_else(|| {
-            let known: Vec<_> = Self::NAMES.iter().map(|(known, _)| format!("{known:?}")).collect();
-            Error::value(Self::ARGUMENT, format!("{name:?}"), format!("one of {}", known.join(", ")))
-        })
+        let refuse = || Error::value(Self::ARGUMENT, format!("{name:?}"), takes());
+        found.map(|&(_, option)| option).ok_or_else(refuse)
     }
 
     /// The name that users give.
@@ -76,18 +80,19 @@ impl Named for Normalizer {
 
 impl Normalizer {
     /// What it may be.
-    pub const TAKES: &'static str =
-        "None, \"weights\", \"positives\", \"focal_weights\" or a positive finite number";
+    pub fn takes(offered: fn(Self) -> bool) -> String {
+        format!("None, {} or a positive finite number", Self::names(offered))
+    }
 
     /// A number to divide by.
     ///
     /// # Errors
     /// If it is not positive and finite.
-    pub fn constant(number: f64) -> Result<Self, Error> {
+    pub fn constant(number: f64, takes: String) -> Result<Self, Error> {
         if number > 0.0 && number.is_finite() {
             Ok(Self::Constant(number))
         } else {
-            Err(Error::value("normalizer", number, Self::TAKES))
+            Err(Error::value("normalizer", number, takes))
         }
     }
 }

@@ -45,15 +45,25 @@ impl SoftmaxFocalLoss {
         Ok(loss)
     }
 
+    /// Whether it has this reduction: a target has one loss for all classes.
+    pub fn reduces(reduction: Reduction) -> bool {
+        reduction != Reduction::SumClasses
+    }
+
+    /// Whether its mean has this normaliser: every target has a class.
+    pub fn normalizes(normalizer: Normalizer) -> bool {
+        normalizer != Normalizer::Positives
+    }
+
     /// Refuses options that this loss has not, or not together.
     fn check_options(&self) -> Result<(), Error> {
         let Common { reduction, normalizer, label_smoothing, from_logits, .. } = self.common;
-        if reduction == Reduction::SumClasses {
+        if !Self::reduces(reduction) {
             let takes = "\"none\", \"sum\" or \"mean\": a target has one loss for all classes";
             return Err(Error::value("reduction", "\"sum_classes\"", takes));
         }
-        if normalizer == Normalizer::Positives {
-            let takes = "None, \"weights\", \"focal_weights\" or a positive number: every target has a class";
+        if !Self::normalizes(normalizer) {
+            let takes = format!("{}: every target has a class", Normalizer::takes(Self::normalizes));
             return Err(Error::value("normalizer", "\"positives\"", takes));
         }
         if self.modulator == Modulator::Sigmoid && (label_smoothing != 0.0 || !from_logits) {

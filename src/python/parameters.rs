@@ -43,7 +43,15 @@ impl<'a, 'py> Given<'a, 'py> {
     /// # Errors
     /// If there is no such name.
     pub fn option<T: Named>(self, default: T) -> PyResult<T> {
-        self.parse(default, read_name)
+        self.option_of(default, |_| true)
+    }
+
+    /// The same, where a refusal lists only what is `offered`.
+    ///
+    /// # Errors
+    /// If there is no such name.
+    pub fn option_of<T: Named>(self, default: T, offered: fn(T) -> bool) -> PyResult<T> {
+        self.parse(default, |object| read_name(object, offered))
     }
 }
 
@@ -55,6 +63,8 @@ pub struct CommonArguments<'a, 'py> {
     pub reduction: Reduction,
     /// What the mean divides by.
     pub normalizer: Object<'a, 'py>,
+    /// What a refusal of it lists.
+    pub normalizers: fn(Normalizer) -> bool,
     /// Label smoothing.
     pub label_smoothing: Given<'a, 'py>,
     /// The target that does not count.
@@ -86,7 +96,9 @@ impl CommonArguments<'_, '_> {
         Ok(Common {
             gamma,
             reduction: self.reduction,
-            normalizer: self.normalizer.map_or(Ok(Normalizer::Count), read_normalizer)?,
+            normalizer: self
+                .normalizer
+                .map_or(Ok(Normalizer::Count), |object| read_normalizer(object, self.normalizers))?,
             label_smoothing: self
                 .label_smoothing
                 .parse(0.0, |object| number("label_smoothing", "a number in [0, 1)", object))?,
@@ -139,26 +151,20 @@ fn read_bool(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<bool
 ///
 /// # Errors
 /// `TypeError` if it is no string, `ValueError` if there is no such name.
-pub fn read_name<T: Named>(object: &Bound<'_, PyAny>) -> PyResult<T> {
+fn read_name<T: Named>(object: &Bound<'_, PyAny>, offered: fn(T) -> bool) -> PyResult<T> {
+    let takes = || format!("one of {}", T::names(offered));
     match object.cast::<PyString>() {
-        Ok(name) => Ok(T::parse(&name.to_string_lossy())?),
-        // No name is empty: the refusal of that one lists those that there are.
-        Err(_) => Err(match T::parse("") {
-            Err(Error::Value { takes, .. }) => Error::wrong_type(T::ARGUMENT, type_name(object), takes),
-            Err(error) => error,
-            Ok(_) => Error::wrong_type(T::ARGUMENT, type_name(object), "a string"),
-        }
-        .into()),
+        Ok(name) => Ok(T::parse(&name.to_string_lossy(), takes)?),
+        Err(_) => Err(Error::wrong_type(T::ARGUMENT, type_name(object), takes()).into()),
     }
 }
 
-fn read_normalizer(object: &Bound<'_, PyAny>) -> PyResult<Normalizer> {
+fn read_normalizer(object: &Bound<'_, PyAny>, offered: fn(Normalizer) -> bool) -> PyResult<Normalizer> {
+    let takes = || Normalizer::takes(offered);
     if let Ok(name) = object.cast::<PyString>() {
-        let name = name.to_string_lossy();
-        let refuse = |_| Error::value("normalizer", format!("{name:?}"), Normalizer::TAKES);
-        return Ok(Normalizer::parse(&name).map_err(refuse)?);
+        return Ok(Normalizer::parse(&name.to_string_lossy(), takes)?);
     }
-    Ok(Normalizer::constant(number("normalizer", Normalizer::TAKES, object)?)?)
+    Ok(Normalizer::constant(number("normalizer", &takes(), object)?, takes())?)
 }
 
 /// A parameter as users see it: a float, or a tuple of floats.

@@ -249,7 +249,7 @@ loss_class! {
         ) -> PyResult<Self> {
             let reduction = reduction.option(Reduction::Mean)?;
             let common =
-                CommonArguments { gamma, reduction, normalizer, label_smoothing, ignore_index, from_logits, eps };
+                CommonArguments { gamma, reduction, normalizer, normalizers: |_| true, label_smoothing, ignore_index, from_logits, eps };
             let alpha = alpha.parse(Some(Parameter::Number(0.25)), |object| match object.is_none() {
                 true => Ok(None),
                 false => read_parameter("alpha", "None, a number, or a number for each class", object).map(Some),

@@ -226,9 +226,10 @@ loss_class! {
             eps: Given<'_, '_>,
             modulator: Given<'_, '_>,
         ) -> PyResult<Self> {
-            let reduction = reduction.option(Reduction::Mean)?;
+            let reduction = reduction.option_of(Reduction::Mean, params::SoftmaxFocalLoss::reduces)?;
+            let normalizers = params::SoftmaxFocalLoss::normalizes;
             let common =
-                CommonArguments { gamma, reduction, normalizer, label_smoothing, ignore_index, from_logits, eps };
+                CommonArguments { gamma, reduction, normalizer, normalizers, label_smoothing, ignore_index, from_logits, eps };
             let takes = "None, a finite number >= 0, or one such number a class";
             let loss = params::SoftmaxFocalLoss {
                 alpha: alpha.map(|alpha| read_parameter("alpha", takes, alpha)).transpose()?,

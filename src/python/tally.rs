@@ -8,12 +8,16 @@ use super::call::detached;
 use super::runtime::isa;
 use crate::array::{View, lengths};
 use crate::call::indices;
+use crate::exec::histogram;
 use crate::exec::rows::tile_rows;
 use crate::exec::tally::{self, Targets};
 use crate::exec::{JobPlan, operand};
 use crate::kernel::tile::{Source, TILE};
 use crate::layout::Plan;
 use crate::simd::in_default_mode;
+
+/// Classes that are counted before it is known how many there are.
+const FEW: usize = 1024;
 
 type Numbers<'py> = Bound<'py, PyArray1<f64>>;
 
@@ -128,14 +132,24 @@ pub fn tally_indices<'py>(
         let plan = given.plan(None);
         // SAFETY: as in `tally_labels`; all are indices that are not ignored or background.
         detached(py, given.targets.len(), |go_on| unsafe {
+            // One walk is enough where there are as many classes as are wanted, or few.
+            let guess = classes.or(given.samples.is_none().then_some(FEW));
+            if let Some(guess) = guess
+                && let Some(mut found) =
+                    histogram::histogram(isa(), &plan, &counted, background, guess, &mut *go_on)?
+            {
+                if classes.is_none() {
+                    let largest = found.classes.iter().rposition(|count| *count != 0.0);
+                    found.classes.truncate(largest.map_or(0, |largest| largest + 1));
+                }
+                return Ok(found);
+            }
             let most = classes.unwrap_or(most);
             indices::check(isa(), &given.targets, most, [ignored, background], &mut *go_on)?;
-            let classes = match classes {
-                Some(classes) => classes,
-                None => tally::largest_index(isa(), &plan, &counted, background, &mut *go_on)?
-                    .map_or(0, |largest| largest + 1),
-            };
-            tally::histogram(isa(), &plan, &counted, background, classes, go_on)
+            let largest = histogram::largest_index(isa(), &plan, &counted, background, &mut *go_on)?;
+            let classes = largest.map_or(0, |largest| largest + 1);
+            let found = histogram::histogram(isa(), &plan, &counted, background, classes, go_on)?;
+            Ok(found.unwrap_or_default())
         })
     })?;
     Ok((PyArray1::from_vec(py, found.classes), found.apart))
