@@ -1,6 +1,6 @@
 //! The parameters of losses as Python gives and shows them.
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple, PyType};
 
@@ -284,6 +284,16 @@ pub fn init_score<'py>(
     sample_weight: Object<'_, 'py>,
     dense: Object<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let module = loss.py().import("focalgrad._init_score")?;
+    let module = import(loss.py(), "focalgrad._init_score")?;
     module.getattr("init_score")?.call1((loss, targets, sample_weight, dense))
+}
+
+/// Imports a module of the package. Where there is no memory to look for it, that is a `MemoryError`, as anywhere else.
+fn import<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyModule>> {
+    const ENOMEM: i32 = 12;
+    py.import(name).map_err(|error| {
+        let number = error.value(py).getattr("errno").and_then(|number| number.extract::<i32>());
+        let no_memory = error.is_instance_of::<PyOSError>(py) && number.is_ok_and(|number| number == ENOMEM);
+        if no_memory { PyMemoryError::new_err(error.to_string()) } else { error }
+    })
 }
