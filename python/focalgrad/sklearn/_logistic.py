@@ -8,27 +8,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import OptimizeResult, minimize
+from scipy.optimize import OptimizeResult
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from focalgrad.sklearn._base import ScoreClassifier
 from focalgrad.sklearn._labels import encoded, row_weights
 from focalgrad.sklearn._losses import Loss, start_of, trainable
+from focalgrad.sklearn._minimum import minimum
 from focalgrad.sklearn._problem import linear_scores, problem_at
 
 # A search that ends otherwise than by `tol`, at its last step or where rounding hides any gain, has arrived
 # if the gradient is as small as this: in the coordinates of `Problem` some 1e-12 of the objective is left.
 FLAT = 1e-6
-STEPS = 50  # evaluations in one line search, at most
 
 
 class FocalLogisticRegression(ScoreClassifier):
     """Logistic regression with focal loss in place of cross entropy.
 
-    Minimises ``0.5 |w|^2 + C sum_i w_i loss_i`` by L-BFGS, the intercept unpenalised, from zero
-    coefficients and the intercept that minimises the loss alone (``loss.init_score``). With gamma 0 and no
-    alpha it is `sklearn.linear_model.LogisticRegression`.
+    Minimises ``0.5 |w|^2 + C sum_i w_i loss_i``, the intercept unpenalised, by L-BFGS and, where that sees no
+    further, a few Newton steps. It starts from zero coefficients and the intercept that minimises the loss
+    alone (``loss.init_score``). With gamma 0 and no alpha it is `sklearn.linear_model.LogisticRegression`.
 
     Parameters
     ----------
@@ -165,14 +165,7 @@ class FocalLogisticRegression(ScoreClassifier):
             penalty=1 / self.C,
             fit_intercept=bool(self.fit_intercept),
         )
-        options = {
-            "maxiter": self.max_iter,
-            "maxfun": self.max_iter * STEPS,
-            "maxls": STEPS,
-            "gtol": self.tol,
-            "ftol": 0.0,  # as long as there is anything to gain
-        }
-        found = minimize(problem, point, jac=True, method="L-BFGS-B", options=options)
+        found = minimum(problem, point, max_iter=self.max_iter, tol=self.tol)
         self._warn_unless_arrived(found)
         self.classes_, self.loss_, self.init_score_ = classes, loss, start
         self.coef_, self.intercept_ = problem.unpack(found.x)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
+from focalgrad._core import SoftmaxFocalLoss
 from focalgrad.sklearn._losses import Loss
 
 Floats = NDArray[np.float64]
@@ -45,6 +46,16 @@ class Problem(NamedTuple):
         given = point.reshape(self.scale.shape) / self.scale
         coef = given[:, :-1]
         return coef, given[:, -1] - coef @ self.centre
+
+    def level(self) -> Floats:
+        """Give the direction, of length 1, in which the objective is constant: zeros if there is none.
+
+        Softmax does not see what all intercepts have in common.
+        """
+        direction = np.zeros(self.scale.shape)
+        if isinstance(self.loss, SoftmaxFocalLoss) and np.isfinite(self.scale[:, -1]).all():
+            direction[:, -1] = self.scale[:, -1] / np.linalg.norm(self.scale[:, -1])
+        return direction.ravel()
 
     def __call__(self, point: Floats) -> tuple[float, Floats]:
         """Give value and gradient."""
