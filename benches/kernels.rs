@@ -6,18 +6,18 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::compiled::Compiled;
 use focalgrad::kernel::exact_tile::{ExactTileSum, Summable};
 use focalgrad::kernel::operands::{Constants, Operands};
-use focalgrad::kernel::output;
+use focalgrad::kernel::output::Set;
 use focalgrad::kernel::reduce::TileSum;
 use focalgrad::kernel::tile::TILE;
 use focalgrad::loss::focal::Gamma;
 use focalgrad::simd::AnyIsa;
 
-const OUTPUTS: [(&str, u8); 5] = [
-    ("value", output::VALUE),
-    ("grad", output::GRAD),
-    ("value+grad", output::VALUE | output::GRAD),
-    ("grad+hess", output::GRAD | output::CURVATURE),
-    ("grad+gauss_newton", output::GRAD | output::GAUSS_NEWTON),
+const OUTPUTS: [(&str, Set); 5] = [
+    ("value", Set::Value),
+    ("grad", Set::Grad),
+    ("value+grad", Set::ValueAndGrad),
+    ("grad+hess", Set::GradAndCurvature),
+    ("grad+gauss_newton", Set::GradAndGaussNewton),
 ];
 
 fn kernels_of<R: Compiled + Summable>(criterion: &mut Criterion, name: &str) {

@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use focalgrad::kernel::compiled::Compiled;
 use focalgrad::kernel::operands::{Constants, Operands};
-use focalgrad::kernel::output;
+use focalgrad::kernel::output::{self, Set};
 use focalgrad::kernel::soft::Options;
 use focalgrad::kernel::tile::TILE;
 use focalgrad::params::SoftTargets;
@@ -19,11 +19,8 @@ const MEANINGS: [(&str, SoftTargets); 3] = [
     ("quality", SoftTargets::Quality),
 ];
 
-const OUTPUTS: [(&str, u8); 3] = [
-    ("value", output::VALUE),
-    ("value+grad", output::VALUE | output::GRAD),
-    ("grad+hess", output::GRAD | output::CURVATURE),
-];
+const OUTPUTS: [(&str, Set); 3] =
+    [("value", Set::Value), ("value+grad", Set::ValueAndGrad), ("grad+hess", Set::GradAndCurvature)];
 
 fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
     let spread = |i: usize| (i as f64 * 0.618_034).fract();
@@ -39,7 +36,7 @@ fn kernels_of<R: Compiled>(criterion: &mut Criterion, name: &str) {
         let mut group = criterion.benchmark_group(format!("{}/{name}", isa.name()));
         group.throughput(Throughput::Elements(TILE as u64));
         for (label, outputs) in OUTPUTS {
-            let pick = |flag: u8, row: *mut R| if outputs & flag == 0 { null_mut() } else { row };
+            let pick = |flag: u8, row: *mut R| if outputs.has(flag) { row } else { null_mut() };
             let (value, grad) = (pick(output::VALUE, rows[0]), pick(output::GRAD, rows[1]));
             let hess = pick(output::CURVATURE, rows[2]);
             let len = TILE;

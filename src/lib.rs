@@ -25,7 +25,7 @@
 //! };
 //! let mut grad = [0.0_f32; 6];
 //! let outputs = Outputs { grad: Some(Output::of("grad", &mut grad, &table)), ..Outputs::default() };
-//! let value = evaluate(&loss, Wanted::VALUE_AND_GRAD, inputs, outputs)?;
+//! let value = evaluate(&loss, Wanted::ValueAndGrad, inputs, outputs)?;
 //!
 //! assert!((value - 0.255229).abs() < 1e-6);
 //! assert!((grad[0] + 0.027285).abs() < 1e-6 && (grad[5] + 0.310906).abs() < 1e-6);

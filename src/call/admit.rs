@@ -196,7 +196,7 @@ pub fn check_overlaps(outputs: &Filled<'_>, inputs: &[Option<View<'_>>; 3]) -> R
 /// # Errors
 /// Naming what it was asked with: probabilities, a quotient, or what a loss has beside these.
 pub fn check_surrogate(wanted: Wanted, common: &Common, other: Option<&str>) -> Result<(), Error> {
-    if wanted.hess.is_none_or(|hessian| hessian == Hessian::Exact) {
+    if wanted.hess().is_none_or(|hessian| hessian == Hessian::Exact) {
         return Ok(());
     }
     let with = if !common.from_logits {

@@ -62,7 +62,7 @@ impl<'o> Walk<'o> {
 
     /// A walk that adds losses up, and modulating factors or not.
     fn adding(sum_factors: bool, keeping: Keeping) -> Self {
-        let walk = Self::filling(Wanted::VALUE, [None; 3], Scaling::NONE);
+        let walk = Self::filling(Wanted::Value, [None; 3], Scaling::NONE);
         Self { sum: true, sum_factors, keeping, ..walk }
     }
 }
@@ -161,7 +161,7 @@ pub unsafe trait Loss: Sync + Sized {
 /// How many operands choose the order of the elements: the inputs where losses are added up, so that the sum does not
 /// depend on where results go, else all. Denominators are exact sums, whatever the order.
 pub fn leading(common: &Common, wanted: Wanted) -> usize {
-    let adds = common.reduction != Reduction::None && wanted.value;
+    let adds = common.reduction != Reduction::None && wanted.value();
     if adds { operand::VALUE } else { operand::COUNT }
 }
 
@@ -177,7 +177,7 @@ pub unsafe fn run<L: Loss, R: PerThread>(
     let (common, wanted) = (call.loss.common(), call.wanted);
     // SAFETY: handed through from the caller, here and below.
     unsafe {
-        if common.reduction == Reduction::SumClasses && wanted.value {
+        if common.reduction == Reduction::SumClasses && wanted.value() {
             return L::sum_classes::<R>(call, outputs, go_on).map(|()| 0.0);
         }
         let plan = L::plan::<R>(call, &outputs);
@@ -227,10 +227,7 @@ unsafe fn derivatives<L: Loss, R: PerThread>(
     go_on: GoOn<'_>,
 ) -> Result<(), Stop> {
     const LEAST: f64 = 1.0 / (1_u128 << 64) as f64;
-    let wanted = Wanted { value: false, ..call.wanted };
-    if !wanted.grad && wanted.hess.is_none() {
-        return Ok(());
-    }
+    let Some(wanted) = call.wanted.derivatives() else { return Ok(()) };
     let outputs = [None, outputs[1], outputs[2]];
     // A subnormal number has few digits, and too large an inverse.
     let denominator = quotient.denominator.max(f64::MIN_POSITIVE);

@@ -16,7 +16,7 @@
 //! };
 //! let mut grad = [0.0_f64; 3];
 //! let outputs = Outputs { grad: Some(Output::of("grad", &mut grad, &shape)), ..Outputs::default() };
-//! let value = evaluate(&loss, Wanted::VALUE_AND_GRAD, inputs, outputs)?;
+//! let value = evaluate(&loss, Wanted::ValueAndGrad, inputs, outputs)?;
 //! assert!((value - 0.100168).abs() < 1e-6 && (grad[2] - 0.131538).abs() < 1e-6);
 //! # Ok::<(), focalgrad::error::Error>(())
 //! ```
@@ -52,7 +52,7 @@ use crate::array::{Output, View};
 use crate::error::Error;
 use crate::exec::Stop;
 use crate::kernel::exact::ExactSum;
-use crate::kernel::output;
+use crate::kernel::output::Set;
 use crate::params::{Hessian, Reduction};
 use crate::simd::{AnyIsa, in_default_mode};
 
@@ -61,49 +61,60 @@ pub(crate) use admit::check_overlaps;
 pub use mean::{Loss, Whole};
 
 /// What a call asks for.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted {
-    /// The loss.
-    pub value: bool,
-    /// Its gradient.
-    pub grad: bool,
-    /// Its Hessian.
-    pub hess: Option<Hessian>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The loss alone.
+    Value,
+    /// Its gradient alone.
+    Grad,
+    /// Both.
+    ValueAndGrad,
+    /// Gradient and Hessian.
+    GradAndHess(Hessian),
 }
 
 impl Wanted {
-    /// The loss alone.
-    pub const VALUE: Self = Self { value: true, grad: false, hess: None };
-    /// Its gradient alone.
-    pub const GRAD: Self = Self { value: false, grad: true, hess: None };
-    /// Both.
-    pub const VALUE_AND_GRAD: Self = Self { value: true, grad: true, hess: None };
+    /// Whether the loss is wanted.
+    pub fn value(self) -> bool {
+        matches!(self, Self::Value | Self::ValueAndGrad)
+    }
 
-    /// Gradient and Hessian.
-    pub fn grad_and_hess(hessian: Hessian) -> Self {
-        Self { value: false, grad: true, hess: Some(hessian) }
+    /// Which Hessian is wanted.
+    pub fn hess(self) -> Option<Hessian> {
+        match self {
+            Self::GradAndHess(hessian) => Some(hessian),
+            Self::Value | Self::Grad | Self::ValueAndGrad => None,
+        }
+    }
+
+    /// What is wanted but for the loss, if that is anything.
+    pub(crate) fn derivatives(self) -> Option<Self> {
+        match self {
+            Self::Value => None,
+            Self::Grad | Self::ValueAndGrad => Some(Self::Grad),
+            Self::GradAndHess(_) => Some(self),
+        }
     }
 
     /// Which arrays the call fills: losses, gradient, Hessian.
     pub fn arrays(self, reduction: Reduction) -> [bool; 3] {
-        [self.value && !reduction.is_number(), self.grad, self.hess.is_some()]
+        [self.value() && !reduction.is_number(), self != Self::Value, self.hess().is_some()]
     }
 
     /// Whether the losses are added up.
     pub(crate) fn sums(self, reduction: Reduction) -> bool {
-        self.value && reduction.is_number()
+        self.value() && reduction.is_number()
     }
 
     /// The results as kernels know them.
-    pub(crate) fn bits(self) -> u8 {
-        let value = if self.value { output::VALUE } else { 0 };
-        let grad = if self.grad { output::GRAD } else { 0 };
-        let hess = match self.hess {
-            None => 0,
-            Some(Hessian::Exact) => output::CURVATURE,
-            Some(Hessian::GaussNewton | Hessian::Upper) => output::GAUSS_NEWTON,
-        };
-        value | grad | hess
+    pub(crate) fn set(self) -> Set {
+        match self {
+            Self::Value => Set::Value,
+            Self::Grad => Set::Grad,
+            Self::ValueAndGrad => Set::ValueAndGrad,
+            Self::GradAndHess(Hessian::Exact) => Set::GradAndCurvature,
+            Self::GradAndHess(Hessian::GaussNewton | Hessian::Upper) => Set::GradAndGaussNewton,
+        }
     }
 }
 

@@ -72,8 +72,8 @@ unsafe impl Loss for SigmoidFocalLoss {
         go_on: GoOn<'_>,
     ) -> Result<ExactSum, Stop> {
         let plan = call.plan::<f64>(&[None; 3]);
-        let lists = call.lists::<f64>(Wanted::VALUE, Scaling::NONE);
-        let Weights { labels: weights, samples } = call.weights(&lists, Wanted::VALUE, Scaling::NONE);
+        let lists = call.lists::<f64>(Wanted::Value, Scaling::NONE);
+        let Weights { labels: weights, samples } = call.weights(&lists, Wanted::Value, Scaling::NONE);
         let (labels, ignored) = call.labels(&lists);
         let samples = samples.unwrap_or(Source::Constant(1.0));
         let inputs = measure::Inputs { labels, ignored, samples, weights };
@@ -178,7 +178,7 @@ impl Call<'_, SigmoidFocalLoss> {
         let gammas = lists.gammas.each_ref().map(|part| Source::list(part));
         let gammas = Some(gammas).filter(|_| !lists.gammas[0].is_empty());
         let weights = self.weights(lists, walk.wanted, walk.scaling);
-        let (gamma, computed) = (loss.common.gamma.of(0), walk.wanted.bits());
+        let (gamma, computed) = (loss.common.gamma.of(0), walk.wanted.set());
         let listed = self.axis_of_samples().is_some();
         Job {
             samples_per_row: Some(&plan).filter(|_| !listed).and_then(PerRow::samples),
@@ -215,7 +215,7 @@ impl Call<'_, SigmoidFocalLoss> {
             return None;
         }
         let mut options = Options::new(self.loss.soft_targets);
-        options.gauss_newton = walk.wanted.hess.is_some_and(|hessian| hessian != Hessian::Exact);
+        options.gauss_newton = walk.wanted.hess().is_some_and(|hessian| hessian != Hessian::Exact);
         options = options.smoothed(common.label_smoothing);
         if common.eps > 0.0 {
             options = options.clipped(common.eps);

@@ -93,7 +93,7 @@ impl<R: Real + Scales> Small<'_, R> {
         let operands = Operands { len, logits, targets: labels, value, grad, hess, ..Operands::NONE };
         let gamma = loss.common.gamma.of(0);
         let constants = Constants { gamma: Gamma::new(gamma), weights, ignored: None };
-        let kernel = kernel::<R>(gamma, wanted.bits());
+        let kernel = kernel::<R>(gamma, wanted.set());
         let mut total = Total::default();
         // SAFETY: handed through from the caller.
         unsafe {

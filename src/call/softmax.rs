@@ -225,7 +225,7 @@ impl Call<'_, SoftmaxFocalLoss> {
             Some(Quotient { denominator, .. }) => Scaling { denominator, scale: 1.0 },
             None => walk.scaling,
         };
-        let upper = walk.wanted.hess == Some(Hessian::Upper) && !self.is_dense();
+        let upper = walk.wanted.hess() == Some(Hessian::Upper) && !self.is_dense();
         let bound = if upper { 1.0 + self.loss.common.gamma.of(class) } else { 1.0 };
         [weight / scaling.scale, scaling.of_derivatives(weight), scaling.bounded(weight, bound)]
     }
@@ -308,7 +308,7 @@ impl Call<'_, SoftmaxFocalLoss> {
         let constants = Constants::new(common.gamma.of(0));
         let clip = (common.eps > 0.0).then(|| [common.eps, 1.0 - common.eps].map(R::from_f64));
         Formula {
-            outputs: walk.wanted.bits(),
+            outputs: walk.wanted.set().bits(),
             constants: Constants { modulator: self.loss.modulator, value, grad, hess, quotient, ..constants },
             probabilities: (!common.from_logits).then_some(clip),
             dense: self.is_dense().then(|| self.dense_classes(walk.wanted)),
@@ -336,7 +336,7 @@ impl Call<'_, SoftmaxFocalLoss> {
             smoothing: [1.0 - smoothing, smoothing / classes.max(1) as f64].map(R::from_f64),
             alphas,
             gammas,
-            upper: wanted.hess == Some(Hessian::Upper),
+            upper: wanted.hess() == Some(Hessian::Upper),
         }
     }
 }

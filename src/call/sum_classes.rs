@@ -24,16 +24,15 @@ pub unsafe fn run<R: PerThread>(
     go_on: GoOn<'_>,
 ) -> Result<(), Stop> {
     let [Some(value), grad, hess] = outputs else { return Ok(()) };
-    let derivatives = Wanted { value: false, ..call.wanted };
-    let alone = grad.is_none() && hess.is_none();
+    let derivatives = call.wanted.derivatives();
     // What is computed first must not be written to an input of what is computed next.
     let is_input = call.admitted.inputs().iter().flatten().any(|input| value.is(input));
-    let mut aside = if alone || !is_input { None } else { Some(Aside::<R>::new(&value)?) };
+    let mut aside = if derivatives.is_none() || !is_input { None } else { Some(Aside::<R>::new(&value)?) };
     let filled = aside.as_mut().map_or(value, Aside::view);
     // SAFETY: handed through from the caller; what is set aside lives as long as it is used.
     unsafe {
         call.fill_sums::<R>(&filled, go_on)?;
-        if !alone {
+        if let Some(derivatives) = derivatives {
             let outputs = [None, grad, hess];
             let plan = SigmoidFocalLoss::plan::<R>(call, &outputs);
             let walk = Walk::filling(derivatives, outputs, Scaling::NONE);
@@ -105,7 +104,7 @@ impl Call<'_, SigmoidFocalLoss> {
         let classes = shape.remove(axis);
         let strides = [&logits[..], &targets, &samples, &[], &[], value.strides, &[], &[]];
         let plan = Plan::new(&shape, strides, TILE, operand::VALUE);
-        let walk = Walk::filling(Wanted::VALUE, [None; 3], Scaling::NONE);
+        let walk = Walk::filling(Wanted::Value, [None; 3], Scaling::NONE);
         let lists = self.lists::<R>(walk.wanted, walk.scaling);
         let mut job = self.job::<R>(plan, &lists, &walk);
         job.outputs.0[0] = Some(Target::new(value.data, value.dtype, Stores::Ordinary));

@@ -130,7 +130,7 @@ pub fn weights_of<R: Real>(
     scaling: Scaling,
 ) -> [[R; 2]; 3] {
     let weights = loss.weights_of(class);
-    let upper = wanted.hess == Some(Hessian::Upper);
+    let upper = wanted.hess() == Some(Hessian::Upper);
     let bound = if upper { 1.0 + loss.common.gamma.of(class) } else { 1.0 };
     [
         weights.map(|weight| R::from_weight(weight / scaling.scale + 0.0)),

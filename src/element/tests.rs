@@ -1,4 +1,5 @@
 use super::*;
+use crate::simd::AnyIsa;
 
 #[test]
 fn wide_integers_become_the_nearest_float64() {

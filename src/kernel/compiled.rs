@@ -5,6 +5,7 @@
 //! its kernels along.
 
 use super::elementwise::{TileKernel, kernel, kernel_of_gammas};
+use super::output::Set;
 use super::soft::{self, SoftKernel};
 use crate::loss::focal::Scales;
 use crate::params::SoftTargets;
@@ -13,19 +14,19 @@ use crate::real::Real;
 /// An element type with compiled kernels.
 pub trait Compiled: Real + Scales {
     /// As [`kernel`].
-    fn kernel(gamma: f64, outputs: u8) -> TileKernel<Self>;
+    fn kernel(gamma: f64, outputs: Set) -> TileKernel<Self>;
     /// As [`kernel_of_gammas`].
-    fn kernel_of_gammas(outputs: u8) -> TileKernel<Self>;
+    fn kernel_of_gammas(outputs: Set) -> TileKernel<Self>;
     /// As [`soft::kernel`].
     fn soft_kernel(meaning: SoftTargets, probabilities: bool) -> SoftKernel<Self>;
 }
 
 impl Compiled for f32 {
-    fn kernel(gamma: f64, outputs: u8) -> TileKernel<f32> {
+    fn kernel(gamma: f64, outputs: Set) -> TileKernel<f32> {
         kernel(gamma, outputs)
     }
 
-    fn kernel_of_gammas(outputs: u8) -> TileKernel<f32> {
+    fn kernel_of_gammas(outputs: Set) -> TileKernel<f32> {
         kernel_of_gammas(outputs)
     }
 
@@ -36,11 +37,11 @@ impl Compiled for f32 {
 }
 
 impl Compiled for f64 {
-    fn kernel(gamma: f64, outputs: u8) -> TileKernel<f64> {
+    fn kernel(gamma: f64, outputs: Set) -> TileKernel<f64> {
         kernel(gamma, outputs)
     }
 
-    fn kernel_of_gammas(outputs: u8) -> TileKernel<f64> {
+    fn kernel_of_gammas(outputs: Set) -> TileKernel<f64> {
         kernel_of_gammas(outputs)
     }
 

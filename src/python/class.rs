@@ -120,7 +120,7 @@ macro_rules! loss_class {
                 sample_weight: Object<'_, 'py>,
                 out: Object<'_, 'py>,
             ) -> PyResult<Bound<'py, PyAny>> {
-                let wanted = Wanted::VALUE;
+                let wanted = Wanted::Value;
                 let arguments = Arguments { value_out: ("out", out), ..arguments(logits, targets, sample_weight) };
                 $evaluate(py, &self.0, wanted, &arguments)?.value.ok_or_else(missing)
             }
@@ -171,7 +171,7 @@ macro_rules! loss_class {
                 sample_weight: Object<'_, 'py>,
                 out: Object<'_, 'py>,
             ) -> PyResult<Bound<'py, PyAny>> {
-                let wanted = Wanted::GRAD;
+                let wanted = Wanted::Grad;
                 let arguments = Arguments { grad_out: ("out", out), ..arguments(logits, targets, sample_weight) };
                 $evaluate(py, &self.0, wanted, &arguments)?.grad.ok_or_else(missing)
             }
@@ -224,7 +224,7 @@ macro_rules! loss_class {
                 out: Object<'_, 'py>,
                 grad_out: Object<'_, 'py>,
             ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-                let wanted = Wanted::VALUE_AND_GRAD;
+                let wanted = Wanted::ValueAndGrad;
                 let arguments = Arguments {
                     value_out: ("out", out),
                     grad_out: ("grad_out", grad_out),
@@ -286,7 +286,7 @@ macro_rules! loss_class {
                 hess_out: Object<'_, 'py>,
             ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
                 let hessian = hessian.option(Hessian::Exact)?;
-                let wanted = Wanted::grad_and_hess(hessian);
+                let wanted = Wanted::GradAndHess(hessian);
                 let arguments = Arguments {
                     grad_out: ("grad_out", grad_out),
                     hess_out: ("hess_out", hess_out),

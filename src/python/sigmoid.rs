@@ -374,7 +374,7 @@ pub fn sigmoid_focal_loss<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let loss = constructed(&py.get_type::<SigmoidFocalLoss>(), alpha, gamma, reduction, options)?;
     let loss = loss.cast::<SigmoidFocalLoss>()?.get();
-    let wanted = Wanted::VALUE;
+    let wanted = Wanted::Value;
     let arguments = Arguments {
         logits_name: "inputs",
         value_out: ("out", out),

@@ -320,7 +320,7 @@ pub fn softmax_focal_loss<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let loss = constructed(&py.get_type::<SoftmaxFocalLoss>(), alpha, gamma, reduction, options)?;
     let loss = loss.cast::<SoftmaxFocalLoss>()?.get();
-    let wanted = Wanted::VALUE;
+    let wanted = Wanted::Value;
     let arguments = Arguments {
         logits_name: "inputs",
         value_out: ("out", out),

@@ -9,6 +9,7 @@ use super::parameters::Given;
 use super::sigmoid::SigmoidFocalLoss;
 use super::softmax::SoftmaxFocalLoss;
 use crate::call::{Wanted, Whole};
+use crate::error::Error;
 use crate::kernel::exact;
 use crate::params::Hessian;
 
@@ -83,7 +84,7 @@ pub fn exact_denominator(
 
 /// The derivatives of a whole's loss by the logits of a piece: gradient, and Hessian if there is a `hessian`; before
 /// them, with `value`, the exact sum of the piece's losses. `whole` is the whole's loss and what it divides by; the
-/// former counts for `normalizer="focal_weights"` alone, which takes no `value`.
+/// former counts for `normalizer="focal_weights"` alone, which takes no `value`. A call takes `value` or `hessian`.
 #[pyfunction]
 #[pyo3(signature = (loss, logits, targets, sample_weight, whole, *, value=false, hessian=None))]
 #[expect(clippy::too_many_arguments, reason = "they are a call's, and the whole's")]
@@ -99,7 +100,14 @@ pub fn piece<'py>(
 ) -> PyResult<Bound<'py, PyTuple>> {
     let arguments = arguments(logits, targets, (!sample_weight.is_none()).then_some(sample_weight));
     let hess = hessian.map(|hessian| hessian.option(Hessian::Exact)).transpose()?;
-    let wanted = Wanted { value, grad: true, hess };
+    let wanted = match (value, hess) {
+        (true, None) => Wanted::ValueAndGrad,
+        (false, None) => Wanted::Grad,
+        (false, Some(hessian)) => Wanted::GradAndHess(hessian),
+        (true, Some(_)) => {
+            return Err(Error::value("hessian", "a Hessian and value=True", "None with value=True").into());
+        }
+    };
     let whole = Whole { value: whole.0, denominator: whole.1 };
     let (sum, results) = if let Ok(loss) = loss.cast::<SigmoidFocalLoss>() {
         call::piece(py, loss.get().parameters(), wanted, &arguments, whole)?

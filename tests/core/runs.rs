@@ -7,7 +7,7 @@ use std::ptr::{null, null_mut};
 use focalgrad::cache::LINE;
 use focalgrad::kernel::compiled::Compiled;
 use focalgrad::kernel::operands::{Constants, Operands};
-use focalgrad::kernel::output;
+use focalgrad::kernel::output::{self, Set};
 use focalgrad::kernel::tile::TILE;
 use focalgrad::simd::AnyIsa;
 
@@ -26,7 +26,7 @@ fn labels() -> Vec<f32> {
 fn run(isa: AnyIsa, gamma: f64, logits: &[f32], targets: &[f32], stops: bool) -> ([Vec<f32>; 2], usize) {
     let [mut value, mut grad] = [vec![-1.0; logits.len()], vec![-1.0; logits.len()]];
     let operands = Operands { stops, ..operands(logits, targets, [&mut value, &mut grad, &mut []]) };
-    let kernel = f32::kernel(gamma, output::VALUE | output::GRAD);
+    let kernel = f32::kernel(gamma, Set::ValueAndGrad);
     // SAFETY: every operand that the kernel uses is as long as the logits.
     let done = unsafe { kernel(isa, &constants(gamma), &operands) };
     ([value, grad], done)
@@ -132,7 +132,7 @@ fn beyond_a_line(memory: &[f32], start: usize, len: usize) -> Range<usize> {
 #[test]
 fn what_streams_has_the_same_bits_and_touches_nothing_else() {
     let (logits, targets) = (logits(), labels());
-    let sets = [output::VALUE, output::GRAD, output::VALUE | output::GRAD, output::GRAD | output::CURVATURE];
+    let sets = [Set::Value, Set::Grad, Set::ValueAndGrad, Set::GradAndCurvature];
     for isa in AnyIsa::available() {
         for set in sets {
             let kernel = f32::kernel(2.0, set);
@@ -140,7 +140,7 @@ fn what_streams_has_the_same_bits_and_touches_nothing_else() {
                 let run = |start: usize, streams: bool| {
                     let mut results = [(); 3].map(|()| vec![-1.0_f32; len + 48]);
                     let places = results.each_ref().map(|result| beyond_a_line(result, start, len));
-                    let wanted = [output::VALUE, output::GRAD, output::CURVATURE].map(|one| set & one != 0);
+                    let wanted = [output::VALUE, output::GRAD, output::CURVATURE].map(|one| set.has(one));
                     let mut outputs = [(); 3].map(|()| &mut [][..]);
                     for (i, result) in results.iter_mut().enumerate().filter(|&(i, _)| wanted[i]) {
                         outputs[i] = &mut result[places[i].clone()];
@@ -159,7 +159,7 @@ fn what_streams_has_the_same_bits_and_touches_nothing_else() {
                 };
                 let plain: [Vec<u32>; 3] = run(0, false);
                 for start in 0..17 {
-                    assert_eq!(run(start, true), plain, "{} {set} {len} {start}", isa.name());
+                    assert_eq!(run(start, true), plain, "{} {set:?} {len} {start}", isa.name());
                 }
             }
         }
@@ -179,7 +179,7 @@ fn what_streams_stops_as_well() {
                 let place = beyond_a_line(&grad, start, LEN);
                 let first = place.start;
                 let operands = operands(&logits, &targets, [&mut [], &mut grad[place], &mut []]);
-                let kernel = f32::kernel(2.0, output::GRAD);
+                let kernel = f32::kernel(2.0, Set::Grad);
                 // SAFETY: every operand that the kernel uses is as long as the logits.
                 let done = unsafe {
                     kernel(isa, &constants(2.0), &Operands { streams: true, stops: true, ..operands })
@@ -201,7 +201,7 @@ fn what_streams_reads_all_inputs_where_they_are() {
     let list = |step: f32| -> Vec<f32> { (0..LEN).map(|i| 0.5 + (i as f32 * step).fract()).collect() };
     let (lists, low) = ([0.1, 0.2, 0.3, 0.4, 0.9].map(list), vec![1e-9; LEN]);
     let [a, b, c, d, gamma] = lists.each_ref().map(|list| list.as_ptr());
-    let set = output::GRAD | output::CURVATURE;
+    let set = Set::GradAndCurvature;
     for isa in AnyIsa::available() {
         for kernel in [f32::kernel(1.7, set), f32::kernel_of_gammas(set)] {
             for len in [40, 64, 70, TILE, TILE + 9, LEN] {
@@ -245,7 +245,7 @@ fn what_streams_in_float64_has_the_same_bits() {
     let targets: Vec<f64> = labels().into_iter().map(f64::from).collect();
     let constants = Constants::new(2.0, [0.75, 0.25]);
     for isa in AnyIsa::available() {
-        let kernel = f64::kernel(2.0, output::GRAD);
+        let kernel = f64::kernel(2.0, Set::Grad);
         for len in [1, 7, 32, 40, TILE, TILE + 9, LEN] {
             let run = |start: usize, streams: bool| {
                 let mut grad = vec![-1.0_f64; len + 24];

@@ -4,7 +4,7 @@ mod oracle;
 
 use focalgrad::kernel::exact::ExactSum;
 use focalgrad::kernel::exact_tile::ExactTileSum;
-use focalgrad::kernel::output;
+use focalgrad::kernel::output::Set;
 use focalgrad::kernel::reduce::{TileSum, Total};
 use focalgrad::kernel::tile::TILE;
 use focalgrad::simd::AnyIsa;
@@ -21,7 +21,7 @@ fn losses(isa: AnyIsa, gamma: f64) -> Vec<f32> {
         let mut results: Results<f32> = [[0.0; TILE]; 3];
         let targets = &targets[..logits.len()];
         let call = Call { isa, gamma, weights: [1.0; 2], logits, targets, samples: None };
-        call.run(output::VALUE, &mut results);
+        call.run(Set::Value, &mut results);
         losses.extend_from_slice(&results[0][..logits.len()]);
     }
     losses

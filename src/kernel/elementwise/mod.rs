@@ -2,19 +2,22 @@
 
 use std::ops::Range;
 
-use crate::cache::{LINE, prefetch, prefetch_ahead};
 use crate::kernel::folds::Folds;
 use crate::kernel::labels::{Exceptions, Ignored, is_hard};
 use crate::kernel::operands::{Constants, Operands, Padded};
-use crate::kernel::output;
+use crate::kernel::output::{self, Set};
 use crate::kernel::tile::TILE;
 use crate::loss::focal::{Fold, Gamma, Margin, Scales, power};
 use crate::real::Real;
 use crate::simd::{AnyIsa, Isa, Kernel, MAX_LANES, Vector};
 
 mod cut;
+mod memory;
+mod weighing;
 
 use cut::{Cut, Edge, Part};
+use memory::{before_a_line, prefetch_ends, prefetch_group};
+use weighing::{Splat, Weighing};
 
 /// A kernel for one class of gammas and one set of outputs. It gives back how many elements it has done.
 ///
@@ -24,9 +27,9 @@ use cut::{Cut, Edge, Part};
 /// must be as [`Operands::streams`] says.
 pub type TileKernel<R> = unsafe fn(AnyIsa, &Constants<R>, &Operands<R>) -> usize;
 
-/// The kernel for a gamma and a set of outputs ([`output`]). Elements may have gammas of their own unless this one is a
+/// The kernel for a gamma and a set of outputs. Elements may have gammas of their own unless this one is a
 /// whole number up to 3, for which products do.
-pub fn kernel<R: Real + Scales>(gamma: f64, outputs: u8) -> TileKernel<R> {
+pub fn kernel<R: Real + Scales>(gamma: f64, outputs: Set) -> TileKernel<R> {
     match power::of(gamma) {
         power::GENERAL => for_outputs::<R, { power::GENERAL }>(outputs),
         _ => for_outputs::<R, { power::WHOLE }>(outputs),
@@ -34,22 +37,17 @@ pub fn kernel<R: Real + Scales>(gamma: f64, outputs: u8) -> TileKernel<R> {
 }
 
 /// The kernel for gammas of each element's own, and a set of outputs.
-pub fn kernel_of_gammas<R: Real + Scales>(outputs: u8) -> TileKernel<R> {
+pub fn kernel_of_gammas<R: Real + Scales>(outputs: Set) -> TileKernel<R> {
     for_outputs::<R, { power::GENERAL }>(outputs)
 }
 
-fn for_outputs<R: Real + Scales, const POWER: u8>(outputs: u8) -> TileKernel<R> {
-    use output::{CURVATURE, GAUSS_NEWTON, GRAD, VALUE};
-    const BOTH: u8 = VALUE | GRAD;
-    const EXACT: u8 = GRAD | CURVATURE;
-    const SURROGATE: u8 = GRAD | GAUSS_NEWTON;
+fn for_outputs<R: Real + Scales, const POWER: u8>(outputs: Set) -> TileKernel<R> {
     match outputs {
-        VALUE => run::<R, POWER, VALUE>,
-        GRAD => run::<R, POWER, GRAD>,
-        BOTH => run::<R, POWER, BOTH>,
-        EXACT => run::<R, POWER, EXACT>,
-        SURROGATE => run::<R, POWER, SURROGATE>,
-        _ => unreachable!("no call asks for the outputs {outputs:#b}"),
+        Set::Value => run::<R, POWER, { Set::Value.bits() }>,
+        Set::Grad => run::<R, POWER, { Set::Grad.bits() }>,
+        Set::ValueAndGrad => run::<R, POWER, { Set::ValueAndGrad.bits() }>,
+        Set::GradAndCurvature => run::<R, POWER, { Set::GradAndCurvature.bits() }>,
+        Set::GradAndGaussNewton => run::<R, POWER, { Set::GradAndGaussNewton.bits() }>,
     }
 }
 
@@ -308,134 +306,9 @@ unsafe fn are_known<R: Real>(targets: *const R, elements: Range<usize>, ignored:
     all
 }
 
-/// The constants in vectors.
-struct Splat<V: Vector> {
-    gamma: Gamma<V>,
-    /// Whether elements have gammas of their own instead.
-    own_gammas: bool,
-    /// Those of positives' gradients with the sign of their logits.
-    weights: [[V; 2]; 3],
-    weighing: Weighing,
-    ignored: Option<Ignored<V::Real>>,
-    zero: V,
-}
-
-impl<V: Vector> Splat<V> {
-    #[inline(always)]
-    fn new(isa: V::Isa, constants: &Constants<V::Real>, weighing: Weighing, own_gammas: bool) -> Self {
-        let zero = V::splat(isa, V::Real::ZERO);
-        // Loops here and below, not `map`, which is not always compiled with the caller's instructions.
-        let mut weights = [[zero; 2]; 3];
-        for (lanes, numbers) in weights.iter_mut().zip(&constants.weights) {
-            for (lanes, number) in lanes.iter_mut().zip(numbers) {
-                *lanes = V::splat(isa, *number);
-            }
-        }
-        weights[1][1] = zero - weights[1][1];
-        let ignored = constants.ignored;
-        Self { gamma: constants.gamma.splat(isa), own_gammas, weights, weighing, ignored, zero }
-    }
-
-    /// What multiplies an output of each lane: the weight of its label, of all elements or of its own, times that of its
-    /// sample. The margin of a positive grows with its logit, that of a negative falls: the weights of gradients take that
-    /// sign. A product of 0 is +0.0.
-    ///
-    /// # Safety
-    /// The weights that there are must be valid for a group of lanes.
-    #[inline(always)]
-    unsafe fn weight<const OUTPUT: usize>(
-        &self,
-        isa: V::Isa,
-        positive: V::Mask,
-        samples: V,
-        operands: &Operands<V::Real>,
-    ) -> V {
-        let [mut of_negative, mut of_positive] = self.weights[OUTPUT];
-        // SAFETY: handed through from the caller.
-        unsafe {
-            if self.weighing.lists {
-                let [negatives, positives] = operands.weights[OUTPUT];
-                (of_negative, of_positive) = (V::load(isa, negatives), V::load(isa, positives));
-                of_positive = if OUTPUT == 1 { self.zero - of_positive } else { of_positive };
-            }
-            let weight = V::select(positive, of_positive, of_negative);
-            if self.weighing.samples { samples.mul_add(weight, self.zero) } else { weight }
-        }
-    }
-}
-
-/// Which weights there are.
-#[derive(Clone, Copy)]
-struct Weighing {
-    /// Whether elements have weights of labels of their own.
-    lists: bool,
-    /// Whether they have weights of samples.
-    samples: bool,
-    /// Whether losses may have the weight 0, which makes 0 of an infinite one.
-    zeros: bool,
-}
-
-impl Weighing {
-    #[inline(always)]
-    fn of<R: Real, const OUTPUTS: u8>(constants: &Constants<R>, operands: &Operands<R>) -> Self {
-        let [value, grad, _] = writes(OUTPUTS);
-        let output = if value { 0 } else { 2 - usize::from(grad) };
-        let (lists, samples) = (!operands.weights[output][0].is_null(), !operands.samples.is_null());
-        let [of_losses, ..] = constants.weights;
-        Self { lists, samples, zeros: lists | samples | of_losses.contains(&R::ZERO) }
-    }
-}
-
 /// Whether a set of outputs has losses, gradient, a Hessian.
 #[inline(always)]
 const fn writes(outputs: u8) -> [bool; 3] {
     let hess = output::CURVATURE | output::GAUSS_NEWTON;
     [outputs & output::VALUE != 0, outputs & output::GRAD != 0, outputs & hess != 0]
-}
-
-/// Asks for memory ahead of the group of lanes that starts at element `at`.
-#[inline(always)]
-fn prefetch_group<R, const OUTPUTS: u8>(run: &Operands<R>, at: usize, lanes: usize, weighing: Weighing) {
-    let ([value, grad, hess], bytes) = (writes(OUTPUTS), lanes * size_of::<R>());
-    let through = !run.streams;
-    let operands = [
-        (run.logits, true),
-        (run.targets, true),
-        (run.samples, weighing.samples),
-        (run.value.cast_const(), value && through),
-        (run.grad.cast_const(), grad && through),
-        (run.hess.cast_const(), hess && through),
-    ];
-    for (operand, used) in operands {
-        if used {
-            prefetch_ahead(operand.wrapping_add(at).cast(), bytes);
-        }
-    }
-}
-
-/// Asks for the lines in which results that are written past the caches begin and end, where those are not whole
-/// lines: ordinary stores that wait for memory would hold up all that follow.
-#[inline(always)]
-fn prefetch_ends<R, const OUTPUTS: u8>(run: &Operands<R>) {
-    let [_, grad, hess] = writes(OUTPUTS);
-    // Losses beside others do not go past the caches.
-    let results = [(run.value, OUTPUTS == output::VALUE), (run.grad, grad), (run.hess, hess)];
-    for (result, streams) in results {
-        for end in [result, result.wrapping_add(run.len)] {
-            if run.streams && streams && !end.addr().is_multiple_of(LINE) {
-                prefetch::<false>(end.cast_const().cast());
-            }
-        }
-    }
-}
-
-/// Elements before the first cache line of results, if they are written past the caches.
-#[inline(always)]
-fn before_a_line<R, const OUTPUTS: u8>(run: &Operands<R>) -> usize {
-    let result = match writes(OUTPUTS) {
-        [_, true, _] => run.grad,
-        [_, _, true] => run.hess,
-        _ => run.value,
-    };
-    if run.streams { result.addr().wrapping_neg() % LINE / size_of::<R>() } else { 0 }
 }

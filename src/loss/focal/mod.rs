@@ -22,127 +22,18 @@
 //!
 //! p falls below the normal numbers long before p g L does, so the Hessian holds it scaled.
 
-use crate::math::{ExpConstants, exp_neg, log1p};
+use crate::math::log1p;
 use crate::real::Real;
 use crate::simd::Vector;
 
 mod fold;
+mod gamma;
 mod quotient;
+mod scales;
 
 pub use fold::{FOLD, Fold};
-
-/// A class of gammas that has a form of its own.
-pub mod power {
-    /// Any gamma.
-    pub const GENERAL: u8 = u8::MAX;
-    /// A whole number up to [`LARGEST_PRODUCT`] that is known while the program runs.
-    pub const WHOLE: u8 = u8::MAX - 1;
-    /// The largest whole gamma that is computed by products.
-    pub const LARGEST_PRODUCT: u8 = 3;
-
-    /// The class of a gamma: itself for 0, 1, 2, 3, else [`GENERAL`].
-    pub fn of(gamma: f64) -> u8 {
-        (0..=LARGEST_PRODUCT).find(|&whole| f64::from(whole) == gamma).unwrap_or(GENERAL)
-    }
-}
-
-/// Gamma and what the formulas need of it, each rounded once from the exact number.
-#[derive(Clone, Copy, Debug)]
-pub struct Gamma<R> {
-    hi: R,
-    lo: R,
-    one_plus_twice: R,
-    /// Its class ([`power::of`]); [`power::GENERAL`] also where lanes differ.
-    class: u8,
-}
-
-impl<R: Real> Gamma<R> {
-    /// The constants of a gamma.
-    pub fn new(gamma: f64) -> Self {
-        let gamma = gamma.min(R::GAMMA_MAX);
-        let hi = R::from_f64(gamma);
-        let lo = R::from_f64(gamma - hi.to_f64());
-        Self { hi, lo, one_plus_twice: R::from_f64(1.0 + 2.0 * gamma), class: power::of(gamma) }
-    }
-}
-
-impl<R: Real> Gamma<R> {
-    /// The constants in vectors.
-    #[inline(always)]
-    pub fn splat<V: Vector<Real = R>>(self, isa: V::Isa) -> Gamma<V> {
-        let Self { hi, lo, one_plus_twice, class } = self;
-        let one_plus_twice = V::splat(isa, one_plus_twice);
-        Gamma { hi: V::splat(isa, hi), lo: V::splat(isa, lo), one_plus_twice, class }
-    }
-
-    /// The constants one by one, as [`Gamma::of_parts`] takes them.
-    #[inline(always)]
-    pub fn parts(self) -> [R; 3] {
-        [self.hi, self.lo, self.one_plus_twice]
-    }
-}
-
-impl<V: Vector> Gamma<V> {
-    /// Gammas that differ from lane to lane, each the sum of two parts.
-    #[inline(always)]
-    pub fn of_lanes(hi: V, lo: V) -> Self {
-        let one = hi.constant(V::Real::ONE);
-        let two = one + one;
-        Self { hi, lo, one_plus_twice: two.mul_add(lo, two.mul_add(hi, one)), class: power::GENERAL }
-    }
-
-    /// Its class: known while the program runs, the same for all lanes.
-    #[inline(always)]
-    pub fn class(&self) -> u8 {
-        self.class
-    }
-
-    /// Gamma as the sum of two parts.
-    #[inline(always)]
-    pub fn hi_lo(&self) -> (V, V) {
-        (self.hi, self.lo)
-    }
-
-    /// A gamma for each lane, from the lanes of the [`Gamma::parts`].
-    #[inline(always)]
-    pub fn of_parts([hi, lo, one_plus_twice]: [V; 3]) -> Self {
-        Self { hi, lo, one_plus_twice, class: power::GENERAL }
-    }
-}
-
-impl<V: Vector> Gamma<V>
-where
-    V::Real: Scales,
-{
-    /// A gamma of which only [`Gamma::number`] and [`Gamma::power_of_q`] are asked, from its first two parts.
-    #[inline(always)]
-    pub fn from_parts(hi: V, lo: V) -> Self {
-        let one = hi.constant(V::Real::ONE);
-        Self { hi, lo, one_plus_twice: one + (hi + hi), class: power::GENERAL }
-    }
-
-    /// Gamma, rounded.
-    #[inline(always)]
-    pub fn number(&self) -> V {
-        self.hi
-    }
-
-    /// q^g over [`Scales::Q_UNSCALE`], where -log q is the sum of a large and a small number, the latter
-    /// in two parts.
-    #[inline(always)]
-    pub fn power_of_q(self, positive_part: V, softplus: V, softplus_lo: V) -> V {
-        let larger = positive_part.max_or(softplus);
-        let smaller = positive_part.min_or(softplus);
-        let hi = larger + smaller;
-        let lo = ((larger - hi) + smaller) + softplus_lo;
-        let product = self.hi * hi;
-        let error = self.hi.product_error(hi, product);
-        let product_lo = self.lo.mul_add(hi, self.hi.mul_add(lo, error));
-        let power = exp_neg(product, product_lo, V::Real::Q_SHIFT).scaled();
-        let in_range = product.lt(product.constant(V::Real::UNDERFLOW));
-        V::select(in_range, power, product.constant(V::Real::ZERO))
-    }
-}
+pub use gamma::{Gamma, power};
+pub use scales::{Scales, split_scale};
 
 /// The intermediate values at a margin z, from which the loss and its derivatives are read.
 ///
@@ -164,66 +55,6 @@ pub struct Margin<V, const POWER: u8> {
     /// What weights are multiplied with to modulate them: q, or for a gamma of no class of its own over [`Scales::Q_UNSCALE`].
     modulation: V,
     gamma: Gamma<V>,
-}
-
-/// Scale factors by which small numbers are kept normal.
-pub trait Scales: Real {
-    /// exp(-|z|) and p are held times this power of two.
-    const P_SCALE: Self;
-    /// Its inverse.
-    const P_UNSCALE: Self;
-    /// Its square root.
-    const P_ROOT: Self;
-    /// Its exponent as [`exp_neg`] takes it.
-    const P_SHIFT: Self;
-    /// Its exponent as a number.
-    const P_BITS: Self;
-    /// Below this logit p is exp(z) to the last digit, and may be too small for a normal number.
-    const P_SMALL: Self;
-    /// One over the power of two times which q^g is held.
-    const Q_UNSCALE: Self;
-    /// The exponent of that power as [`exp_neg`] takes it.
-    const Q_SHIFT: Self;
-    /// From here on exp(-x) rounds to 0.
-    const UNDERFLOW: Self;
-    /// exp(-x) times the power of two of `Q_SHIFT` is finite from here on.
-    const OVERFLOW: Self;
-}
-
-/// 2^n.
-const fn power_of_two_f32(n: i32) -> f32 {
-    f32::from_bits(((n + 127) as u32) << 23)
-}
-
-/// 2^n.
-const fn power_of_two_f64(n: i64) -> f64 {
-    f64::from_bits(((n + 1023) as u64) << 52)
-}
-
-impl Scales for f32 {
-    const P_SCALE: f32 = power_of_two_f32(64);
-    const P_UNSCALE: f32 = power_of_two_f32(-64);
-    const P_ROOT: f32 = power_of_two_f32(32);
-    const P_SHIFT: f32 = 64.0 + f32::TO_INTEGER;
-    const P_BITS: f32 = 64.0;
-    const P_SMALL: f32 = -80.0;
-    const Q_UNSCALE: f32 = power_of_two_f32(-32);
-    const Q_SHIFT: f32 = 32.0 + f32::TO_INTEGER;
-    const UNDERFLOW: f32 = 105.0;
-    const OVERFLOW: f32 = -60.0;
-}
-
-impl Scales for f64 {
-    const P_SCALE: f64 = power_of_two_f64(256);
-    const P_UNSCALE: f64 = power_of_two_f64(-256);
-    const P_ROOT: f64 = power_of_two_f64(128);
-    const P_SHIFT: f64 = 256.0 + f64::TO_INTEGER;
-    const P_BITS: f64 = 256.0;
-    const P_SMALL: f64 = -700.0;
-    const Q_UNSCALE: f64 = power_of_two_f64(-64);
-    const Q_SHIFT: f64 = 64.0 + f64::TO_INTEGER;
-    const UNDERFLOW: f64 = 746.0;
-    const OVERFLOW: f64 = -600.0;
 }
 
 impl<V: Vector, const POWER: u8> Margin<V, POWER>
@@ -427,17 +258,4 @@ where
         let (before, after) = split_scale(modulated, V::Real::P_ROOT);
         (((modulated * before) * self.p_scaled) * factor) * after
     }
-}
-
-/// [`Scales::P_UNSCALE`] as two powers of two, one of them 1: what a factor of at least `large` is scaled with at once,
-/// and what the product of a smaller one with scaled numbers is scaled with.
-#[inline(always)]
-pub fn split_scale<V: Vector>(factor: V, large: V::Real) -> (V, V)
-where
-    V::Real: Scales,
-{
-    let one = factor.constant(V::Real::ONE);
-    let unscale = factor.constant(V::Real::P_UNSCALE);
-    let small = factor.abs().lt(factor.constant(large));
-    (V::select(small, one, unscale), V::select(small, unscale, one))
 }

@@ -124,7 +124,7 @@ pub fn exact_sums<L: Loss>(
     arguments: &Arguments<'_, '_>,
 ) -> PyResult<[ExactSum; 2]> {
     let found = Found::new(arguments)?;
-    let call = Call::new(isa(), loss, Wanted::VALUE, found.read(arguments.logits_name)?.inputs)?;
+    let call = Call::new(isa(), loss, Wanted::Value, found.read(arguments.logits_name)?.inputs)?;
     // SAFETY: as in `evaluate`.
     detached(py, call.len(), |go_on| unsafe {
         call.check_indices(go_on)?;
@@ -142,7 +142,7 @@ pub fn exact_denominator<L: Loss>(
     arguments: &Arguments<'_, '_>,
 ) -> PyResult<ExactSum> {
     let found = Found::new(arguments)?;
-    let call = Call::new(isa(), loss, Wanted::VALUE, found.read(arguments.logits_name)?.inputs)?;
+    let call = Call::new(isa(), loss, Wanted::Value, found.read(arguments.logits_name)?.inputs)?;
     // SAFETY: as in `evaluate`.
     detached(py, call.len(), |go_on| unsafe {
         call.check_indices(go_on)?;

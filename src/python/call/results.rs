@@ -72,7 +72,7 @@ impl<'py> Filled<'py> {
     pub fn results(self, py: Python<'py>, wanted: Wanted, number: f64) -> PyResult<Results<'py>> {
         let [value, grad, hess] = self.results;
         let value = match value {
-            None if wanted.value => Some(number.into_pyobject(py)?.into_any()),
+            None if wanted.value() => Some(number.into_pyobject(py)?.into_any()),
             value => value,
         };
         Ok(Results { value, grad, hess })

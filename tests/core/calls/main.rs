@@ -185,14 +185,14 @@ fn found<R: Float, L: Loss>(isa: AnyIsa, loss: &L, table: &Table, kind: Kind, sa
         grad: Some(Output::of("grad", &mut grad, &shape)),
         hess: None,
     };
-    let number = evaluate_on(isa, loss, Wanted::VALUE_AND_GRAD, inputs, outputs);
+    let number = evaluate_on(isa, loss, Wanted::ValueAndGrad, inputs, outputs);
     let number = number.unwrap_or_else(|error| panic!("{error}"));
     let outputs = Outputs {
         value: None,
         grad: Some(Output::of("grad", &mut same_grad, &shape)),
         hess: Some(Output::of("hess", &mut hess, &shape)),
     };
-    let wanted = Wanted::grad_and_hess(Hessian::Exact);
+    let wanted = Wanted::GradAndHess(Hessian::Exact);
     evaluate_on(isa, loss, wanted, inputs, outputs).unwrap_or_else(|error| panic!("{error}"));
     assert!(grad.iter().zip(&same_grad).all(|(a, b)| a.get() == b.get()), "one gradient");
     let numbers = |results: Vec<R>| results.into_iter().map(R::get).collect();

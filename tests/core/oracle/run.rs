@@ -2,7 +2,7 @@
 
 use focalgrad::kernel::compiled::Compiled;
 use focalgrad::kernel::operands::{Constants, Operands};
-use focalgrad::kernel::output;
+use focalgrad::kernel::output::Set;
 use focalgrad::kernel::tile::TILE;
 use focalgrad::simd::AnyIsa;
 
@@ -22,7 +22,7 @@ pub struct Call<'a, R> {
 
 impl<R: Compiled> Call<'_, R> {
     /// Runs one kernel over at most a tile; what it does not compute stays as it was.
-    pub fn run(&self, outputs: u8, results: &mut Results<R>) {
+    pub fn run(&self, outputs: Set, results: &mut Results<R>) {
         let constants = Constants::new(self.gamma, self.weights.map(R::from_weight));
         let len = self.logits.len();
         assert!(len <= TILE && self.targets.len() == len && self.samples.is_none_or(|s| s.len() == len));
@@ -51,8 +51,8 @@ pub fn plain<R: Compiled>(isa: AnyIsa, gamma: f64, logits: &[R], target: R, resu
     let targets = [target; TILE];
     let targets = &targets[..logits.len()];
     let call = Call { isa, gamma, weights: [1.0; 2], logits, targets, samples: None };
-    call.run(output::VALUE, results);
-    call.run(output::GRAD | output::CURVATURE, results);
+    call.run(Set::Value, results);
+    call.run(Set::GradAndCurvature, results);
 }
 
 /// The Gauss-Newton Hessian of logits whose targets are 1.
@@ -60,5 +60,5 @@ pub fn gauss_newton(isa: AnyIsa, gamma: f64, logits: &[f64], results: &mut Resul
     let targets = [1.0; TILE];
     let targets = &targets[..logits.len()];
     let call = Call { isa, gamma, weights: [1.0; 2], logits, targets, samples: None };
-    call.run(output::GRAD | output::GAUSS_NEWTON, results);
+    call.run(Set::GradAndGaussNewton, results);
 }

@@ -7,7 +7,7 @@ use focalgrad::kernel::compiled::Compiled;
 use focalgrad::kernel::labels::{Kinds, kinds};
 use focalgrad::kernel::mixed::Mixed;
 use focalgrad::kernel::operands::{Constants, Operands};
-use focalgrad::kernel::output;
+use focalgrad::kernel::output::{self, Set};
 use focalgrad::simd::AnyIsa;
 
 use crate::harness::{Call, MEANINGS, same, spread};
@@ -47,10 +47,10 @@ fn mixed(isa: AnyIsa, call: &Call, x: &[f32], y: &[f32]) -> [Vec<f32>; 3] {
     let mut results = [(); 3].map(|()| vec![0.0; x.len()]);
     let [value, grad, hess] = results.each_mut().map(|row| row.as_mut_ptr());
     // The value by a call of its own: no kernel for hard labels has all three outputs.
-    for outputs in [output::VALUE, output::GRAD | output::CURVATURE] {
+    for outputs in [Set::Value, Set::GradAndCurvature] {
         let (hard, soft) = (f32::kernel(call.gamma, outputs), f32::soft_kernel(call.meaning, false));
         let (constants, options) = (&call.constants(), &call.options());
-        let pick = |flag, row: *mut f32| if outputs & flag != 0 { row } else { null_mut() };
+        let pick = |flag, row: *mut f32| if outputs.has(flag) { row } else { null_mut() };
         let operands = Operands {
             len: x.len(),
             logits: x.as_ptr(),
@@ -106,7 +106,7 @@ fn gammas_of_their_own_equal_one_gamma_for_all() {
     let hi: Vec<f32> = (0..200).map(|i| of(i) as f32).collect();
     let lo: Vec<f32> = (0..200).map(|i| (of(i) - f64::from(of(i) as f32)) as f32).collect();
     let ones = vec![1.0_f32; 200];
-    let outputs = output::GRAD | output::CURVATURE;
+    let outputs = Set::GradAndCurvature;
     for isa in AnyIsa::available() {
         let run = |gamma: Option<f64>| {
             let mut out = [vec![0.0_f32; 200], vec![0.0_f32; 200]];

@@ -6,7 +6,7 @@ use focalgrad::element::DType;
 use focalgrad::kernel::compiled::Compiled;
 use focalgrad::kernel::exact::ExactSum;
 use focalgrad::kernel::exact_tile::{ExactTileSum, Summable};
-use focalgrad::kernel::output;
+use focalgrad::kernel::output::Set;
 use focalgrad::kernel::reduce::{TileSum, Total};
 use focalgrad::kernel::tile::TILE;
 use focalgrad::real::Real;
@@ -181,11 +181,11 @@ fn elementwise<R: Compiled>(isa: AnyIsa, gamma: f64, weighted: bool, inputs: &In
         let mut exact: Results<R> = [[R::ZERO; TILE]; 3];
         let mut surrogate: Results<R> = [[R::ZERO; TILE]; 3];
         let mut single: Results<R> = [[R::ZERO; TILE]; 3];
-        call.run(output::VALUE | output::GRAD, &mut fused);
-        call.run(output::GRAD | output::CURVATURE, &mut exact);
-        call.run(output::GRAD | output::GAUSS_NEWTON, &mut surrogate);
-        call.run(output::VALUE, &mut single);
-        call.run(output::GRAD, &mut single);
+        call.run(Set::ValueAndGrad, &mut fused);
+        call.run(Set::GradAndCurvature, &mut exact);
+        call.run(Set::GradAndGaussNewton, &mut surrogate);
+        call.run(Set::Value, &mut single);
+        call.run(Set::Grad, &mut single);
         let rows = [&fused[0], &fused[1], &exact[2], &surrogate[2]];
         for (hash, row) in hashes.iter_mut().zip(rows) {
             row[..to - from].iter().for_each(|x| hash.add(x.to_f64()));
