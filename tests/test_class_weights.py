@@ -60,6 +60,32 @@ def test_extremes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("counts", "beta"),
+    [
+        ([5e-324, 1.0], 0.999),
+        ([1e-320, 3e-318, 1e-16, 2e7], 0.9),
+        ([2.98014963e-318, 9.90582981e-16, 1.82404385e-287], 0.9999999999),
+        ([1e-300, 1e308], 5e-324),
+        ([0.25, 1e308], 1 - 2.0**-53),
+    ],
+)
+def test_counts_that_share_hardly_anything(counts: list[float], beta: float) -> None:
+    """Counts may be weights of any size: 1 - beta^n may be too small for a number."""
+    with mpmath.workdps(60):
+        shares = [1 / -mpmath.expm1(mpmath.mpf(n) * mpmath.log(mpmath.mpf(beta))) for n in counts]
+        want = [float(share * len(counts) / sum(shares)) for share in shares]
+    np.testing.assert_allclose(fg.class_weights(counts, "effective", beta), want, rtol=1e-14, atol=1e-323)
+
+
+@pytest.mark.parametrize("beta", [np.float32(0.999), np.float16(0.75), np.array(0.5), np.int8(0)])
+def test_beta_is_its_exact_number(beta: Any) -> None:
+    """A narrow float is no reason to compute narrowly."""
+    counts = [3, 1000, 2 * 10**6]
+    weights = fg.class_weights(counts, "effective", beta)
+    np.testing.assert_array_equal(weights, fg.class_weights(counts, "effective", float(beta)))
+
+
+@pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
         (([1, -1],), ValueError, ["counts", r"counts\[1\] = -1"]),
@@ -74,6 +100,12 @@ def test_extremes() -> None:
         (([1], "effective", np.nan), ValueError, ["beta", "nan"]),
         (([1], "effective", "0.9"), TypeError, ["beta", "str"]),
         (([1], "effective", True), TypeError, ["beta", "bool"]),
+        (([1], "effective", 0.5j), TypeError, ["beta", "complex"]),
+        (([1], "effective", np.complex128(0.5)), TypeError, ["beta", "complex128"]),
+        (([1], "effective", np.array([0.5])), TypeError, ["beta", "ndarray"]),
+        (([1], "effective", np.longdouble(1) - np.longdouble(2) ** -60), ValueError, ["beta", "0.99999"]),
+        (([1], "effective", 10**400), ValueError, ["beta", "1000"]),
+        (([1], np.array(["inverse", "effective"])), TypeError, ["method", "ndarray"]),
     ],
 )
 def test_errors(arguments: Any, error: type[Exception], words: list[str]) -> None:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import focalgrad as fg
+from focalgrad import _adapters
 from focalgrad import _reference as reference
 from strategies import alphas, gammas
 from support import METHODS, coin, public_callables, sample
@@ -52,6 +53,9 @@ class TestModule:
     def test_names(self) -> None:
         assert set(fg.__all__) >= NAMES
         assert len(set(fg.__all__)) == len(fg.__all__)
+        # Adapters have no leading underscore either; nothing else that the package imports is shown.
+        shown = {name for name in dir(fg) if not (name.startswith("__") and name.endswith("__"))}
+        assert shown - set(_adapters.LIBRARIES) == set(fg.__all__) - {"__version__"}
         for name in fg.__all__:
             assert hasattr(fg, name)
             assert name in dir(fg)

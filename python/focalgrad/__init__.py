@@ -82,5 +82,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the adapters that can be imported here, too."""
-    return sorted({*globals(), *__all__, *_adapters.available()})
+    """List what is public, and the adapters that can be imported here."""
+    special = [name for name in globals() if name.startswith("__") and name.endswith("__")]
+    return sorted({*special, *__all__, *_adapters.available()})

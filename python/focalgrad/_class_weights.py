@@ -12,6 +12,30 @@ if TYPE_CHECKING:  # what only annotations need, importing it takes a millisecon
     from numpy.typing import ArrayLike, NDArray
 
 
+def unit_number(name: str, given: object) -> float:
+    """Give a number in [0, 1) as it is, or raise."""
+    scalar = given[()] if isinstance(given, np.ndarray) and given.ndim == 0 else given
+    if isinstance(scalar, (bool, np.bool_)) or not isinstance(scalar, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number in [0, 1); got {type(given).__name__}")
+    # A long double just below 1 may be no float64 below 1, an integer no float64 at all.
+    number = float(scalar) if 0 <= scalar < 1 else 1.0
+    if not number < 1:
+        raise ValueError(f"{name} must be a number in [0, 1); got {given!r}")
+    return number
+
+
+def balanced(counts: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    """Give ``1 / (1 - exp(-n rate))`` over the largest of them, for positive counts n."""
+    with np.errstate(over="ignore", under="ignore"):
+        x = counts * rate
+        share, least = -np.expm1(-x), np.min(counts)
+        # There 1 - exp(-x) is x to the last digit, which may be too small for a number.
+        small = x < 2.0**-60
+        if not small.any():
+            return np.asarray(np.min(share) / share)
+        return np.where(small, least / counts, least / np.where(small, 1.0, share) * rate)
+
+
 def class_weights(counts: ArrayLike, method: str = "inverse", beta: float = 0.999) -> NDArray[np.float64]:
     """Weights that balance classes of different sizes.
 
@@ -52,12 +76,11 @@ def class_weights(counts: ArrayLike, method: str = "inverse", beta: float = 0.99
     >>> fg.class_weights([1000, 10, 0], "effective", beta=0.99).round(6)
     array([0.261829, 2.738171, 0.      ])
     """
+    if not isinstance(method, str):
+        raise TypeError(f"method must be 'inverse' or 'effective'; got {type(method).__name__}")
     if method not in ("inverse", "effective"):
         raise ValueError(f"method must be 'inverse' or 'effective'; got {method!r}")
-    if isinstance(beta, (bool, np.bool_)) or not isinstance(beta, (int, float, np.number)):
-        raise TypeError(f"beta must be a number in [0, 1); got {type(beta).__name__}")
-    if not 0 <= beta < 1:
-        raise ValueError(f"beta must be a number in [0, 1); got {beta!r}")
+    kept = unit_number("beta", beta)
     n = np.asarray(read_array("counts", counts))
     if n.ndim != 1:
         raise ValueError(f"counts must have one dimension; got shape {n.shape}")
@@ -74,10 +97,7 @@ def class_weights(counts: ArrayLike, method: str = "inverse", beta: float = 0.99
         weights[present] = np.min(n[present]) / n[present]
         weights /= weights.sum()
         return weights
-    # 1 - beta^n without cancellation; the constant 1 - beta goes with the normalisation.
-    logarithm = np.log(beta) if beta > 0 else -np.inf
-    with np.errstate(over="ignore"):
-        share = -np.expm1(n[present] * logarithm)
-    weights[present] = np.min(share) / share
+    counted = n[present]
+    weights[present] = balanced(counted, -float(np.log(kept))) if kept > 0 else 1.0
     weights *= n.size / weights.sum()
     return weights
