@@ -34,6 +34,9 @@ const STACK: usize = 1 << 20;
 /// to it. The C library ends the process if it cannot have them.
 const START: usize = 1 << 19;
 
+/// Bytes, more than a call needs to hand work to the pool.
+const HAND_OUT: usize = 1 << 16;
+
 /// Threads asked for; 0 until somebody does.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
@@ -131,10 +134,16 @@ where
 {
     let threads = threads().min(pieces.len() / each);
     let pool = if threads <= 1 { None } else { pool(threads_of_process() - 1) };
-    let Some(pool) = pool else { return pieces.map(work).collect() };
+    // What the pool asks for, it must get.
+    let Some(pool) = pool.filter(|_| there_is(HAND_OUT)) else {
+        let mut all = room(pieces.len())?;
+        for i in pieces {
+            all.push(work(i)?);
+        }
+        return Ok(all);
+    };
     let threads = threads.min(pool.current_num_threads() + 1);
-    let mut results = Vec::new();
-    results.try_reserve_exact(pieces.len()).map_err(|_| Error::NO_MEMORY)?;
+    let (mut results, mut all) = (room(pieces.len())?, room(pieces.len())?);
     results.resize_with(pieces.len(), OnceLock::new);
     let left = AtomicUsize::new(pieces.start);
     let take_part = || {
@@ -151,7 +160,17 @@ where
         }
         take_part();
     });
-    results.into_iter().filter_map(OnceLock::into_inner).collect()
+    for result in results.into_iter().filter_map(OnceLock::into_inner) {
+        all.push(result?);
+    }
+    Ok(all)
+}
+
+/// An empty list with room for so many.
+fn room<T>(len: usize) -> Result<Vec<T>, Error> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(len).map_err(|_| Error::NO_MEMORY)?;
+    Ok(list)
 }
 
 /// The next pieces for one of so many threads: a part of what is left that grows smaller, so that each has long runs
@@ -185,7 +204,7 @@ impl Workers {
             handles.push(handle);
         }
         let mut inboxes = inboxes.into_iter();
-        let pool = if handles.is_empty() || !there_is(START) {
+        let pool = if handles.is_empty() || !there_is_fresh(START) {
             None
         } else {
             let builder = ThreadPoolBuilder::new().num_threads(handles.len()).spawn_handler(|worker| {
@@ -221,7 +240,7 @@ impl Workers {
 ///
 /// It is waited for until it runs: what only it can ask for, there is while this thread takes no more.
 fn start_one(number: usize) -> Option<(Sender<ThreadBuilder>, JoinHandle<()>)> {
-    if !there_is(STACK + START) {
+    if !there_is_fresh(STACK + START) {
         return None;
     }
     let ((sender, inbox), (is_there, there)) = (channel::<ThreadBuilder>(), channel());
@@ -245,6 +264,39 @@ pub fn there_is(bytes: usize) -> bool {
     // Looked at, so that it is asked for.
     black_box(&memory);
     found
+}
+
+/// Whether so much memory can be had that this process has never had before, as new threads take it: what it has given
+/// back to its allocator is no help to them.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+fn there_is_fresh(bytes: usize) -> bool {
+    use std::ffi::{c_int, c_void};
+
+    const READ_AND_WRITE: c_int = 1 | 2;
+    const PRIVATE_AND_ANONYMOUS: c_int = 0x02 | 0x20;
+    unsafe extern "C" {
+        fn mmap(
+            start: *mut c_void,
+            bytes: usize,
+            access: c_int,
+            kind: c_int,
+            file: c_int,
+            offset: i64,
+        ) -> *mut c_void;
+        fn munmap(start: *mut c_void, bytes: usize) -> c_int;
+    }
+    // SAFETY: a mapping of its own wherever the system likes, given back before anybody knows of it.
+    unsafe {
+        let start = mmap(ptr::null_mut(), bytes, READ_AND_WRITE, PRIVATE_AND_ANONYMOUS, -1, 0);
+        // Failure is -1.
+        start.addr() != usize::MAX && munmap(start, bytes) == 0
+    }
+}
+
+/// As [`there_is`].
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+fn there_is_fresh(bytes: usize) -> bool {
+    there_is(bytes)
 }
 
 /// This process' door. A lock that another thread held during a fork is never looked at again.

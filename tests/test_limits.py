@@ -126,3 +126,39 @@ def test_workers_end_at_once() -> None:
     assert workers() == 2
     with fg.num_threads(1):
         assert workers() == 0
+
+
+SWEEP = (
+    PREPARE
+    + """
+import signal
+fg.set_num_threads(1)
+CALLS = (*CALLS, lambda: float(softmax.posterior(rows).sum()))
+want = [call() for call in CALLS]
+fg.set_num_threads(4)
+odd = []
+for i, call in enumerate(CALLS):
+    for spare in range(START << 10, 2400 << 10, 48 << 10):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            limit = numbered("VmData:") * 1024 + spare
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+            try:
+                os._exit(0 if call() == want[i] else 3)
+            except MemoryError:
+                os._exit(0)
+            except BaseException:
+                os._exit(4)
+        status = os.waitpid(child, 0)[1]
+        if status != 0:
+            odd.append((i, spare >> 10, status))
+print(odd)
+"""
+)
+
+
+@pytest.mark.parametrize("start", [960, 984])
+def test_first_calls_where_the_next_thread_finds_no_memory(start: int) -> None:
+    """With memory for a stack, but none for what a thread needs to begin, no worker is started."""
+    assert output_from(SWEEP.replace("START", str(start))).strip() == "[]"
