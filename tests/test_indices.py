@@ -113,6 +113,98 @@ def test_labels_that_float64_has_not(integer: Any) -> None:
     assert fg.SoftmaxFocalLoss(ignore_index=-(2**63)).ignore_index == -(2**63)
 
 
+MAX = {"i8": 2**63 - 1, "u8": 2**64 - 1}
+# A label, a type of targets, and a target of it that is the same number in float64 but another integer.
+NEIGHBOURS = [
+    (2**53, "i8", 2**53 + 1),
+    (-(2**53), "i8", -(2**53) - 1),
+    (2**60, "i8", 2**60 - 1),
+    (-(2**63), "i8", -(2**63) + 1),
+    (2**53, "u8", 2**53 + 1),
+    (2**63, "u8", 2**63 - 1),
+    (2.0**64, "u8", MAX["u8"]),
+    (MAX["i8"], "i8", MAX["i8"] - 1),
+    (MAX["i8"], "u8", 2**63),
+    (MAX["u8"], "u8", MAX["u8"] - 1),
+    (-1, "u8", MAX["u8"]),
+    (2.0**63, "i8", MAX["i8"]),
+]
+
+
+@pytest.mark.parametrize(("label", "dtype", "other"), NEIGHBOURS)
+@pytest.mark.parametrize("step", [1, 2])
+def test_integers_are_told_apart_as_integers(label: float, dtype: str, other: int, step: int) -> None:
+    """Float64 has every second integer beyond 2^53, and fewer further out."""
+    logits = np.linspace(-2, 2, 600 * 3).reshape(600, 3)
+    memory = np.zeros((600, 3 * step), dtype)
+    dense = memory[:, ::step]
+    dense[7, 1] = other
+    for reduction in ("none", "mean"):
+        loss = fg.SigmoidFocalLoss(reduction=reduction, ignore_index=label, class_axis=1)
+        value = loss(logits, dense)
+        if reduction == "none":
+            assert np.argwhere(np.isnan(value)).tolist() == [[7, 1]]
+        else:
+            assert np.isnan(value)
+        refused(ValueError, [str(other)], loss.init_score, dense, dense=True)
+    indices = memory[:, 0]
+    indices[5] = other
+    for loss in (fg.SigmoidFocalLoss(class_axis=1), fg.SoftmaxFocalLoss(class_axis=1)):
+        strict = loss.replace(ignore_index=label)
+        for method in ("__call__", "grad"):
+            refused(ValueError, [r"targets\[5\]", str(other)], getattr(strict, method), logits, indices)
+        refused(ValueError, [r"targets\[5\]", str(other)], strict.init_score, indices)
+
+
+@pytest.mark.parametrize(
+    ("label", "dtype"),
+    [
+        (label, dtype)
+        for label, dtype, _ in NEIGHBOURS
+        if label in (2**53, -(2**53), 2**60, -(2**63), *MAX.values())
+        and np.iinfo(dtype).min <= label <= np.iinfo(dtype).max
+    ],
+)
+@pytest.mark.parametrize("step", [1, 2])
+def test_large_labels_are_ignored(label: int, dtype: str, step: int) -> None:
+    """The ends of a type mark what is unknown: so do other large numbers."""
+    logits = np.linspace(-2, 2, 600 * 3).reshape(600, 3)
+    memory = np.zeros((600, 3 * step), dtype)
+    dense, indices = memory[:, ::step], memory[:, 0]
+    small = fg.SigmoidFocalLoss(reduction="mean", ignore_index=7, class_axis=1)
+    dense[7:50, 1:] = 7
+    known = [small(logits, dense), small.init_score(dense, dense=True)]
+    large = small.replace(ignore_index=label)
+    dense[7:50, 1:] = label
+    assert large(logits, dense) == known[0]
+    np.testing.assert_array_equal(large.init_score(dense, dense=True), known[1])
+    assert large.ignore_index == label and eval(repr(large), vars(fg)) == large
+    for loss in (small, fg.SoftmaxFocalLoss(class_axis=1, ignore_index=7)):
+        indices[:] = np.arange(600) % 3
+        indices[9:30] = 7
+        known = [loss(logits, indices), loss.init_score(indices)]
+        indices[9:30] = label
+        marked = loss.replace(ignore_index=label)
+        assert marked(logits, indices) == known[0]
+        np.testing.assert_array_equal(marked.init_score(indices), known[1])
+
+
+def test_a_large_background() -> None:
+    """A neighbour of the background is no background."""
+    loss = fg.SigmoidFocalLoss(class_axis=1, background_index=2**53)
+    logits, targets = np.zeros((2, 3)), np.array([2**53, 1])
+    assert loss(logits, targets) == fg.SigmoidFocalLoss(class_axis=1, background_index=3)(logits, [3, 1])
+    targets[0] += 1
+    refused(ValueError, [r"targets\[0\]", str(2**53 + 1)], loss, logits, targets)
+    refused(
+        ValueError,
+        ["background_index", str(2**53 + 1)],
+        fg.SigmoidFocalLoss,
+        class_axis=1,
+        background_index=2**53 + 1,
+    )
+
+
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_shapes_that_would_do(loss: Any) -> None:
     """Both are shown."""

@@ -247,7 +247,7 @@ def tally_indices(
     classes: int | None,
     most: int,
     ignored: float | None,
-    background: float | None,
+    background: int | None,
 ) -> tuple[NDArray[Any], float]: ...
 def sort_by_margin(
     logits: _Array, targets: _Array, losses: NDArray[Any], bins: NDArray[Any]

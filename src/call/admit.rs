@@ -1,7 +1,7 @@
 //! Arrays that belong together: shapes, the class axis, class indices, broadcast weights, outputs.
 
 use super::mean::Rules;
-use super::{Filled, Inputs, SampleWeight, Wanted};
+use super::{Filled, Inputs, MOST_CLASSES, SampleWeight, Wanted};
 use crate::array::{View, shape_text, without};
 use crate::element::DType;
 use crate::error::Error;
@@ -9,9 +9,6 @@ use crate::kernel::tile::Source;
 use crate::params::options::Named;
 use crate::params::{Common, Hessian, Normalizer, Reduction};
 use crate::real::Real;
-
-/// The most classes: lists by class must fit the memory also where the logits are one number, broadcast.
-const MOST_CLASSES: usize = 1 << 27;
 
 /// Inputs that belong together.
 #[derive(Debug)]

@@ -4,10 +4,12 @@ use super::GoOn;
 use crate::array::{View, lengths};
 use crate::element::DType;
 use crate::error::Error;
-use crate::exec::Stop;
 use crate::exec::indices::{Valid, all_valid};
+use crate::exec::labels::number_of;
+use crate::exec::{self, Stop};
 use crate::kernel::tile::{Source, TILE};
 use crate::layout::Plan;
+use crate::params::Label;
 use crate::simd::AnyIsa;
 
 /// Refuses class indices that are none.
@@ -21,11 +23,12 @@ pub unsafe fn check(
     isa: AnyIsa,
     targets: &View<'_>,
     classes: usize,
-    others: [Option<f64>; 2],
+    others: [Option<Label>; 2],
     go_on: GoOn<'_>,
 ) -> Result<(), Stop> {
-    let valid = Valid::new(classes, others);
-    let source = Source::numbers(targets.data, targets.dtype);
+    let numbers = others.map(|label| label.and_then(|label| number_of(label, targets.dtype)));
+    let valid = Valid::new(classes, numbers);
+    let source = exec::labels::targets(targets.data, targets.dtype, others);
     let search = Search { isa, source, strides: targets.strides, valid };
     // Along an axis without a stride all targets are the first.
     let mut shape = lengths(targets.shape);
@@ -35,7 +38,7 @@ pub unsafe fn check(
     // SAFETY: handed through from the caller.
     unsafe {
         match search.first_invalid(shape, go_on)? {
-            Some(place) => Err(Stop::Failed(refuse(isa, targets, valid, &place))),
+            Some(place) => Err(Stop::Failed(refuse(isa, targets, (classes, others), &place))),
             None => Ok(()),
         }
     }
@@ -105,7 +108,12 @@ impl Search<'_> {
 ///
 /// # Safety
 /// There must be an index in that place.
-unsafe fn refuse(isa: AnyIsa, targets: &View<'_>, valid: Valid, place: &[usize]) -> Error {
+unsafe fn refuse(
+    isa: AnyIsa,
+    targets: &View<'_>,
+    (classes, others): (usize, [Option<Label>; 2]),
+    place: &[usize],
+) -> Error {
     let offset = place.iter().zip(targets.strides).map(|(&at, stride)| at as isize * stride).sum();
     // SAFETY: handed through from the caller.
     let index = unsafe { text(isa, targets.data.offset(offset), targets.dtype) };
@@ -117,14 +125,16 @@ unsafe fn refuse(isa: AnyIsa, targets: &View<'_>, valid: Valid, place: &[usize])
             place.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         ),
     };
-    let others = valid.others.iter().filter(|other| !other.is_nan());
-    let mut others: String = others.map(|other| format!(" or {other}")).collect();
-    if valid.nan {
-        others.push_str(" or NaN");
-    }
-    let takes = match valid.classes {
-        0.0 => format!("class indices, of which there are none without classes{others}"),
-        classes => format!("class indices, whole numbers from 0 to {}{others}", classes - 1.0),
+    let text = |label: &Label| match label {
+        Label::Nan => " or NaN".to_owned(),
+        Label::Whole(_) => format!(" or {label}"),
+        Label::Other(number) => format!(" or {number}"),
+    };
+    let (numbers, nan): (Vec<_>, Vec<_>) = others.iter().flatten().partition(|&&label| label != Label::Nan);
+    let others: String = numbers.into_iter().chain(nan).map(text).collect();
+    let takes = match classes {
+        0 => format!("class indices, of which there are none without classes{others}"),
+        classes => format!("class indices, whole numbers from 0 to {}{others}", classes - 1),
     };
     Error::value("targets", format!("{name} = {index}"), takes)
 }

@@ -12,7 +12,7 @@ use crate::exec::measure::Measure;
 use crate::exec::rows::PerThread;
 use crate::exec::{JobPlan, Keeping, Stop, Sums, operand};
 use crate::kernel::exact::ExactSum;
-use crate::params::{Common, Reduction};
+use crate::params::{Common, Label, Reduction};
 
 /// What the calls of a loss say about their targets.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +86,7 @@ pub unsafe trait Loss: Sync + Sized {
     fn listed_classes(&self) -> Result<Option<usize>, Error>;
 
     /// Targets that are class indices without being classes.
-    fn special_indices(&self) -> [Option<f64>; 2];
+    fn special_indices(&self) -> [Option<Label>; 2];
 
     /// Refuses what it cannot compute.
     ///
@@ -206,7 +206,7 @@ unsafe fn quotient<L: Loss, R: PerThread>(
     // SAFETY: handed through from the caller.
     unsafe {
         // The derivatives depend on the value: it must not depend on the order either.
-        let sums = L::walk::<R>(call, plan, &Walk::adding(true, Keeping::Exact), go_on)?;
+        let sums = add_factors::<L, R>(call, plan, go_on)?;
         let denominator = sums.factor.value();
         if denominator == 0.0 {
             return nothing::<L, R>(call, plan, &outputs, go_on);
@@ -217,8 +217,28 @@ unsafe fn quotient<L: Loss, R: PerThread>(
     }
 }
 
-/// Fills the derivatives of the quotient of two sums. In float32 what is divided by a sum below this would be infinite,
-/// or all but: then they are computed in float64, and rounded.
+/// A sum of modulating factors below this leaves no room in float32: many of them have few digits or none, and what is
+/// divided by it is infinite, or all but. Then the work is done in float64, and results are rounded.
+const LEAST: f64 = 1.0 / (1_u128 << 64) as f64;
+
+/// The sums of losses and modulating factors, kept exactly.
+unsafe fn add_factors<L: Loss, R: PerThread>(
+    call: &Call<'_, L>,
+    plan: &JobPlan,
+    go_on: GoOn<'_>,
+) -> Result<Sums, Stop> {
+    let walk = Walk::adding(true, Keeping::Exact);
+    // SAFETY: handed through from the caller.
+    unsafe {
+        let sums = L::walk::<R>(call, plan, &walk, go_on)?;
+        if DType::of::<R>() == DType::Float32 && sums.factor.value() < LEAST {
+            return L::walk::<f64>(call, &L::plan::<f64>(call, &[None; 3]), &walk, go_on);
+        }
+        Ok(sums)
+    }
+}
+
+/// Fills the derivatives of the quotient of two sums.
 unsafe fn derivatives<L: Loss, R: PerThread>(
     call: &Call<'_, L>,
     plan: &JobPlan,
@@ -226,12 +246,13 @@ unsafe fn derivatives<L: Loss, R: PerThread>(
     quotient: Quotient,
     go_on: GoOn<'_>,
 ) -> Result<(), Stop> {
-    const LEAST: f64 = 1.0 / (1_u128 << 64) as f64;
     let Some(wanted) = call.wanted.derivatives() else { return Ok(()) };
     let outputs = [None, outputs[1], outputs[2]];
-    // A subnormal number has few digits, and too large an inverse.
-    let denominator = quotient.denominator.max(f64::MIN_POSITIVE);
-    let quotient = Quotient { denominator, ..quotient };
+    // A subnormal number has few digits, and too large an inverse. NaN stays.
+    let quotient = match quotient.denominator {
+        small if small < f64::MIN_POSITIVE => Quotient { denominator: f64::MIN_POSITIVE, ..quotient },
+        _ => quotient,
+    };
     let walk = Walk { quotient: Some(quotient), ..Walk::filling(wanted, outputs, Scaling::NONE) };
     // SAFETY: handed through from the caller.
     unsafe {
@@ -266,9 +287,12 @@ pub unsafe fn exact_sums<L: Loss, R: PerThread>(
     // SAFETY: handed through from the caller.
     unsafe {
         let measured = exact_denominator(call, go_on)?;
-        let walk = Walk::adding(Denominator::of(call.loss.common()).adds_factors(), Keeping::Exact);
         let plan = L::plan::<R>(call, &[None; 3]);
-        let Sums { value, factor } = L::walk::<R>(call, &plan, &walk, go_on)?;
+        let Sums { value, factor } = if Denominator::of(call.loss.common()).adds_factors() {
+            add_factors::<L, R>(call, &plan, go_on)?
+        } else {
+            L::walk::<R>(call, &plan, &Walk::adding(false, Keeping::Exact), go_on)?
+        };
         Ok([value.exact(), measured.unwrap_or_else(|| factor.exact())])
     }
 }

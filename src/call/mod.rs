@@ -60,6 +60,9 @@ use admit::Admitted;
 pub(crate) use admit::check_overlaps;
 pub use mean::{Loss, Whole};
 
+/// The most classes: lists by class must fit the memory also where the logits are one number, broadcast.
+pub const MOST_CLASSES: usize = 1 << 27;
+
 /// What a call asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {

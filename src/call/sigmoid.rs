@@ -8,8 +8,9 @@ use super::{Call, Filled, GoOn, Wanted, sum_classes};
 use crate::array::{View, lengths};
 use crate::element::DType;
 use crate::error::Error;
+use crate::exec;
 use crate::exec::elements::{self, Inputs, Job, Soft};
-use crate::exec::labels::{Indices, Labels};
+use crate::exec::labels::{Indices, Labels, number_of};
 use crate::exec::measure::{self, Measure};
 use crate::exec::outputs::{Outputs, zero};
 use crate::exec::per_row::PerRow;
@@ -40,8 +41,8 @@ unsafe impl Loss for SigmoidFocalLoss {
         self.classes()
     }
 
-    fn special_indices(&self) -> [Option<f64>; 2] {
-        [self.common.ignore_index.map(Label::to_f64), self.background_index.map(|index| index as f64)]
+    fn special_indices(&self) -> [Option<Label>; 2] {
+        [self.common.ignore_index, self.background_index.map(|index| Label::Whole(index.into()))]
     }
 
     fn check_wanted(&self, wanted: Wanted) -> Result<(), Error> {
@@ -143,8 +144,9 @@ impl Call<'_, SigmoidFocalLoss> {
     /// Labels, and which of them do not count.
     fn labels<R: Real>(&self, lists: &Lists<R>) -> (Labels<R>, Option<Ignored<R>>) {
         let Admitted { targets, indices, .. } = &self.admitted;
-        let index = self.loss.common.ignore_index.map(Label::to_f64);
-        let (numbers, ignored) = (Source::numbers(targets.data, targets.dtype), index.map(Ignored::new));
+        let index = self.loss.common.ignore_index.and_then(|label| number_of(label, targets.dtype));
+        let numbers = exec::labels::targets(targets.data, targets.dtype, self.loss.special_indices());
+        let ignored = index.map(Ignored::new);
         let marked = ignored.map(|_| Ignored::marked());
         if *indices {
             let classes = Source::list(&lists.classes);

@@ -8,13 +8,13 @@ use super::{Call, Filled, GoOn, Wanted};
 use crate::array::{View, lengths, shape_text, without};
 use crate::element::DType;
 use crate::error::Error;
-use crate::exec::labels::Labels;
+use crate::exec::labels::{Labels, number_of};
 use crate::exec::measure::{self, Inputs, Measure};
 use crate::exec::rows::{
     self, ByClass, DenseClasses, Formula, Job, PerThread, RowArray, RowTargets, tile_rows,
 };
 use crate::exec::weights::LabelWeights;
-use crate::exec::{JobPlan, Stop, Sums, operand, stores};
+use crate::exec::{self, JobPlan, Stop, Sums, operand, stores};
 use crate::kernel::exact::ExactSum;
 use crate::kernel::labels::Ignored;
 use crate::kernel::rows::Constants;
@@ -38,8 +38,8 @@ unsafe impl Loss for SoftmaxFocalLoss {
         self.classes()
     }
 
-    fn special_indices(&self) -> [Option<f64>; 2] {
-        [self.common.ignore_index.map(Label::to_f64), None]
+    fn special_indices(&self) -> [Option<Label>; 2] {
+        [self.common.ignore_index, None]
     }
 
     fn check_wanted(&self, wanted: Wanted) -> Result<(), Error> {
@@ -183,12 +183,22 @@ impl Call<'_, SoftmaxFocalLoss> {
         unsafe { measure::run(self.isa, &self.plan(&[None; 3]), &inputs, what, go_on) }
     }
 
+    /// Class indices, or dense targets, as numbers.
+    fn target_classes(&self) -> Source<f64> {
+        let targets = &self.admitted.targets;
+        exec::labels::targets(targets.data, targets.dtype, self.loss.special_indices())
+    }
+
+    /// The one of them that does not count.
+    fn ignored_class(&self) -> Option<f64> {
+        self.loss.common.ignore_index.and_then(|label| number_of(label, self.admitted.targets.dtype))
+    }
+
     /// What denominators are made of.
     fn measured(&self, weights: LabelWeights<f64>) -> Inputs {
-        let targets = &self.admitted.targets;
         Inputs {
-            labels: Labels::Dense(Source::numbers(targets.data, targets.dtype)),
-            ignored: self.loss.common.ignore_index.map(|label| Ignored::new(label.to_f64())),
+            labels: Labels::Dense(self.target_classes()),
+            ignored: self.ignored_class().map(Ignored::new),
             samples: self.admitted.samples().unwrap_or(Source::Constant(1.0)),
             weights,
         }
@@ -277,8 +287,7 @@ impl Call<'_, SoftmaxFocalLoss> {
             formula: self.formula(walk, alpha),
             logits: row_array(admitted.logits),
             targets: if admitted.indices {
-                let ignored = loss.common.ignore_index.map(Label::to_f64);
-                RowTargets::Indices(Source::numbers(targets.data, targets.dtype), ignored)
+                RowTargets::Indices(self.target_classes(), self.ignored_class())
             } else {
                 RowTargets::Dense(row_array(targets))
             },

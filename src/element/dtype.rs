@@ -52,6 +52,36 @@ unsafe fn widen_weights<R: Real>(isa: AnyIsa, source: *const u8, target: *mut R,
 }
 
 /// # Safety
+/// As [`Widen`], of the type that the function is for.
+unsafe fn widen_targets<T: Copy>(source: *const u8, target: *mut f64, len: usize, number: impl Fn(T) -> f64) {
+    for i in 0..len {
+        // SAFETY: the caller vouches for as many elements.
+        unsafe { target.add(i).write(number(source.cast::<T>().add(i).read_unaligned())) }
+    }
+}
+
+/// # Safety
+/// As [`Widen`], of int64 numbers.
+unsafe fn widen_int64_targets(_: AnyIsa, source: *const u8, target: *mut f64, len: usize) {
+    // The largest becomes 2^63, and is what 2^63 is taken back to.
+    let number = |x: i64| if x as f64 as i64 == x { x as f64 } else { f64::INFINITY };
+    // SAFETY: handed through from the caller.
+    unsafe { widen_targets(source, target, len, number) }
+}
+
+/// # Safety
+/// As [`Widen`], of uint64 numbers.
+unsafe fn widen_uint64_targets(_: AnyIsa, source: *const u8, target: *mut f64, len: usize) {
+    let number = |x: u64| match x as f64 {
+        _ if x == i64::MAX as u64 => DType::INT64_MAX_IN_UINT64,
+        near if near as u64 == x => near,
+        _ => f64::INFINITY,
+    };
+    // SAFETY: handed through from the caller.
+    unsafe { widen_targets(source, target, len, number) }
+}
+
+/// # Safety
 /// As [`Narrow`].
 unsafe fn narrow<H: Half, R: Real>(isa: AnyIsa, source: *const R, target: *mut u8, len: usize) {
     struct Loop<H, R>(*const R, *mut H, usize);
@@ -171,6 +201,19 @@ dtypes! {
 }
 
 impl DType {
+    /// What [`DType::widen_targets`] makes of the largest int64 where it is a uint64.
+    pub const INT64_MAX_IN_UINT64: f64 = -1.0;
+
+    /// The conversion of targets of which some are told apart: 64-bit integers that float64 has not become infinite,
+    /// instead of one that it has. But the largest int64 and uint64 become numbers that no other becomes.
+    pub fn widen_targets(self) -> Widen<f64> {
+        match self {
+            Self::Int64 => widen_int64_targets,
+            Self::UInt64 => widen_uint64_targets,
+            _ => self.widen(),
+        }
+    }
+
     /// The type, as arrays hold it, that a kernel computes in: there are two.
     #[inline(always)]
     pub const fn of<R: Real>() -> Self {

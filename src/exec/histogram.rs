@@ -7,7 +7,7 @@ use super::tally::Targets;
 use super::{BLOCKS, Block, Cut, JobPlan, Stop, in_blocks, operand};
 use crate::error::Error;
 use crate::kernel::tally::{BEHIND, Indices, largest, places};
-use crate::kernel::tile::{Buffer, Place, Raw, Source, TILE};
+use crate::kernel::tile::{Buffer, Place, Raw, TILE};
 use crate::simd::AnyIsa;
 
 /// The weight of each class among class indices.
@@ -175,10 +175,9 @@ impl Targets {
         buffer: &'s mut Buffer<f64>,
         raw: &mut Raw,
     ) -> Indices<'s> {
-        let source = Source::<f64>::numbers(self.data, self.dtype);
         // SAFETY: handed through from the caller; a tile has `len` elements.
         let targets =
-            unsafe { std::slice::from_raw_parts(source.tile(isa, place, buffer, raw), place.tile.len) };
+            unsafe { std::slice::from_raw_parts(self.numbers.tile(isa, place, buffer, raw), place.tile.len) };
         Indices {
             targets,
             ignored: self.ignored.unwrap_or(f64::NAN),

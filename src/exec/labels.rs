@@ -2,12 +2,49 @@
 
 use super::per_row::{PerRow, parts};
 use super::{JobPlan, operand};
+use crate::element::DType;
 use crate::kernel::labels::{Classes, Ignored, mark, one_hot};
 use crate::kernel::repeat::{IsClass, Repeat};
 use crate::kernel::tile::{Buffer, Place, Raw, Source};
 use crate::layout::Tile;
+use crate::params::Label;
 use crate::real::Real;
 use crate::simd::AnyIsa;
+
+/// The targets of an array in which some labels have a meaning of their own. They become float64: where a label is so
+/// large that another integer would become the same number, in a way that tells them apart.
+pub fn targets(data: *const u8, dtype: DType, labels: [Option<Label>; 2]) -> Source<f64> {
+    const WHOLE: u128 = 1 << 53;
+    let large = |label: &Label| matches!(label, Label::Whole(number) if number.unsigned_abs() >= WHOLE);
+    let mut source = Source::numbers(data, dtype);
+    if let (Source::Array { widen: Some(widen), .. }, true) =
+        (&mut source, labels.iter().flatten().any(large))
+    {
+        *widen = dtype.widen_targets();
+    }
+    source
+}
+
+/// The number that targets of a type become (see [`targets`]) if they equal a label; none if no number of the type does.
+pub fn number_of(label: Label, dtype: DType) -> Option<f64> {
+    let largest = [i64::MAX.into(), u64::MAX.into()];
+    let integers = match dtype {
+        DType::Int64 => Some((i64::MIN.into(), largest[0])),
+        DType::UInt64 => Some((0, largest[1])),
+        _ => None,
+    };
+    match (label, integers) {
+        (Label::Whole(number), Some((first, last))) if !(first..=last).contains(&number) => None,
+        (Label::Whole(number), Some((_, last))) if number == largest[0] && number < last => {
+            Some(DType::INT64_MAX_IN_UINT64)
+        }
+        (Label::Whole(number), Some(_)) => Some(number as f64),
+        (Label::Whole(number), None) => Some(number as f64).filter(|_| !largest.contains(&number)),
+        (Label::Other(_) | Label::Nan, Some(_)) => None,
+        (Label::Other(number), None) => Some(number),
+        (Label::Nan, None) => Some(f64::NAN),
+    }
+}
 
 /// Where the labels of elements come from.
 #[derive(Clone, Copy, Debug)]

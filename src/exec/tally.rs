@@ -18,7 +18,9 @@ pub struct Targets {
     pub data: *const u8,
     /// Their type.
     pub dtype: DType,
-    /// Those that do not count.
+    /// The targets as numbers.
+    pub numbers: Source<f64>,
+    /// Those of them that do not count.
     pub ignored: Option<f64>,
     /// What each is multiplied with: 1 for all if there is none.
     pub samples: Option<Source<f64>>,
@@ -134,11 +136,11 @@ unsafe fn weighed<'a>(
 ) -> Counts {
     let (mut numbers, mut weights, mut raw) = (Buffer::new(), Buffer::new(), Raw::new());
     let mut ignored = [false; TILE];
-    let source = Source::<f64>::numbers(targets.data, targets.dtype);
     // SAFETY: handed through from the caller; a tile has `len` elements.
     unsafe {
         let at = place(operand::TARGETS);
-        let numbers = std::slice::from_raw_parts(source.tile(isa, at, &mut numbers, &mut raw), at.tile.len);
+        let numbers =
+            std::slice::from_raw_parts(targets.numbers.tile(isa, at, &mut numbers, &mut raw), at.tile.len);
         let samples = targets.samples.unwrap_or(Source::Constant(1.0));
         let weights = samples.tile(isa, place(operand::SAMPLES), &mut weights, &mut raw);
         let weights = std::slice::from_raw_parts(weights, at.tile.len);

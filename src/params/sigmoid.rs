@@ -107,7 +107,7 @@ impl SigmoidFocalLoss {
     fn check_labels(&self) -> Result<(), Error> {
         if let (Some(background), Some(Label::Whole(ignored))) =
             (self.background_index, self.common.ignore_index)
-            && background == ignored
+            && i128::from(background) == ignored
         {
             let takes = "different from ignore_index: a target cannot be both background and ignored";
             return Err(Error::value("background_index", background, takes));

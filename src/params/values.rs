@@ -76,8 +76,8 @@ impl fmt::Display for Parameter {
 /// A target with a meaning of its own. Whole numbers are whole, however they were written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Label {
-    /// A whole number.
-    Whole(i64),
+    /// A whole number: one that float64 has, or the largest of int64 or of uint64.
+    Whole(i128),
     /// Another number, never NaN.
     Other(f64),
     /// NaN, which stands for every NaN.
@@ -87,23 +87,21 @@ pub enum Label {
 impl Label {
     /// The label that a number stands for.
     pub fn new(number: f64) -> Self {
-        // 2^63 is the first that is too large.
-        const END: f64 = -(i64::MIN as f64);
+        // No integer target is beyond.
+        const END: f64 = (1_u128 << 64) as f64;
         let whole = number.trunc() == number && (-END..END).contains(&number);
         match number {
             _ if number.is_nan() => Self::Nan,
-            _ if whole => Self::Whole(number as i64),
+            _ if whole => Self::Whole(number as i128),
             _ => Self::Other(number),
         }
     }
 
-    /// The number to compare targets with.
-    pub fn to_f64(self) -> f64 {
-        match self {
-            Self::Whole(number) => number as f64,
-            Self::Other(number) => number,
-            Self::Nan => f64::NAN,
-        }
+    /// The label that a whole number stands for, if it can be told from all others: float64 has it, or no integer of its
+    /// size is larger.
+    pub fn whole(number: i128) -> Option<Self> {
+        let ends = [i64::MAX.into(), u64::MAX.into()];
+        (number as f64 as i128 == number || ends.contains(&number)).then_some(Self::Whole(number))
     }
 }
 

@@ -84,15 +84,6 @@ impl CommonArguments<'_, '_> {
         let gamma = self.gamma.parse(Parameter::Number(2.0), |object| {
             read_parameter("gamma", "a finite number >= 0, or one such number a class", object)
         })?;
-        let label = |object: &Bound<'_, PyAny>| -> PyResult<Label> {
-            let label = number("ignore_index", "None or a number", object)?;
-            // Compared with as an integer: a float would be rounded to as well.
-            if object.call_method0("__index__").is_ok_and(|index| !index.eq(label).unwrap_or(true)) {
-                let takes = "None or a number that float64 has";
-                return Err(Error::value("ignore_index", object.str()?, takes).into());
-            }
-            Ok(Label::new(label))
-        };
         Ok(Common {
             gamma,
             reduction: self.reduction,
@@ -102,11 +93,28 @@ impl CommonArguments<'_, '_> {
             label_smoothing: self
                 .label_smoothing
                 .parse(0.0, |object| number("label_smoothing", "a number in [0, 1)", object))?,
-            ignore_index: self.ignore_index.map(label).transpose()?,
+            ignore_index: self.ignore_index.map(|object| read_label("ignore_index", object)).transpose()?,
             from_logits: self.from_logits.parse(true, |object| read_bool("from_logits", object))?,
             eps: self.eps.parse(0.0, |object| number("eps", "a number in [0, 0.5)", object))?,
         })
     }
+}
+
+/// A target with a meaning of its own. Integers are taken as they are, not as the float next to them.
+///
+/// # Errors
+/// `TypeError` and `ValueError` naming the argument, and whatever the object itself raises.
+pub fn read_label(argument: &'static str, object: &Bound<'_, PyAny>) -> PyResult<Label> {
+    let label = number(argument, "None or a number", object)?;
+    let Ok(index) = object.call_method0("__index__") else { return Ok(Label::new(label)) };
+    if let Some(label) = index.extract::<i128>().ok().and_then(Label::whole) {
+        return Ok(label);
+    }
+    if index.eq(label)? {
+        return Ok(Label::new(label));
+    }
+    let takes = "None, a number that float64 has, or the largest int64 or uint64";
+    Err(Error::value(argument, object.str()?, takes).into())
 }
 
 /// A number, or one for each class.

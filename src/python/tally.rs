@@ -5,10 +5,13 @@ use pyo3::prelude::*;
 
 use super::array::{Array, Held};
 use super::call::detached;
+use super::parameters::read_label;
 use super::runtime::isa;
 use crate::array::{View, lengths};
-use crate::call::indices;
+use crate::call::{MOST_CLASSES, indices};
+use crate::error::Error;
 use crate::exec::histogram;
+use crate::exec::labels;
 use crate::exec::rows::tile_rows;
 use crate::exec::tally::{self, Targets};
 use crate::exec::{JobPlan, operand};
@@ -38,11 +41,24 @@ impl<'b> Given<'b> {
         Ok(Self { targets, samples })
     }
 
-    fn counted(&self, scale: f64, ignored: Option<f64>) -> Targets {
+    /// Refuses an axis that targets have not.
+    fn check_axis(&self, axis: Option<usize>) -> PyResult<()> {
+        let dimensions = self.targets.shape.len();
+        match axis {
+            Some(axis) if axis >= dimensions => {
+                Err(Error::value("axis", axis, format!("below {dimensions}, the dimensions of targets"))
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn counted(&self, scale: f64, numbers: Source<f64>, ignored: Option<f64>) -> Targets {
         let Self { targets, samples } = self;
         Targets {
             data: targets.data,
             dtype: targets.dtype,
+            numbers,
             ignored,
             samples: samples.as_ref().map(|samples| Source::numbers(samples.data, samples.dtype)),
             scale,
@@ -89,7 +105,8 @@ pub fn tally_labels<'py>(
     let samples = sample_weight.map(|weight| Held::new("sample_weight", weight)).transpose()?;
     let weights = in_default_mode(|| {
         let given = Given::read(&targets, samples.as_ref())?;
-        let counted = given.counted(scale, ignored);
+        given.check_axis(axis)?;
+        let counted = given.counted(scale, Source::numbers(given.targets.data, given.targets.dtype), ignored);
         let (plan, len) = (given.plan(axis), given.targets.len());
         let of_axis = axis.map(|axis| {
             let samples = given.samples.as_ref().map_or(0, |samples| samples.strides[axis]);
@@ -121,14 +138,30 @@ pub fn tally_indices<'py>(
     scale: f64,
     classes: Option<usize>,
     most: usize,
-    ignored: Option<f64>,
-    background: Option<f64>,
+    ignored: Option<&Bound<'py, PyAny>>,
+    background: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Numbers<'py>, f64)> {
+    let most = most.min(MOST_CLASSES);
+    if let Some(classes) = classes
+        && classes > MOST_CLASSES
+    {
+        let takes = format!("at most {MOST_CLASSES}");
+        return Err(Error::value("classes", classes, takes).into());
+    }
+    let label = |name| move |label| read_label(name, label);
+    let special = [
+        ignored.map(label("ignore_index")).transpose()?,
+        background.map(label("background_index")).transpose()?,
+    ];
     let targets = Held::new("targets", targets)?;
     let samples = sample_weight.map(|weight| Held::new("sample_weight", weight)).transpose()?;
     let found = in_default_mode(|| {
         let given = Given::read(&targets, samples.as_ref())?;
-        let counted = given.counted(scale, ignored);
+        let View { data, dtype, .. } = given.targets;
+        let numbers = labels::targets(data, dtype, special);
+        let [ignored, background] =
+            special.map(|label| label.and_then(|label| labels::number_of(label, dtype)));
+        let counted = given.counted(scale, numbers, ignored);
         let plan = given.plan(None);
         // SAFETY: as in `tally_labels`; all are indices that are not ignored or background.
         detached(py, given.targets.len(), |go_on| unsafe {
@@ -145,7 +178,7 @@ pub fn tally_indices<'py>(
                 return Ok(found);
             }
             let most = classes.unwrap_or(most);
-            indices::check(isa(), &given.targets, most, [ignored, background], &mut *go_on)?;
+            indices::check(isa(), &given.targets, most, special, &mut *go_on)?;
             let largest = histogram::largest_index(isa(), &plan, &counted, background, &mut *go_on)?;
             let classes = largest.map_or(0, |largest| largest + 1);
             let found = histogram::histogram(isa(), &plan, &counted, background, classes, go_on)?;

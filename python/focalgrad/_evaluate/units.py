@@ -15,6 +15,7 @@ import focalgrad as fg
 from focalgrad._core import SigmoidFocalLoss, SoftmaxFocalLoss
 from focalgrad._evaluate.errors import BadData, shown
 from focalgrad._evaluate.pieces import Piece
+from focalgrad._init_score.tally import same_number
 
 Array = NDArray[Any]
 Loss = SigmoidFocalLoss | SoftmaxFocalLoss
@@ -102,7 +103,7 @@ class Units:
     def _ignored(y: Array, index: float | None) -> Array | None:
         if index is None:
             return None
-        return np.isnan(y) if np.isnan(index) else np.asarray(y == index)
+        return same_number(y, index)
 
     @property
     def size(self) -> int:

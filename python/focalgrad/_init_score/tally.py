@@ -115,12 +115,25 @@ class Tally(NamedTuple):
 
 
 def same_number(targets: NDArray[Any], number: float | None) -> NDArray[np.bool_]:
-    """Where targets are that number, compared as numbers; NaN is every NaN."""
+    """Where targets are that number, compared as numbers: integers as integers; NaN is every NaN."""
+    nowhere = np.zeros(targets.shape, bool)
     if number is None:
-        return np.zeros(targets.shape, bool)
+        return nowhere
+    if targets.dtype.kind in "iu":
+        ends = np.iinfo(targets.dtype)
+        if number != number or not ends.min <= number <= ends.max or int(number) != number:
+            return nowhere
+        return np.asarray(targets == targets.dtype.type(int(number)))
+    if float(number) != number == number:
+        return nowhere
     numbers = targets.astype(np.float64)
-    same: NDArray[np.bool_] = np.isnan(numbers) if np.isnan(number) else numbers == number
+    same: NDArray[np.bool_] = np.isnan(numbers) if number != number else numbers == float(number)
     return same
+
+
+def may_be_rounded(dtype: np.dtype[Any], number: float | None) -> bool:
+    """Whether targets that are not that number may become it as float64."""
+    return dtype.kind in "iu" and dtype.itemsize == 8 and number is not None and abs(number) >= 2**53
 
 
 def real_array(name: str, given: ArrayLike) -> NDArray[Any]:
@@ -268,13 +281,21 @@ def tally(loss: Any, targets: ArrayLike, sample_weight: ArrayLike | None, dense:
     else:
         axis = positive_axis("targets", axis, targets)
         classes = targets.shape[axis]
+        if classes > MOST_CLASSES:
+            raise ValueError(
+                f"targets must have at most {MOST_CLASSES} classes along axis {axis}; "
+                f"got shape {targets.shape}"
+            )
         if known not in (None, classes):
             raise ValueError(
                 f"targets must have {known} classes along axis {axis}; got shape {targets.shape}"
             )
         weights = of_classes(loss, targets, weights, axis)
+    rounded = may_be_rounded(targets.dtype, ignored)
+    if rounded:
+        refuse_outside(targets, ignored)
     own, rest, soft, outside = tally_labels(targets, weights.array, weights.scale, axis, ignored)
-    if outside:
+    if outside and not rounded:
         refuse_outside(targets, ignored)
     total = float(own[0] + rest[0]) if len(own) else 0.0
     return Tally(Scaled(own, 0), Scaled(rest, 0), total, True, soft, targets, weights, axis, ignored)

@@ -32,10 +32,16 @@ def same_number(targets: NDArray[Any], number: float | None) -> Mask:
     """
     if number is None:
         return np.zeros(targets.shape, bool)
+    nowhere = np.zeros(targets.shape, bool)
     if targets.dtype.kind in "iub":
-        return targets == int(number) if float(number).is_integer() else np.zeros(targets.shape, bool)
+        if number != number or abs(number) > 2**64 or int(number) != number:
+            return nowhere
+        # Python's integers: no type of NumPy has both all of int64 and all of uint64.
+        return np.asarray(targets.astype(object) == int(number), bool)
+    if float(number) != number == number:
+        return nowhere
     numbers = targets.astype(np.float64)
-    same: Mask = np.isnan(numbers) if np.isnan(number) else numbers == float(number)
+    same: Mask = np.isnan(numbers) if number != number else numbers == float(number)
     return same
 
 

@@ -2,7 +2,7 @@
 //! derivatives are those of [`Jet`]s.
 
 use focalgrad::params::{
-    Common, Normalizer, Parameter, Reduction, SigmoidFocalLoss, SoftTargets, SoftmaxFocalLoss,
+    Common, Label, Normalizer, Parameter, Reduction, SigmoidFocalLoss, SoftTargets, SoftmaxFocalLoss,
 };
 
 use crate::jet::Jet;
@@ -107,7 +107,7 @@ impl Defined for SigmoidFocalLoss {
                     (targets[row] as f64, f64::from(u8::from(hit)), table.samples[row])
                 }
             };
-            if self.common.ignore_index.is_some_and(|label| label.to_f64() == target) {
+            if self.common.ignore_index.is_some_and(|label| label == Label::new(target)) {
                 return IGNORED;
             }
             let smoothing = self.common.label_smoothing;
@@ -135,8 +135,7 @@ impl Defined for SoftmaxFocalLoss {
             let targets: Vec<f64> = match &table.targets {
                 Targets::Dense(targets) => targets[row * table.classes..][..table.classes].to_vec(),
                 Targets::Indices(targets) => {
-                    let ignored = self.common.ignore_index.map(|label| label.to_f64());
-                    if ignored == Some(targets[row] as f64) {
+                    if self.common.ignore_index == Some(Label::Whole(targets[row].into())) {
                         return IGNORED;
                     }
                     (0..table.classes).map(|class| hit(class, targets[row])).collect()

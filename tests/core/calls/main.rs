@@ -94,7 +94,7 @@ impl Kind {
     }
 
     fn ignore_index(self) -> Option<Label> {
-        matches!(self, Self::HardIgnored | Self::IndicesIgnored).then_some(Label::Whole(IGNORED))
+        matches!(self, Self::HardIgnored | Self::IndicesIgnored).then_some(Label::Whole(IGNORED.into()))
     }
 
     fn targets(self) -> Targets {
