@@ -303,3 +303,78 @@ def test_classes_of_probability_zero(dtype: type, gamma: Any) -> None:
         np.testing.assert_allclose(grad, want.gradient, rtol=1e-5)
         np.testing.assert_allclose(hess, want.hessian, rtol=1e-5)
         assert hess[2, 0] == hess[3, 1] == INF
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1.7, 3.0, 5.0])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("loss", [fg.SigmoidFocalLoss, fg.SoftmaxFocalLoss])
+def test_factors_that_float32_has_not(loss: Any, dtype: type, gamma: float) -> None:
+    """Value, derivatives and meters over a sum of factors that float32 has no digits for, or takes for 0."""
+    for bits in (70, 140, 160, 400):
+        margins = np.array([1.0, 1.1, 1.02]) * (bits * np.log(2) / gamma)
+        rows = margins if loss is fg.SigmoidFocalLoss else np.column_stack([margins, 0 * margins])
+        logits = rows.astype(dtype)
+        targets = np.ones(3) if loss is fg.SigmoidFocalLoss else np.zeros(3, int)
+        made = loss(None, gamma, normalizer="focal_weights")
+        value, gradient = made.value_and_grad(logits, targets)
+        wide = logits.astype(np.float64)
+        want = reference.evaluate(made, wide, targets)
+        assert want.value > 0
+        np.testing.assert_allclose(value, want.value, rtol=1e-6)
+        rounding = {np.float16: 2e-3, np.float32: 1e-5}[dtype]
+        smallest = float(np.finfo(dtype).smallest_subnormal)
+        np.testing.assert_allclose(gradient, want.gradient, rtol=rounding, atol=smallest)
+        meter = fg.FocalLossMeter(made)
+        meter.update(logits, targets)
+        assert meter.compute() == pytest.approx(value, rel=1e-14)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 1.7, 2.0, 4.0])
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_nan_beside_factors_of_zero(dtype: type, gamma: float) -> None:
+    """A modulating factor of a NaN logit is no 0."""
+    sigmoid = fg.SigmoidFocalLoss(None, gamma, normalizer="focal_weights")
+    assert np.isnan(sigmoid(np.array([NAN, INF], dtype), [1, 1]))
+    one_class = fg.SoftmaxFocalLoss(None, gamma, normalizer="focal_weights")
+    assert np.isnan(one_class(np.array([[NAN], [1.0]], dtype), [0, 0]))
+    assert np.isnan(one_class.replace(gamma=[gamma])(np.array([[NAN], [1.0]], dtype), [0, 0]))
+    value, gradient = sigmoid.value_and_grad(np.array([NAN, 1.0], dtype), [1, 1])
+    assert np.isnan(value) and np.isnan(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_a_modulator_beside_an_infinite_logit(dtype: type) -> None:
+    """The other classes see a cross entropy of the weight that the target's own logit gives."""
+    loss = fg.SoftmaxFocalLoss(None, 0.5, reduction="sum", modulator="sigmoid")
+    for rows in ([[INF, -8.25, -0.18]], [[INF, 0.0, 3.0]], [[0.0, 1.0, -INF]], [[INF, 0.0, -INF]]):
+        logits = np.array(rows, dtype)
+        want = reference.evaluate(loss, logits, [2])
+        gradient, hessian = loss.grad_and_hess(logits, [2])
+        assert loss(logits, [2]) == want.value == INF
+        np.testing.assert_allclose(gradient, want.gradient, rtol=1e-6)
+        np.testing.assert_allclose(hessian, want.hessian, rtol=1e-6)
+    # The loss wins over a factor that is too small for a number.
+    value, gradient = loss.value_and_grad(np.array([[INF, 0.0, 2000.0]], dtype), [2])
+    assert value == INF and not np.isnan(gradient).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_modulator_of_a_huge_loss(dtype: type) -> None:
+    """The Hessian is finite where the loss is larger than the square root of the largest number."""
+    loss = fg.SoftmaxFocalLoss(None, 0.5, reduction="sum", modulator="sigmoid")
+    huge = float(np.finfo(dtype).max) / 8
+    logits = np.array([[huge, 0.0, 1.5]], dtype)
+    hessian = loss.grad_and_hess(logits, [2])[1]
+    np.testing.assert_allclose(hessian, reference.evaluate(loss, logits, [2]).hessian, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_dense_rows_of_an_infinite_quotient(dtype: type) -> None:
+    """Where factors do not change with the logits, an infinite value does not show in derivatives."""
+    loss = fg.SoftmaxFocalLoss(None, 2.0, normalizer="focal_weights", label_smoothing=0.1)
+    for rows, targets in (([[0.0, INF]], [0]), ([[0.0, INF, 3.0]], [0])):
+        logits = np.array(rows, dtype)
+        want = reference.evaluate(loss, logits, targets)
+        gradient, hessian = loss.grad_and_hess(logits, targets)
+        np.testing.assert_allclose(gradient, want.gradient, rtol=1e-6)
+        np.testing.assert_allclose(hessian, want.hessian, rtol=1e-6)

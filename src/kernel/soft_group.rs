@@ -44,6 +44,8 @@ impl<V: Vector> Lanes<'_, V> {
     /// As [`Vector::store`].
     #[inline(always)]
     unsafe fn put(&self, result: V, to: *mut V::Real) {
+        // Sums of terms of both signs, some of which may vanish: of no zero the sign is one of rounding.
+        let result = result + result.constant(V::Real::ZERO);
         let result = match &self.exceptions {
             Some(exceptions) => exceptions.result(result),
             None => result,
@@ -192,7 +194,7 @@ where
             weights = unsafe { [V::load(isa, negative.add(lanes.at)), V::load(isa, positive.add(lanes.at))] };
         }
         match lanes.samples {
-            Some(samples) => [samples.mul_add(weights[0], self.zero), samples.mul_add(weights[1], self.zero)],
+            Some(samples) => [samples * weights[0] + self.zero, samples * weights[1] + self.zero],
             None => weights,
         }
     }

@@ -334,7 +334,8 @@ where
         // where it is too small for the normal numbers.
         let normal = one.lt(exp);
         let share = V::select(normal, small, exp) * self.inverse;
-        (share * bracket) * V::select(normal, one, unscale)
+        // The sign of the bracket may be one of rounding: as in the scalar loss, no zero shows it.
+        (share * bracket) * V::select(normal, one, unscale) + exp.constant(V::Real::ZERO)
     }
 }
 

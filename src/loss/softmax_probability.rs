@@ -102,7 +102,9 @@ where
         let bracket = (self.gamma - one).mul_add(self.ratio, self.inverse + self.inverse);
         let bend = first.mul_add(unless_zero(bracket, first), (power * self.inverse) * self.inverse);
         let turn = times(inverse, both(self.descent(weight, mean), first));
-        self.unclipped((times(weight, bend) - both(mean, second)) - (turn + turn))
+        let curvature = (times(weight, bend) - both(mean, second)) - (turn + turn);
+        // Of no zero the sign is one of rounding.
+        self.unclipped(curvature) + one.constant(V::Real::ZERO)
     }
 
     #[inline(always)]

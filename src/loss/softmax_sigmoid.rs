@@ -19,7 +19,7 @@
 //! so that c l - V stands in for c l. In the code c and V are over S from the start; without a quotient V
 //! is 0 and so is the term in V'.
 
-use crate::loss::focal::{Gamma, Margin, Scales, power};
+use crate::loss::focal::{Gamma, Margin, Scales, power, split_scale};
 use crate::loss::product::unless_zero;
 use crate::real::Real;
 use crate::simd::Vector;
@@ -34,7 +34,7 @@ pub struct Modulated<V: Vector> {
     gamma: V,
     /// The cross entropy.
     loss: V,
-    /// Where it is infinite: there the modulating factor is 1, even if its own logit says 0.
+    /// Where it is infinite: there it wins over a modulating factor that is too small for a number.
     infinite: V::Mask,
 }
 
@@ -53,7 +53,14 @@ where
     /// weight * w.
     #[inline(always)]
     pub fn factor(&self, weight: V) -> V {
-        V::select(self.infinite, weight, self.modulator.scaled_factor(weight))
+        self.modulator.scaled_factor(weight)
+    }
+
+    /// x * w for an x that is infinite where the loss makes it so.
+    #[inline(always)]
+    fn modulated(&self, x: V) -> V {
+        let infinite = x.abs().equals(-x.constant(V::Real::NEG_INFINITY));
+        V::select(infinite, x, self.factor(x))
     }
 
     /// weight * w * l, 0 for a weight of 0 even where the loss is infinite.
@@ -61,7 +68,8 @@ where
     pub fn value(&self, weight: V) -> V {
         let zero = weight.constant(V::Real::ZERO);
         let bounded = (-weight.constant(V::Real::LOWEST)).min_or(self.loss);
-        self.factor(weight) * V::select(weight.equals(zero), bounded, self.loss)
+        let factor = V::select(self.infinite, weight, self.factor(weight));
+        factor * V::select(weight.equals(zero), bounded, self.loss)
     }
 
     /// -weight * w * l', what the gradient of the other classes is made of.
@@ -82,7 +90,7 @@ where
         let share = self.gamma * self.modulator.p();
         let excess = unless_zero(self.excess(weight, mean), share);
         let slope = share.mul_add(excess, weight * self.entropy.q());
-        self.factor(slope)
+        self.modulated(slope)
     }
 
     /// The target's Hessian, given minus its gradient.
@@ -90,12 +98,14 @@ where
     pub fn own_curvature(&self, weight: V, mean: V, inverse: V, descent: V) -> V {
         let share = self.gamma * self.modulator.p();
         let bend = (share - self.modulator.q()) * self.excess(weight, mean);
-        let slope = weight.mul_add(self.entropy.q(), -(descent * inverse));
+        let turn = inverse * unless_zero(descent, inverse);
+        let slope = weight.mul_add(self.entropy.q(), -turn);
         let p_scaled = self.modulator.p_scaled().0;
         let inner = self.gamma * unless_zero(unless_zero(slope + slope + bend, self.gamma), p_scaled);
         let flat = (weight * self.entropy.q()) * self.entropy.p_scaled().0;
-        let bracket = inner.mul_add(p_scaled, flat);
-        self.factor(bracket) * weight.constant(V::Real::P_UNSCALE)
+        let (before, after) = split_scale(inner.abs().max_or(weight.abs()), V::Real::P_ROOT);
+        let bracket = (inner * before).mul_add(p_scaled, flat * before);
+        self.modulated(bracket) * after + weight.constant(V::Real::ZERO)
     }
 
     /// weight * l - mean, where l is only bounded if what it is multiplied with is 0.

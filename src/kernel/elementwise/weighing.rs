@@ -65,7 +65,7 @@ impl<V: Vector> Splat<V> {
                 of_positive = if OUTPUT == 1 { self.zero - of_positive } else { of_positive };
             }
             let weight = V::select(positive, of_positive, of_negative);
-            if self.weighing.samples { samples.mul_add(weight, self.zero) } else { weight }
+            if self.weighing.samples { samples * weight + self.zero } else { weight }
         }
     }
 }

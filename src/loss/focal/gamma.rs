@@ -116,7 +116,8 @@ where
         let error = self.hi.product_error(hi, product);
         let product_lo = self.lo.mul_add(hi, self.hi.mul_add(lo, error));
         let power = exp_neg(product, product_lo, V::Real::Q_SHIFT).scaled();
-        let in_range = product.lt(product.constant(V::Real::UNDERFLOW));
-        V::select(in_range, power, product.constant(V::Real::ZERO))
+        // A NaN does not vanish.
+        let vanishes = product.constant(V::Real::UNDERFLOW).lt(product);
+        V::select(vanishes, product.constant(V::Real::ZERO), power)
     }
 }

@@ -234,6 +234,9 @@ where
     }
 
     /// weight * f''(z).
+    ///
+    /// Near its root the sign is one of rounding. Where the product vanishes it must not be seen: instruction sets that
+    /// round otherwise would have another zero.
     #[inline(always)]
     pub fn curvature(&self, weight: V) -> V {
         let bracket = if POWER == 0 {
@@ -242,7 +245,7 @@ where
             let scaled_loss = self.gamma.hi * self.cross_entropy;
             self.q.mul_add(self.gamma.one_plus_twice - scaled_loss, (self.gamma.hi * self.p) * scaled_loss)
         };
-        self.with_p(weight, bracket)
+        self.with_p(weight, bracket) + weight.constant(V::Real::ZERO)
     }
 
     /// -weight * p * f'(z): the Gauss-Newton Hessian.

@@ -47,7 +47,8 @@ where
     pub fn quotient_descent(&self, weight: V, mean: V) -> V {
         let excess = unless_zero(unless_zero(self.excess(weight, mean), self.gamma.hi), self.p);
         let slope = (self.gamma.hi * excess).mul_add(self.p, weight * self.q);
-        self.modulated(weight.constant(V::Real::ONE)) * slope
+        let factor = self.modulated(weight.constant(V::Real::ONE));
+        factor * unless_zero(slope, factor)
     }
 
     /// V'', given 1 / S as `inverse` and -V' as `descent`.
@@ -58,7 +59,9 @@ where
         let own = (descent + descent).neg_mul_add(inverse, bend);
         let own = unless_zero(unless_zero(own, hi), self.p_scaled().0);
         let bracket = hi.mul_add(own, (one_plus_twice * weight) * self.q);
-        self.with_p(weight.constant(V::Real::ONE), bracket)
+        let one = weight.constant(V::Real::ONE);
+        let bracket = unless_zero(bracket, self.modulated(one));
+        self.with_p(one, bracket) + weight.constant(V::Real::ZERO)
     }
 
     /// weight * L - mean.

@@ -4,6 +4,7 @@ use super::{Needs, State, sum};
 use crate::kernel::output;
 use crate::kernel::rows::{self, Constants, ROWS, RowReal, Summary};
 use crate::loss::focal::{Gamma, Margin, power};
+use crate::loss::product::unless_zero;
 use crate::loss::softmax::{Bend, Row, Sum};
 use crate::loss::softmax_dense::{Mixture, Others, Shares, curvatures};
 use crate::real::Real;
@@ -182,7 +183,8 @@ where
     fn slopes(&self, weight: V) -> [V; 2] {
         let own = weight * self.alpha;
         if self.needs.quotient {
-            [self.target * self.margin.quotient_descent(own, self.quotient[0]), self.sums[sum::SLOPE]]
+            let descent = self.margin.quotient_descent(own, self.quotient[0]);
+            [self.target * unless_zero(descent, self.target), self.sums[sum::SLOPE]]
         } else {
             [self.target * self.margin.descent(own), weight * self.sums[sum::SLOPE]]
         }
@@ -232,7 +234,8 @@ where
             let product = (own_descent + own_descent) * self.quotient[1];
             own = product.neg_mul_add(self.factor().own, own);
         }
-        self.put_hess(own, shared, descent, state, dense);
+        // Of no zero the sign is one of rounding.
+        self.put_hess(own + zero, shared, descent, state, dense);
     }
 
     #[inline(always)]

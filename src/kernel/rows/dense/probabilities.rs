@@ -198,15 +198,15 @@ where
         // SAFETY: the group is within the tiles, says the caller.
         unsafe {
             let chance = Chance::new(V::load(isa, probabilities), bounds, &gamma);
-            let target = V::load(isa, targets);
+            let (target, zero) = (V::load(isa, targets), V::splat(isa, V::Real::ZERO));
             sums[0] = sums[0].add_any(chance.value(target * alpha));
             sums[1] = sums[1].add_any(chance.factor(target));
             if self.outputs & output::CURVATURE != 0 {
                 // The slope of the factors has the target twice in a product with that of the losses.
-                times(target, chance.curvature(hess * alpha, mean, inverse * target)).store(bend);
+                let curvature = chance.curvature(hess * alpha, mean, inverse * target);
+                (times(target, curvature) + zero).store(bend);
             }
             if self.outputs & output::GRAD != 0 {
-                let zero = V::splat(isa, V::Real::ZERO);
                 times(target, zero - chance.descent(grad * alpha, mean)).store(probabilities);
             }
         }

@@ -97,7 +97,9 @@ where
         unsafe {
             let exp = V::load(isa, tiles.exp.at(row, class));
             let slope = V::load(isa, tiles.logits.at(row, class));
-            let grad = self.outer[0].neg_mul_add(slope, self.factors.grad.of(in_range(exp)));
+            let zero = V::splat(isa, V::Real::ZERO);
+            // Differences of what may be nothing: of no zero the sign is one of rounding.
+            let grad = self.outer[0].neg_mul_add(slope, self.factors.grad.of(in_range(exp))) + zero;
             if needs.outputs & (output::CURVATURE | output::GAUSS_NEWTON) != 0 {
                 let mut hess = self.factors.hess.of(in_range(exp));
                 if needs.outputs & output::CURVATURE != 0 {
@@ -111,7 +113,7 @@ where
                     let factor = self.factor.of(in_range(exp)) - descent;
                     hess = (grad * self.twice).neg_mul_add(factor, hess);
                 }
-                hess.store(tiles.hess.at(row, class));
+                (hess + zero).store(tiles.hess.at(row, class));
             }
             if needs.outputs & output::GRAD != 0 {
                 grad.store(tiles.exp.at(row, class));
