@@ -110,17 +110,14 @@ def test_stopped_half_way(large, tmp_path, source, how):
 @pytest.mark.parametrize("group", [False, True])
 @pytest.mark.parametrize("seconds", [1.5, 6.0])
 def test_a_cluster_is_stopped(large, seconds, group):
-    """While it starts and in the middle: at once and in one line, whether or not the workers hear Ctrl-C."""
-    files = [str(large / "t.parquet")] * 8
+    """While it starts and in the middle of minutes of work: in one line, whoever hears Ctrl-C."""
+    files = [str(large / "t.parquet")] * 200
     process = start(*files, "--scheduler", "local:2", cwd=large, start_new_session=True)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=seconds)
-    begin = time.monotonic()
     (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
-    said, complained = process.communicate(timeout=60)
-    took = time.monotonic() - begin
+    said, complained = process.communicate(timeout=30)
     assert (process.returncode, said, complained) == (130, "", "focalgrad: interrupted\n")
-    assert took < 1, f"{took:.2f} s"
 
 
 def test_progress_on_a_terminal(large):
