@@ -36,6 +36,7 @@ from focalgrad._boosting import (
     Loss,
     check_data,
     check_logits,
+    check_model,
     check_scores,
     constant_score,
     one_for_each_class,
@@ -368,6 +369,8 @@ def add_init_score(model: Any, score: ArrayLike) -> Any:
 
     Raises
     ------
+    TypeError
+        If `model` is none of CatBoost's.
     ValueError
         If the score has not one finite number for each class.
 
@@ -392,6 +395,7 @@ def add_init_score(model: Any, score: ArrayLike) -> Any:
     >>> bool(np.allclose(after, before + score))
     True
     """
+    check_model(model, catboost.CatBoost)
     scale, bias = model.get_scale_and_bias()
     values = one_for_each_class(score, np.size(bias))
     model.set_scale_and_bias(scale, values if len(values) > 1 else values[0])

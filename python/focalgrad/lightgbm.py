@@ -33,6 +33,7 @@ from focalgrad._boosting import (
     BaseObjective,
     Loss,
     check_data,
+    check_model,
     constant_score,
     fields_of,
     one_for_each_class,
@@ -41,6 +42,9 @@ from focalgrad._boosting import (
 from focalgrad._core import read_array
 
 lightgbm = library("lightgbm")
+
+#: Attribute of a Booster: the leaves of its first trees with a start, and the start.
+REMEMBERED = "_focalgrad_start"
 
 __all__ = ["Metric", "Objective", "add_init_score", "init_score"]
 
@@ -273,8 +277,10 @@ def add_init_score(model: Any, score: ArrayLike) -> Any:
     """Write the score that training started from into a trained model.
 
     It is added to the leaves of the first tree of every class. From then on predictions, saved and pickled
-    models and sums of SHAP values have it, and so does training that is continued from the model. Call it
-    once a model: a second call adds the score again.
+    models and sums of SHAP values have it, and so does training that is continued from the model.
+
+    The Booster remembers it, and so do pickled copies: a second call changes nothing. A model that was read
+    from text, or continued from one that has the score, does not know that it has it: do not call this then.
 
     Parameters
     ----------
@@ -290,9 +296,11 @@ def add_init_score(model: Any, score: ArrayLike) -> Any:
 
     Raises
     ------
+    TypeError
+        If `model` is none of LightGBM's.
     ValueError
-        If the score has not one finite number for each class, if the model has no trees, or if its leaves are
-        linear models (``linear_tree``), which LightGBM gives no way to change.
+        If the score has not one finite number for each class, if the model has another one by now, if it has
+        no trees, or if its leaves are linear models (``linear_tree``), which LightGBM gives no way to change.
 
     Examples
     --------
@@ -307,13 +315,26 @@ def add_init_score(model: Any, score: ArrayLike) -> Any:
     >>> bool(np.allclose(add_init_score(booster, score).predict(X), before + score))
     True
     """
+    check_model(model, lightgbm.Booster, lightgbm.LGBMModel)
     booster = model if isinstance(model, lightgbm.Booster) else model.booster_
     trees = booster.dump_model(num_iteration=1)["tree_info"]
     if not trees:
         raise ValueError("model must have trees; got one without")
     if "is_linear=1" in booster.model_to_string(num_iteration=1):
         raise ValueError("model must have constant leaves; got one that was trained with linear_tree")
-    for tree, value in enumerate(one_for_each_class(score, len(trees))):
-        for leaf in range(trees[tree]["num_leaves"]):
-            booster.set_leaf_output(tree, leaf, booster.get_leaf_output(tree, leaf) + value)
+    values = one_for_each_class(score, len(trees))
+    leaves = [
+        [booster.get_leaf_output(tree, leaf) for leaf in range(found["num_leaves"])]
+        for tree, found in enumerate(trees)
+    ]
+    known, given = vars(booster).get(REMEMBERED, (None, None))
+    if known == leaves:
+        if given != values:
+            raise ValueError(f"score must be {given}, which the model has by now; got {values}")
+        return model
+    for tree, value in enumerate(values):
+        for leaf, output in enumerate(leaves[tree]):
+            leaves[tree][leaf] = output + value
+            booster.set_leaf_output(tree, leaf, output + value)
+    setattr(booster, REMEMBERED, (leaves, values))
     return model

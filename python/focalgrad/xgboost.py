@@ -34,6 +34,7 @@ from focalgrad._boosting import (
     BaseObjective,
     Loss,
     check_data,
+    check_model,
     constant_score,
     one_for_each_class,
     read_call,
@@ -269,6 +270,8 @@ def add_init_score(model: Any, score: ArrayLike) -> Any:
 
     Raises
     ------
+    TypeError
+        If `model` is none of XGBoost's.
     ValueError
         If the model was trained with another ``base_score``.
 
@@ -283,6 +286,7 @@ def add_init_score(model: Any, score: ArrayLike) -> Any:
     >>> add_init_score(booster, score) is booster
     True
     """
+    check_model(model, xgboost.Booster, xgboost.XGBModel)
     margins = start_of(model.get_booster() if hasattr(model, "get_booster") else model)
     wanted = one_for_each_class(score, len(margins))
     if not np.allclose(margins, wanted, rtol=1e-5, atol=1e-5):

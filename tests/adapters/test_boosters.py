@@ -78,6 +78,11 @@ class TestObjects:
         assert list(inspect.signature(module.init_score).parameters) == ["loss", "train", "others"]
         assert list(inspect.signature(module.add_init_score).parameters) == ["model", "score"]
 
+    @pytest.mark.parametrize("model", [None, 3.0, fg.SigmoidFocalLoss(), np.zeros(3)])
+    def test_what_is_no_model(self, module: Any, model: Any) -> None:
+        with pytest.raises(TypeError, match=rf"model must be \w+\.\w+.*; got {type(model).__name__}$"):
+            module.add_init_score(model, 0.5)
+
 
 class Dataset:
     """What LightGBM's and XGBoost's data sets have in common."""

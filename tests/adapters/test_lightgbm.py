@@ -200,6 +200,23 @@ class TestStart:
             np.testing.assert_allclose(np.squeeze(shap.sum(axis=2)), raw + score, rtol=0, atol=1e-10)
 
     @by_loss
+    def test_a_second_call_adds_nothing(self, kind: str, loss: Any) -> None:
+        data = made(kind)
+        booster, score, raw = trained(loss, data, 3)
+        for model in (booster, booster, pickle.loads(pickle.dumps(booster))):
+            np.testing.assert_allclose(
+                add_init_score(model, score).predict(data.X), raw + score, rtol=0, atol=1e-12
+            )
+        with pytest.raises(ValueError, match=r"score must be \[.*\], which the model has by now; got \["):
+            add_init_score(booster, np.add(score, 1))
+        np.testing.assert_allclose(booster.predict(data.X), raw + score, rtol=0, atol=1e-12)
+        other, _, theirs = trained(loss, data, 3, learning_rate=0.5)
+        booster.model_from_string(other.model_to_string())
+        np.testing.assert_allclose(
+            add_init_score(booster, score).predict(data.X), theirs + score, rtol=0, atol=1e-12
+        )
+
+    @by_loss
     def test_training_goes_on_from_it(self, kind: str, loss: Any) -> None:
         data = made(kind)
         whole, score, raw = trained(loss, data, 8)

@@ -5,7 +5,7 @@ says which losses, scores and labels go together, and `start` finds the score th
 """
 
 from focalgrad._boosting.calls import Given, fields_of, read_call
-from focalgrad._boosting.checks import Loss, check_data, check_logits, check_scores
+from focalgrad._boosting.checks import Loss, check_data, check_logits, check_model, check_scores
 from focalgrad._boosting.objects import BaseMetric, BaseObjective, ratio
 from focalgrad._boosting.start import constant_score, one_for_each_class
 
@@ -16,6 +16,7 @@ __all__ = [
     "Loss",
     "check_data",
     "check_logits",
+    "check_model",
     "check_scores",
     "constant_score",
     "fields_of",

@@ -35,6 +35,14 @@ def check_data(kind: type, *given: object) -> None:
             raise TypeError(f"data must be {library}.{kind.__name__}; got {type(data).__name__}")
 
 
+def check_model(model: object, *kinds: type) -> None:
+    """Refuse what is no model of the booster."""
+    if not isinstance(model, kinds):
+        library = kinds[0].__module__.partition(".")[0]
+        taken = " or ".join(f"{library}.{kind.__name__}" for kind in kinds)
+        raise TypeError(f"model must be {taken}; got {type(model).__name__}")
+
+
 def check_logits(loss: Loss, taker: str) -> None:
     """Refuse a loss of probabilities where there are none."""
     if not loss.from_logits:
