@@ -187,7 +187,9 @@ def plots(sets: list[tuple[Data, dict[str, list[Result]], np.ndarray]], folder: 
         for panel, (data, rows, y) in zip(panels, sets, strict=True):
             draw(panel, rows, y)
             panel.set_title(data.name)
-            panel.legend(frameon=False)
+        # Below the panels: within them curves may be anywhere.
+        names = panels[0].get_legend_handles_labels()
+        figure.legend(*names, loc="outside lower center", ncols=3, frameon=False)
         figure.savefig(folder / file, dpi=110, metadata={"Software": None})
         plt.close(figure)
 
