@@ -164,10 +164,7 @@ impl<'a> View<'a> {
     /// Refuses an array that cannot hold results of that type and shape.
     pub(crate) fn check_results(&self, dtype: DType, shape: &[isize]) -> Result<(), Error> {
         let name = self.name;
-        if self.dtype != dtype {
-            let got = format!("an array of dtype {}", self.dtype.name());
-            return Err(Error::wrong_type(name, got, result_dtype(dtype)));
-        }
+        self.check_dtype(dtype)?;
         if self.shape != shape {
             let takes = format!("of the result's shape {}", shape_text(shape));
             return Err(Error::value(name, shape_text(self.shape), takes));
@@ -180,6 +177,15 @@ impl<'a> View<'a> {
             return Err(Error::value(name, got, "an array whose elements do not share memory"));
         }
         Ok(())
+    }
+
+    /// Refuses an array of another type.
+    pub(crate) fn check_dtype(&self, dtype: DType) -> Result<(), Error> {
+        if self.dtype == dtype {
+            return Ok(());
+        }
+        let got = format!("an array of dtype {}", self.dtype.name());
+        Err(Error::wrong_type(self.name, got, result_dtype(dtype)))
     }
 
     /// Whether the elements are the very memory of another array's.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import focalgrad as fg
-from focalgrad._evaluate import run
+from focalgrad._evaluate import adding, run
 from focalgrad._evaluate.bins import Sums
 
 RNG = np.random.default_rng(11)
@@ -68,6 +68,37 @@ CASES: dict[str, tuple[Any, Any, Any, Any]] = {
     "softmax, probabilities": (Softmax(from_logits=False, eps=1e-7), SOFTMAX_P, T, None),
     "softmax, factors": (Softmax(normalizer="focal_weights"), X, T, None),
 }
+
+
+@pytest.mark.parametrize("alpha", [None, 0.25, 0.0])
+@pytest.mark.parametrize("gammas", [[2.0], [0.5, 0, 1, 5, 2.5]])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_walk_finds_what_arrays_of_losses_do(dtype, gammas, alpha, monkeypatch):
+    """Plain labels go through one walk that writes no losses: every number is that of the other way."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(-2, 3, 150_001).astype(dtype)
+    x[::1001] = np.inf
+    x[5::1003] = -np.inf
+    x[7::2000] = np.nan
+    x[9::2000] = -0.0
+    y = rng.random(len(x)) < 0.1
+    walks = []
+
+    def counted(*given):
+        walks.append(found := adding_walk(*given))
+        return found
+
+    def evaluated() -> dict[str, Any]:
+        told = fg.evaluate(x, y, loss=Sigmoid(alpha), gamma=gammas).to_dict()
+        told.pop("timing")
+        return told
+
+    adding_walk = adding.walk_losses
+    monkeypatch.setattr(adding, "walk_losses", counted)
+    walked = evaluated()
+    assert walks and None not in walks
+    monkeypatch.setattr(adding, "walk_losses", lambda *given: None)
+    np.testing.assert_equal(walked, evaluated())
 
 
 @pytest.mark.parametrize("case", CASES)

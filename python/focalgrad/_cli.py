@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -70,6 +68,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         counted = f"{report['nan_losses']:,} of {report['examples']:,} losses are NaN"
         _say(f"warning: {counted} ({report['nan_logits']:,} logits are); they are in no group")
     if options.json:
+        import json
+
         from focalgrad._evaluate.numbers import plain
 
         print(json.dumps(plain(report), allow_nan=False))
@@ -81,6 +81,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _config(options: argparse.Namespace) -> None:
     if options.json:
+        import json
+
         print(json.dumps(fg.show_config(mode="dicts")))
     else:
         fg.show_config()
@@ -117,8 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             options = _parser().parse_args(arguments)
-            given = sys.argv[1:] if arguments is None else arguments
-            options.command_line = shlex.join(["focalgrad", *given])
+            options.command_line = ["focalgrad", *(sys.argv[1:] if arguments is None else arguments)]
             options.run(options)
             code = 0
         except SystemExit as leaving:  # argparse: after --help, --version and usage errors

@@ -36,17 +36,21 @@ __all__ = [
     "exact_denominator",
     "exact_sums",
     "get_num_threads",
+    "largest_of_rows",
     "largest_weight",
     "limit_this_thread",
+    "margins_of_rows",
     "num_threads_in_use",
     "piece",
     "read_array",
     "set_num_threads",
     "sigmoid_focal_loss",
+    "sizes_of_rows",
     "softmax_focal_loss",
     "sort_by_margin",
     "tally_indices",
     "tally_labels",
+    "walk_losses",
 ]
 
 __version__: Final[str]
@@ -251,7 +255,17 @@ def tally_indices(
 ) -> tuple[NDArray[Any], float]: ...
 def sort_by_margin(
     logits: _Array, targets: _Array, losses: NDArray[Any], bins: NDArray[Any]
-) -> tuple[int, int | None]: ...
+) -> tuple[int, int, int | None]: ...
+def walk_losses(
+    losses: Sequence[SigmoidFocalLoss | SoftmaxFocalLoss],
+    logits: _Array,
+    targets: _Array,
+    counts: NDArray[Any],
+    rows: NDArray[Any],
+) -> tuple[list[tuple[ExactSum, float, float, float, int]], int, int] | None: ...
+def largest_of_rows(entries: NDArray[Any], classes: NDArray[Any], largest: NDArray[Any]) -> None: ...
+def sizes_of_rows(entries: NDArray[Any], sums: NDArray[Any]) -> float: ...
+def margins_of_rows(entropies: NDArray[Any], margins: NDArray[Any]) -> None: ...
 def add_by_bin(
     bins: NDArray[Any],
     losses: Sequence[tuple[NDArray[Any], NDArray[Any]]],

@@ -24,13 +24,43 @@ unsafe impl Send for Column {}
 // SAFETY: as above; the memory is only read.
 unsafe impl Sync for Column {}
 
+impl Column {
+    /// Numbers from `at` on as another type.
+    ///
+    /// # Safety
+    /// The column must be valid for reading as many there.
+    #[inline]
+    pub(super) unsafe fn widen<R: Real>(&self, isa: AnyIsa, at: usize, numbers: &mut [R]) {
+        let from = self.data.wrapping_add(at * self.dtype.size());
+        // SAFETY: handed through from the caller.
+        unsafe { self.dtype.widen::<R>()(isa, from, numbers.as_mut_ptr(), numbers.len()) }
+    }
+}
+
 /// What sorting finds beside the bins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sorted {
     /// Logits that are NaN.
     pub nan_logits: usize,
+    /// Targets of 1/2 or more.
+    pub positives: usize,
     /// The first target that is below 0 or above 1.
     pub outside: Option<usize>,
+}
+
+impl Sorted {
+    /// Adds a tile.
+    pub(super) fn add(&mut self, (nan_logits, positives, _): (usize, usize, bool)) {
+        self.nan_logits += nan_logits;
+        self.positives += positives;
+    }
+
+    /// Adds what comes behind this.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.nan_logits += other.nan_logits;
+        self.positives += other.positives;
+        self.outside = self.outside.or(other.outside);
+    }
 }
 
 /// The bin of each element, for logits that are computed with as `R`.
@@ -56,10 +86,9 @@ pub unsafe fn sort<R: Sortable>(
         // SAFETY: as above.
         unsafe { Ok(sort_block(isa, logits, targets, &losses[range.clone()], range.start, bins)) }
     })?;
-    Ok(Sorted {
-        nan_logits: blocks.iter().map(|block| block.nan_logits).sum(),
-        outside: blocks.iter().find_map(|block| block.outside),
-    })
+    let mut sorted = Sorted::default();
+    blocks.into_iter().for_each(|block| sorted.merge(block));
+    Ok(sorted)
 }
 
 /// A pointer that threads share.
@@ -87,19 +116,18 @@ unsafe fn sort_block<R: Sortable>(
     first: usize,
     bins: &mut [u16],
 ) -> Sorted {
-    let mut sorted = Sorted { nan_logits: 0, outside: None };
+    let mut sorted = Sorted::default();
     let (mut x, mut y) = ([R::ZERO; TILE], [R::ZERO; TILE]);
-    let (widen_x, widen_y) = (logits.dtype.widen::<R>(), targets.dtype.widen::<R>());
     for (at, (losses, bins)) in (first..).step_by(TILE).zip(losses.chunks(TILE).zip(bins.chunks_mut(TILE))) {
         let len = losses.len();
         // SAFETY: the tile is within the columns, and no longer than x and y.
         unsafe {
-            widen_x(isa, logits.data.add(at * logits.dtype.size()), x.as_mut_ptr(), len);
-            widen_y(isa, targets.data.add(at * targets.dtype.size()), y.as_mut_ptr(), len);
+            logits.widen(isa, at, &mut x[..len]);
+            targets.widen(isa, at, &mut y[..len]);
         }
-        let (nan_logits, outside) = isa.vectorize(Sort { x: &x[..len], y: &y[..len], losses, bins });
-        sorted.nan_logits += nan_logits;
-        if outside && sorted.outside.is_none() {
+        let found = isa.vectorize(Sort { x: &x[..len], y: &y[..len], losses, bins });
+        sorted.add(found);
+        if found.2 && sorted.outside.is_none() {
             let beyond = |&y: &R| y < R::ZERO || y > R::ONE;
             sorted.outside = y[..len].iter().position(beyond).map(|place| at + place);
         }
@@ -112,6 +140,9 @@ pub trait Sortable: Real + Neg<Output = Self> {
     /// Whether it is NaN.
     fn is_no_number(self) -> bool;
 
+    /// Without its sign.
+    fn magnitude(self) -> Self;
+
     /// The number of whole bins between 0 and this number, the last one's at most; that too for NaN, whose loss says
     /// that it belongs to no bin.
     fn steps(self) -> i32;
@@ -123,6 +154,11 @@ macro_rules! sortable {
             #[inline(always)]
             fn is_no_number(self) -> bool {
                 self.is_nan()
+            }
+
+            #[inline(always)]
+            fn magnitude(self) -> Self {
+                self.abs()
             }
 
             #[inline(always)]
@@ -141,26 +177,27 @@ sortable!(f32);
 sortable!(f64);
 
 /// Sorts a tile.
-struct Sort<'a, R> {
-    x: &'a [R],
-    y: &'a [R],
-    losses: &'a [R],
-    bins: &'a mut [u16],
+pub(super) struct Sort<'a, R> {
+    pub x: &'a [R],
+    pub y: &'a [R],
+    pub losses: &'a [R],
+    pub bins: &'a mut [u16],
 }
 
 impl<R: Sortable> Kernel for Sort<'_, R> {
-    /// How many logits are NaN, and whether there are targets outside 0 to 1.
-    type Output = (usize, bool);
+    /// How many logits are NaN, how many targets 1/2 or more, and whether there are some outside 0 to 1.
+    type Output = (usize, usize, bool);
 
     #[inline(always)]
-    fn run<I: Isa>(self, _: I) -> (usize, bool) {
+    fn run<I: Isa>(self, _: I) -> (usize, usize, bool) {
         // In the type of the logits: eight times a number is exact, and so is a comparison.
         let middle = i32::from(MARGINS / 2);
-        let (mut nan_logits, mut outside) = (0_u32, false);
+        let (mut nan_logits, mut positives, mut outside) = (0_u32, 0_u32, false);
         for (((&x, &y), &loss), bin) in self.x.iter().zip(self.y).zip(self.losses).zip(self.bins) {
             nan_logits += u32::from(x.is_no_number());
             outside |= y < R::ZERO || y > R::ONE;
             let positive = y >= R::HALF;
+            positives += u32::from(positive);
             let margin = if positive { -x } else { x };
             let steps = margin.steps();
             // A margin of 0 is hard, whatever its sign.
@@ -168,6 +205,6 @@ impl<R: Sortable> Kernel for Sort<'_, R> {
             let place = place + if positive { i32::from(MARGINS) } else { 0 };
             *bin = if loss.is_no_number() { NAN } else { place as u16 };
         }
-        (nan_logits as usize, outside)
+        (nan_logits as usize, positives as usize, outside)
     }
 }

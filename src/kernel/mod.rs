@@ -10,7 +10,7 @@ pub mod compiled;
 pub mod elementwise;
 pub mod exact;
 pub mod exact_tile;
-mod folds;
+pub(crate) mod folds;
 pub(crate) mod grid;
 pub mod labels;
 pub mod mixed;

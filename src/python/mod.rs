@@ -31,7 +31,9 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::bins::{add_by_bin, sort_by_margin};
+    use super::bins::{
+        add_by_bin, largest_of_rows, margins_of_rows, sizes_of_rows, sort_by_margin, walk_losses,
+    };
     #[pymodule_export]
     use super::foreign::read_array;
     #[pymodule_export]

@@ -50,7 +50,6 @@ the output went away.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -136,6 +135,8 @@ def _label_map(text: str) -> dict[str, float]:
     """Labels and their numbers: no=0,yes=1, or a JSON object."""
     try:
         if text.lstrip().startswith("{"):
+            import json
+
             return {str(label): float(number) for label, number in json.loads(text).items()}
         pairs = [part.rpartition("=") for part in text.split(",")]
         if not all(label for label, _, _ in pairs):

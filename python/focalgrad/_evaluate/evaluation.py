@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from focalgrad._core import SigmoidFocalLoss, SoftmaxFocalLoss, add_by_bin, sort_by_margin
+from focalgrad._core import SigmoidFocalLoss, SoftmaxFocalLoss
+from focalgrad._evaluate.adding import add
 from focalgrad._evaluate.arrays import pieces_of
-from focalgrad._evaluate.bins import BINS, IGNORED_BIN, NAN_BIN, Sums
+from focalgrad._evaluate.bins import BINS, Sums
 from focalgrad._evaluate.classes import ClassTable
-from focalgrad._evaluate.errors import BadData
 from focalgrad._evaluate.groups import Groups
 from focalgrad._evaluate.hardest import Hardest
 from focalgrad._evaluate.pieces import Piece
 from focalgrad._evaluate.reliability import Confidence
 from focalgrad._evaluate.totals import Total
-from focalgrad._evaluate.units import Loss, Scratch, Units, cross_entropy, per_element
+from focalgrad._evaluate.units import Loss, Scratch, cross_entropy, per_element
 
 #: Data of at most so many elements are timed as the best of several runs.
 TIMED_OFTEN = 1 << 20
@@ -106,10 +104,13 @@ class Evaluation:
         self.confidence: Confidence | None = None
         self.rows = self.units = self.elements = 0
         self.positives = self.nan_logits = 0
-        self.seconds = 0.0
+        #: Of value and gradient of the loss, for so many elements as were timed.
+        self.seconds, self.timed = 0.0, 0
         self.bytes = 0
         self.repeats = 1
         self.source: dict[str, Any] = {}
+        #: Whether all pieces so far could go the way of plain data.
+        self._plain = isinstance(self.loss, SigmoidFocalLoss)
         self._scratch = Scratch()
 
     @property
@@ -174,80 +175,9 @@ class Evaluation:
         fresh._clear()
         return fresh
 
-    def _add(self, piece: Piece, repeats: int = 1) -> list[NDArray[Any]]:
-        """Add a piece as the readers of files make it; return the losses of its units and their gradients."""
-        units = Units(self._each[1], piece, self._scratch)
-        size = units.size
-        if size == 0:
-            return []
-        pairs, squares = [], []
-        with np.errstate(all="ignore"):
-            for i, loss in enumerate(self._each):
-                best = math.inf
-                for _ in range(repeats if i == 1 else 1):
-                    begin = time.perf_counter()
-                    values, slopes, square = units.compute(loss, i)
-                    best = min(best, time.perf_counter() - begin)
-                pairs.append((values, slopes))
-                squares.append(square)
-                if i == 1:
-                    self.seconds += best
-            bins = self._scratch.get("bins", (size,), np.uint16)
-            nan_logits, outside = sort_by_margin(units.logits, units.labels, pairs[1][0], bins)
-            if outside is not None and not units.softmax:
-                raise BadData(units.refusal(outside))
-            if units.ignored is not None:
-                bins[units.ignored] = IGNORED_BIN
-            self._tally(units, bins, pairs, squares, nan_logits)
-        self._count(units, repeats)
-        return [pairs[1][0], pairs[1][1]]
-
-    def _tally(
-        self, units: Units, bins: NDArray[Any], pairs: list[Any], squares: list[float | None], nan_logits: int
-    ) -> None:
-        counts = np.zeros(BINS, np.int64)
-        rows = np.zeros(((len(pairs) + 1) // 2, BINS, 4))
-        found = add_by_bin(bins, pairs, counts, rows)
-        ignored = int(counts[IGNORED_BIN])
-        for total, about, square in zip(self.totals, found, squares, strict=True):
-            total.add(units, about, square, units.size - ignored)
-        self.counts += counts
-        self.table.add(rows)
-        self.hardest.add(units, pairs[1][0], found[1][3])
-        self.nan_logits += nan_logits
-        self.positives += int(counts[NAN_BIN // 2 : NAN_BIN].sum())
-        if counts[NAN_BIN]:
-            self.positives += int(np.count_nonzero(units.labels[bins == NAN_BIN] >= 0.5))
-        if units.classes is not None and units.count_classes is not None:
-            if self.classes is None:
-                self.classes = ClassTable(len(pairs), units.count_classes)
-            if len(self.classes.count) != units.count_classes:
-                raise BadData(
-                    f"all pieces must have the same number of classes, {len(self.classes.count)}; "
-                    f"got {units.count_classes}"
-                )
-            self.classes.add(units, bins, pairs)
-        if units.piece.by is not None:
-            if self.groups is None:
-                self.groups = Groups(self._all)
-            self.groups.add(units, units.piece.by, pairs)
-        plain = getattr(self.loss, "modulator", "softmax") == "softmax" and self.loss.from_logits
-        if units.softmax and self._detailed and plain and not units.dense:
-            if self.confidence is None:
-                self.confidence = Confidence()
-            self.confidence.add(self.loss, units)
-
-    def _count(self, units: Units, repeats: int) -> None:
-        piece = units.piece
-        self.units += units.size
-        self.elements += piece.logits.size
-        if piece.logits.ndim > 2:
-            self.rows += len(piece.logits) * math.prod(piece.logits.shape[2:])
-        else:
-            self.rows += len(piece.logits)
-        values = units.size * piece.logits.itemsize
-        self.bytes += 2 * piece.logits.nbytes + piece.targets.nbytes + values
-        self.repeats = max(self.repeats, repeats)
+    def _add(self, piece: Piece, repeats: int = 1) -> None:
+        """Add a piece as the readers of files make it."""
+        add(self, piece, repeats)
 
     def merge(self, other: Evaluation) -> None:
         """Add what another evaluation has seen, as if its data came after this one's.
@@ -290,7 +220,7 @@ class Evaluation:
         self.counts += other.counts
         self.table.merge(other.table)
         self.hardest.merge(other.hardest, self.rows)
-        for name in ("rows", "units", "elements", "positives", "nan_logits", "seconds", "bytes"):
+        for name in ("rows", "units", "elements", "positives", "nan_logits", "seconds", "timed", "bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.repeats = max(self.repeats, other.repeats)
         self._merge_tables(other)

@@ -250,7 +250,8 @@ def _by(evaluation: Evaluation) -> dict[str, Any] | None:
 
 def _timing(evaluation: Evaluation) -> dict[str, Any]:
     config = fg.show_config(mode="dicts") or {}
-    seconds, elements = evaluation.seconds, evaluation.elements
+    elements = evaluation.elements
+    seconds = evaluation.seconds * elements / evaluation.timed if evaluation.timed else 0.0
     return {
         "seconds": seconds,
         "total_seconds": evaluation.source.get("total_seconds", math.nan),

@@ -124,7 +124,9 @@ def _bars(axis: Any, count: int, pairs: list[tuple[str, str, list[float]]]) -> N
         places = [j - 0.4 + width * (i + 0.5) for j in range(count)]
         axis.bar(places, [100 * value for value in values], width, label=label, color=colour)
     axis.grid(axis="x", visible=False)
-    axis.legend(loc="best")
+    # Above the bars, which may stand anywhere.
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1.04), "borderaxespad": 0}
+    axis.legend(**place, ncols=len(pairs), columnspacing=1.2, handlelength=1.2)
 
 
 def _steps(axis: Any, report: dict[str, Any]) -> None:

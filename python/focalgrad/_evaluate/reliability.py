@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import focalgrad as fg
 from focalgrad._evaluate.bins import Floats, Sums
-from focalgrad._evaluate.units import Loss, Units, per_element
+from focalgrad._evaluate.units import Loss, Units, largest, per_element
 
 #: Bins of the predicted probability.
 BINS = 10
@@ -22,23 +23,23 @@ class Confidence:
         self.counts = np.zeros((2, BINS, 2), np.int64)
         self.predicted = Sums((2, BINS))
 
-    def add(self, loss: Loss, units: Units) -> None:
-        """Add a piece; `loss` is the one that was trained with."""
-        x = units.piece.logits
-        if units.predicted is None or x.size == 0:
+    def add(self, loss: Loss, units: Units, entropy: NDArray[Any]) -> None:
+        """Add a piece; `loss` is the one that was trained with, `entropy` cross entropy beside it."""
+        if units.guessed is None or units.piece.logits.size == 0:
             return
-        plain = per_element(loss).replace(alpha=None, gamma=0.0, label_smoothing=0.0)
         keep = ~units.ignored if units.ignored is not None else slice(None)
         part = np.zeros((2, BINS))
-        for i, each in enumerate((plain, per_element(loss))):
-            p = np.asarray(each.posterior(x), np.float64)
-            best = p.max(1).reshape(-1)[keep]
-            right = p.argmax(1).reshape(-1)[keep] == units.rows_classes
-            known = ~np.isnan(best)
-            best, right = best[known], right[known]
-            place = np.minimum((best * BINS).astype(np.intp), BINS - 1)
-            self.counts[i, :, 0] += np.bincount(place, minlength=BINS)
-            self.counts[i, :, 1] += np.bincount(place, right, BINS).astype(np.int64)
+        for i, (best, classes) in enumerate((_before(units, entropy), _after(loss, units))):
+            best, right = best[keep], classes[keep] == units.rows_classes
+            with np.errstate(invalid="ignore"):
+                place = np.minimum((best * BINS).astype(np.intp), BINS - 1)
+            unknown = np.isnan(best)
+            if unknown.any():
+                place, best, right = place[~unknown], best[~unknown], right[~unknown]
+            # Those that are right in the second half of the bins.
+            counts = np.bincount(place + BINS * right, minlength=2 * BINS)
+            self.counts[i, :, 0] += counts[:BINS] + counts[BINS:]
+            self.counts[i, :, 1] += counts[BINS:]
             part[i] = np.bincount(place, best, BINS)
         self.predicted.add(part)
 
@@ -51,6 +52,30 @@ class Confidence:
         """Bins before and after, as `to_dict` has them."""
         predicted = self.predicted.values()
         return _summary([(self.counts[i, :, 0], predicted[i], self.counts[i, :, 1]) for i in range(2)])
+
+
+def _before(units: Units, entropy: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give the largest probability of each row, and its class."""
+    x, classes, guessed = units.piece.logits, units.classes, units.guessed
+    assert guessed is not None and classes is not None
+    gradient = units.entropic_gradient()
+    if gradient is None:
+        plain = fg.SoftmaxFocalLoss(gamma=0.0, reduction="none", class_axis=1)
+        shape = x.shape[:1] + x.shape[2:]
+        entropy = np.asarray(plain(x, guessed.reshape(shape)), np.float64).reshape(-1)
+        return np.exp(-entropy), guessed
+    # The gradient of cross entropy is p, less 1 for the row's class.
+    other = gradient.reshape(-1)[np.arange(0, x.size, x.shape[1]) + guessed]
+    return np.where(guessed == classes, np.exp(-entropy), other), guessed
+
+
+def _after(loss: Loss, units: Units) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give the same of the posterior."""
+    x = units.piece.logits
+    dtype = x.dtype if x.dtype.kind in "fV" else np.dtype(np.float64)
+    out = units.scratch.get("posterior", x.shape, dtype)
+    classes, best = largest(units.scratch, "posterior", per_element(loss).posterior(x, out=out))
+    return best, classes
 
 
 def of_margins(loss: Loss, counts: NDArray[np.int64], stands_for: Floats) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from focalgrad._evaluate.errors import shown
@@ -52,9 +53,19 @@ STYLE = """
 .focalgrad td { white-space: nowrap; }
 .focalgrad #data td:last-child { white-space: normal; overflow-wrap: anywhere; }
 .focalgrad thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
+.focalgrad #hardest td:last-child { white-space: normal; overflow-wrap: anywhere; }
 @media print { .focalgrad { --ink: #000; --soft: #333; --line: #bbb;
   --ground: #fff; --card: #fff; font-size: 11px; }
-  .focalgrad h2 { break-after: avoid; } }
+  .focalgrad main { padding: 0; max-width: none; }
+  .focalgrad h1 { font-size: 18px; } .focalgrad h2 { font-size: 13px; margin: 16px 0 4px; }
+  .focalgrad .lead { font-size: 12px; }
+  .focalgrad h2, .focalgrad h2 + .soft { break-after: avoid; } .focalgrad tr { break-inside: avoid; }
+  .focalgrad .soft, .focalgrad figcaption, .focalgrad code, .focalgrad pre { font-size: 9px; }
+  .focalgrad .scroll { overflow: visible; }
+  .focalgrad table { font-size: 9px; } .focalgrad th, .focalgrad td { padding: 2px 6px; }
+  .focalgrad td { white-space: normal; overflow-wrap: anywhere; }
+  .focalgrad .pictures { grid-template-columns: 1fr 1fr; gap: 8px; margin-top: 16px; }
+  .focalgrad figure { padding: 0; } }
 """
 
 
@@ -80,9 +91,9 @@ def _content(evaluation: Evaluation) -> str:
     report = summary(evaluation)
     view = View(evaluation)
     drawn = "".join(
-        f"<figure{_wide(i, svg)}><h2>{html.escape(title)}</h2>\n{svg}"
+        f"<figure{_wide(svg)}><h2>{html.escape(title)}</h2>\n{svg}"
         f"<figcaption>{html.escape(text)}</figcaption></figure>\n"
-        for i, (title, text, svg) in enumerate(pictures(view, report))
+        for title, text, svg in pictures(view, report)
     )
     parts = [
         f"<style>{STYLE}</style>\n<main>\n",
@@ -104,8 +115,10 @@ def _content(evaluation: Evaluation) -> str:
     return "".join(parts)
 
 
-def _wide(place: int, svg: str) -> str:
-    return ' class="wide"' if place == 0 else ""
+def _wide(svg: str) -> str:
+    """Let a drawing of several axes take the width of the page."""
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    return ' class="wide"' if size is not None and float(size[1]) > 2 * float(size[2]) else ""
 
 
 def _safe(text: object) -> str:

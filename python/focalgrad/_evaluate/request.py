@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import functools
 import os
+import shlex
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,7 @@ class Request:
                 cluster.evaluate(found, self._openers(), options.scheduler, advance)
                 run.describe(found, source, begin)
         found.by = options.by
-        found.source["command"] = options.command_line
+        found.source["command"] = shlex.join(options.command_line)
         if options.report is not None:
             found.to_html(options.report)
         return found.to_dict()

@@ -139,9 +139,9 @@ def run(
     often = source.elements is not None and source.elements <= TIMED_OFTEN
     for piece in source:
         try:
-            pair = found._add(piece, REPEATS if often else 1)
+            found._add(piece, REPEATS if often else 1)
             if out is not None:
-                out.write(_written(found, piece, pair, what))
+                out.write(_written(found, piece, what))
         except (TypeError, ValueError) as error:
             raise _blamed(found, piece, error) from None
         if advance is not None:
@@ -200,7 +200,7 @@ def _blamed(found: Evaluation, piece: Piece, error: Exception) -> BadData:
     return BadData(f"{shown(piece.file)}: {shown(error)}")
 
 
-def _written(found: Evaluation, piece: Piece, pair: list[Any], what: str) -> Any:
+def _written(found: Evaluation, piece: Piece, what: str) -> Any:
     """Compute what of a piece goes to the file."""
     loss = per_element(found.loss)
     if what == "posteriors":

@@ -8,7 +8,8 @@ from typing import Any
 import focalgrad as fg
 from focalgrad._core import ExactSum, exact_sums
 from focalgrad._evaluate.bins import Sums
-from focalgrad._evaluate.units import Loss, Units
+from focalgrad._evaluate.pieces import Piece
+from focalgrad._evaluate.units import Loss
 
 
 class Total:
@@ -37,10 +38,9 @@ class Total:
         self._squares = Sums(())
         self.low, self.high, self.infinite = math.nan, math.nan, 0
 
-    def add(self, units: Units, found: tuple[Any, ...], squares: float | None, counted: int) -> None:
-        """Add a piece: what `add_by_bin` found of it, and how many units are not ignored."""
+    def add(self, piece: Piece, found: tuple[Any, ...], squares: float | None, counted: int) -> None:
+        """Add a piece: what the core found of it, and how many units are not ignored."""
         total, own_squares, low, high, infinite = found
-        piece = units.piece
         if self._meter is not None:
             self._meter.update(piece.logits, piece.targets, sample_weight=piece.weight)
         elif piece.logits.dtype.itemsize < 4 and piece.logits.dtype.kind in "fV":

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import focalgrad as fg
-from focalgrad._core import SigmoidFocalLoss, SoftmaxFocalLoss
+from focalgrad._core import (
+    SigmoidFocalLoss,
+    SoftmaxFocalLoss,
+    largest_of_rows,
+    margins_of_rows,
+    sizes_of_rows,
+)
 from focalgrad._evaluate.errors import BadData, shown
 from focalgrad._evaluate.pieces import Piece
 from focalgrad._init_score.tally import same_number
@@ -53,6 +59,18 @@ class Scratch:
         return found[:size].reshape(shape)
 
 
+def largest(scratch: Scratch, name: str, entries: Array) -> tuple[Array, Array]:
+    """Give the class of each row's largest entry, flat, and that entry; classes are the second axis."""
+    if entries.dtype not in (np.float32, np.float64):
+        entries = entries.astype(np.float32 if entries.dtype.itemsize < 4 else np.float64)
+    entries = np.require(entries, requirements=["C", "ALIGNED"])
+    rows = entries.size // max(entries.shape[1], 1)
+    classes = scratch.get((name, "classes"), (rows,), np.int64)
+    most = scratch.get((name, "largest"), (rows,), entries.dtype)
+    largest_of_rows(entries, classes, most)
+    return classes, most
+
+
 class Units:
     """A piece of data as units.
 
@@ -68,21 +86,24 @@ class Units:
     Attributes
     ----------
     logits, labels : ndarray
-        Flat: what the margin of each unit is made of.
+        Flat: what the margin of each unit is made of; those of softmax losses are there after `place`.
     classes : ndarray or None
         Flat: the class of each unit, its column for sigmoid losses and its target for softmax ones.
-    predicted : ndarray or None
+    guessed : ndarray or None
         For each row the class with the largest logit, where every row has one class.
+    predicted : ndarray or None
+        The same for the rows that count.
     rows_classes : ndarray or None
-        For each row its class, likewise.
+        For each of them its class.
     ignored : ndarray or None
         Flat: the units whose target is `ignore_index`.
     """
 
     def __init__(self, loss: Loss, piece: Piece, scratch: Scratch) -> None:
-        self.loss, self.piece, self._scratch = loss, piece, scratch
+        self.loss, self.piece, self.scratch = loss, piece, scratch
         self.softmax = isinstance(loss, SoftmaxFocalLoss)
         self.classes: Array | None = None
+        self.guessed: Array | None = None
         self.predicted: Array | None = None
         self.rows_classes: Array | None = None
         self.ignored: Array | None = None
@@ -108,7 +129,7 @@ class Units:
     @property
     def size(self) -> int:
         """Number of units."""
-        return self.logits.size
+        return self.labels.size
 
     def row_of(self, unit: int) -> tuple[int, int | None]:
         """Row of a unit within the piece, and its class."""
@@ -150,22 +171,7 @@ class Units:
         """Softmax: every row is a unit. The margin is that of its class against all others together."""
         target = y.argmax(1) if self.dense else y
         self._classes_of_rows(x, target, ignored)
-        loss = self.loss
-        plain = fg.SoftmaxFocalLoss(
-            None,
-            0.0,
-            reduction="none",
-            class_axis=1,
-            ignore_index=None if self.dense else loss.ignore_index,
-            from_logits=loss.from_logits,
-            eps=loss.eps,
-        )
-        entropy = np.asarray(plain(x, target), np.float64).reshape(-1)
-        with np.errstate(all="ignore"):
-            # p = exp(-entropy); the margin is log((1 - p) / p).
-            self.logits = np.where(
-                entropy > 1, entropy + np.log1p(-np.exp(-entropy)), np.log(np.expm1(np.minimum(entropy, 1)))
-            )
+        self._target = target
         target = target.reshape(-1)
         self.classes = (
             target.astype(np.intp)
@@ -173,8 +179,39 @@ class Units:
             else np.where(self.ignored, 0, target).astype(np.intp)
         )
         self.labels = (self.classes == 1) if x.shape[1] == 2 else np.zeros(target.shape, bool)
-        if x.shape[1] == 2:  # margins are against the class, logits for class 1
-            self.logits = np.where(self.labels, -self.logits, self.logits)
+
+    @property
+    def entropic(self) -> bool:
+        """Whether cross entropy as it is computed beside softmax losses is -log p of each row's class."""
+        loss = self.loss
+        return (
+            isinstance(loss, SoftmaxFocalLoss)
+            and not self.dense
+            and loss.label_smoothing == 0
+            and loss.modulator == "softmax"
+            and self.piece.weight is None
+        )
+
+    def place(self, entropy: Array) -> None:
+        """Find the logits of softmax losses, from cross entropy as it is computed beside them."""
+        piece, loss = self.piece, self.loss
+        if not self.entropic:
+            plain = fg.SoftmaxFocalLoss(
+                None,
+                0.0,
+                reduction="none",
+                class_axis=1,
+                ignore_index=None if self.dense else loss.ignore_index,
+                from_logits=loss.from_logits,
+                eps=loss.eps,
+            )
+            entropy = np.asarray(plain(piece.logits, self._target)).reshape(-1)
+            if entropy.dtype.itemsize < 4:
+                entropy = entropy.astype(np.float32)
+        self.logits = self.scratch.get("margins", (self.size,), np.float64)
+        margins_of_rows(entropy, self.logits)
+        if self.count_classes == 2:  # margins are against the class, logits for class 1
+            np.negative(self.logits, out=self.logits, where=self.labels)
 
     def _classes_of_rows(self, x: Array, target: Array, ignored: Array | None) -> None:
         keep: Any = slice(None)
@@ -184,7 +221,8 @@ class Units:
                 self.ignored = flat
             keep = ~flat
         background = getattr(self.loss, "background_index", None)
-        predicted = np.asarray(x.argmax(1)).reshape(-1)[keep]
+        self.guessed, _ = largest(self.scratch, "logits", x)
+        predicted = self.guessed[keep]
         known = target.reshape(-1)[keep]
         if background is not None:
             inside = known != background
@@ -204,8 +242,8 @@ class Units:
         piece = self.piece
         dtype = piece.logits.dtype if piece.logits.dtype.kind in "fV" else np.dtype(np.float64)
         shape = piece.logits.shape[:1] + piece.logits.shape[2:] if self.softmax else piece.logits.shape
-        values = self._scratch.get((name, "values"), shape, dtype)
-        grad = self._scratch.get((name, "grad"), piece.logits.shape, dtype)
+        values = self.scratch.get((name, "values"), shape, dtype)
+        grad = self.scratch.get((name, "grad"), piece.logits.shape, dtype)
         loss.value_and_grad(
             piece.logits, piece.targets, sample_weight=piece.weight, out=values, grad_out=grad
         )
@@ -213,9 +251,15 @@ class Units:
             values, grad = values.astype(np.float32), grad.astype(np.float32)
         if not self.softmax:
             return values.reshape(-1), grad.reshape(-1), None
-        wide = grad.astype(np.float64)
-        slopes = np.abs(wide).sum(1).astype(values.dtype).reshape(-1)
-        return values.reshape(-1), slopes, float(np.vdot(wide, wide))
+        slopes = self.scratch.get((name, "slopes"), (self.size,), grad.dtype)
+        return values.reshape(-1), slopes, sizes_of_rows(grad, slopes)
+
+    def entropic_gradient(self) -> Array | None:
+        """Give the gradient of cross entropy as it has been computed, where it is p less 1 for the class."""
+        x = self.piece.logits
+        if not self.entropic or x.ndim > 2 or x.dtype not in (np.float32, np.float64):
+            return None
+        return self.scratch.get((0, "grad"), x.shape, x.dtype)
 
     def refusal(self, unit: int) -> str:
         """Say which target is outside 0 to 1."""

@@ -22,17 +22,18 @@
 //!
 //! p falls below the normal numbers long before p g L does, so the Hessian holds it scaled.
 
-use crate::math::log1p;
 use crate::real::Real;
 use crate::simd::Vector;
 
 mod fold;
 mod gamma;
+mod middle;
 mod quotient;
 mod scales;
 
 pub use fold::{FOLD, Fold};
 pub use gamma::{Gamma, power};
+pub use middle::Middle;
 pub use scales::{Scales, split_scale};
 
 /// The intermediate values at a margin z, from which the loss and its derivatives are read.
@@ -82,66 +83,7 @@ where
 
     #[inline(always)]
     fn unfold<const LOW: bool>(z: V, z_lo: V, fold: Fold<V>, gamma: &Gamma<V>) -> Self {
-        let Fold { exponential } = fold;
-        let zero = z.constant(V::Real::ZERO);
-        let one = z.constant(V::Real::ONE);
-        let limit = z.constant(V::Real::SATURATED);
-
-        // At 0, where both sides are the same, either will do: the sign bit alone tells them apart.
-        let likely = (-z).is_negative();
-        // What z_lo adds to max(z, 0) and to max(-z, 0).
-        let (likely_lo, unlikely_lo) =
-            if LOW { (V::select(likely, z_lo, zero), V::select(likely, zero, -z_lo)) } else { (zero, zero) };
-        let (e, e_lo) = exponential.scaled_by(V::Real::P_UNSCALE);
-        let sum = one + e;
-        let sum_lo = e - (sum - one);
-        let inverse = one / sum;
-        let quotient = e * inverse;
-        let remainder = sum_lo.neg_mul_add(quotient, quotient.neg_mul_add(sum, e)) + e_lo;
-        let small = remainder.mul_add(inverse, quotient);
-        let large = one - small;
-        let (softplus, softplus_lo) = log1p(e, e_lo, inverse);
-
-        let p = V::select(likely, large, small);
-        let q = V::select(likely, small, large);
-        let modulation = if POWER == power::GENERAL {
-            let lo = if LOW { softplus_lo + likely_lo } else { softplus_lo };
-            // Not the saturated magnitude: for a small gamma q^g is far from 0 where q is not.
-            let reach = (-z.constant(V::Real::LOWEST)).min_or(zero.max_or(z));
-            gamma.power_of_q(reach, softplus, lo)
-        } else {
-            q
-        };
-        // Where the power costs an ulp or two less, this one need not be spent on.
-        let class = if POWER == power::WHOLE { gamma.class } else { POWER };
-        let softplus = if LOW {
-            softplus + (softplus_lo + unlikely_lo)
-        } else if class <= 2 {
-            softplus
-        } else {
-            softplus + softplus_lo
-        };
-
-        let scale = z.constant(V::Real::P_SCALE);
-        let tiny = z.lt(z.constant(V::Real::P_SMALL));
-        let (e_scaled, e_scaled_lo) = exponential.parts();
-        let is_within = (-limit).lt(z);
-        let vanishing = V::select(is_within, e_scaled, zero);
-        let p_scaled = V::select(tiny, vanishing, p * scale);
-        let small_lo = remainder.mul_add(inverse, quotient - small);
-        let vanishing_lo = V::select(is_within, e_scaled_lo, zero);
-        let p_scaled_lo = V::select(tiny, vanishing_lo, small_lo * scale);
-        Self {
-            z,
-            p,
-            q,
-            p_scaled,
-            p_scaled_lo,
-            softplus,
-            cross_entropy: limit.min_or(zero.max_or(-z)) + softplus,
-            modulation,
-            gamma: *gamma,
-        }
+        Middle::unfold::<LOW>(z, z_lo, fold).margin_at::<POWER, LOW>(gamma)
     }
 
     /// Gamma.
