@@ -29,6 +29,7 @@ from foreign import MAKERS
 Array = NDArray[Any]
 
 BYTES = 400_000_000  # of the largest of logits, targets and result
+LARGE = 8_000_000  # bytes of a peak that is looked at again
 BFLOAT16 = ml_dtypes.bfloat16
 #: Of logits and targets: what is read as it stands, what is converted, and what makes logits float64.
 PAIRS = (
@@ -109,6 +110,19 @@ def peak(call: Callable[[], Any]) -> int:
     return status("VmHWM") - before - owed
 
 
+def least_peak(call: Callable[[], Any]) -> int:
+    """The peak, or where that is large the least of three.
+
+    What a call takes it takes every time. A system that is short of memory takes pages of libraries back, and
+    reads them again, at times of its own.
+    """
+    least = peak(call)
+    for _ in range(2):
+        if abs(least) > LARGE:
+            least = min(least, peak(call), key=abs)
+    return least
+
+
 Case = tuple[str, Any, Array, Array, Any]
 
 
@@ -187,7 +201,7 @@ def main(what: str, option: str = "1") -> None:
         cases = itertools.islice({"sigmoid": sigmoid, "classes": classes}[what](homes), 0, None, int(option))
     for name, loss, logits, targets, weight in cases:
         for method in ("__call__", "grad"):
-            extra = peak(partial(getattr(loss, method), logits, targets, sample_weight=weight))
+            extra = least_peak(partial(getattr(loss, method), logits, targets, sample_weight=weight))
             print(json.dumps([f"{method}: {name}", extra]))
 
 
