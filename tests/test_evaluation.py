@@ -101,6 +101,19 @@ def test_one_walk_finds_what_arrays_of_losses_do(dtype, gammas, alpha, monkeypat
     np.testing.assert_equal(walked, evaluated())
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_of_classes_need_not_be_aligned(dtype):
+    x = X.astype(dtype)
+    home = np.zeros(x.nbytes + 1, np.uint8)
+    unaligned = home[1:].view(dtype).reshape(x.shape)
+    unaligned[...] = x
+    assert not unaligned.flags.aligned
+    found, expected = (fg.evaluate(logits, T, loss=Softmax()).to_dict() for logits in (unaligned, x))
+    for told in (found, expected):
+        told.pop("timing")
+    np.testing.assert_equal(found, expected)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_value_is_that_of_a_meter_and_of_a_call(case):
     loss, x, y, w = CASES[case]

@@ -1,13 +1,14 @@
 //! What an evaluation needs of rows of classes: the largest entry, the size of a gradient, the margin of a class.
 
 use std::ops::Range;
+use std::sync::Mutex;
 
 use super::{BLOCK, Sortable, range_of};
 use crate::error::Error;
 use crate::pool;
 
-/// Entries of all classes for each row: the entry of class c is `inner` behind that of class c - 1, and rows fill blocks of
-/// `classes * inner` entries.
+/// Entries of all classes for each row: the entry of class c is `inner` behind that of class c - 1, and rows fill blocks
+/// of `classes * inner` entries.
 #[derive(Clone, Copy)]
 pub struct Rows<'a, R> {
     /// All entries.
@@ -45,7 +46,6 @@ fn fill<T: Send, U: Send, F: Send + Sync>(
     mut second: &mut [U],
     work: impl Fn(Range<usize>, &mut [T], &mut [U]) -> F + Sync,
 ) -> Result<Vec<F>, Error> {
-    use std::sync::Mutex;
     let len = first.len().min(second.len());
     let mut parts = Vec::new();
     for block in 0..len.div_ceil(BLOCK) {

@@ -23,13 +23,22 @@ fn in_order<'b>(name: &'static str, held: &'b Held<'_, '_>) -> PyResult<View<'b>
     if array.c_order { Ok(array) } else { Err(Error::value(name, "another order", "in C order").into()) }
 }
 
+/// Refuses an array that cannot be seen as a slice of that type.
+fn check_slice<T>(array: &View<'_>, dtype: DType) -> PyResult<()> {
+    array.check_dtype(dtype)?;
+    if array.data.cast::<T>().is_aligned() {
+        return Ok(());
+    }
+    Err(Error::value(array.name, "an unaligned array", "aligned").into())
+}
+
 /// The numbers of an array of that type.
 ///
 /// # Safety
 /// Nothing may write to the array, or change its shape, while they are read.
 unsafe fn numbers<'b, T>(array: &View<'b>, dtype: DType) -> PyResult<&'b [T]> {
-    array.check_dtype(dtype)?;
-    // SAFETY: the array has so many elements of that type, one after the other.
+    check_slice::<T>(array, dtype)?;
+    // SAFETY: the array is aligned, and has so many elements of that type, one after the other.
     Ok(unsafe { slice::from_raw_parts(array.data.cast(), array.len()) })
 }
 
@@ -39,6 +48,7 @@ unsafe fn numbers<'b, T>(array: &View<'b>, dtype: DType) -> PyResult<&'b [T]> {
 /// Nothing else may use the array meanwhile.
 unsafe fn numbers_mut<'b, T>(array: &View<'b>, dtype: DType) -> PyResult<&'b mut [T]> {
     array.check_results(dtype, array.shape)?;
+    check_slice::<T>(array, dtype)?;
     // SAFETY: as for `numbers`.
     Ok(unsafe { slice::from_raw_parts_mut(array.data.cast(), array.len()) })
 }

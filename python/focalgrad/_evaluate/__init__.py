@@ -7,6 +7,7 @@
 `columns`          tables in files; `formats` has their readers
 `units`            what is counted: elements or rows
 `evaluation`       the state that is kept: sums of fixed size that can be merged
+`adding`           how a piece is added to it, plain labels in one walk
 `totals`, `bins`   of losses, and by difficulty
 `classes`          by class; `groups` by a column; `hardest`, `reliability`
 `numbers`          all of it as a dictionary; `text` as a table
